@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What a function is: pure values and rules, no I/O. Limits and messages are Lambda's
+ * (CreateFunction API reference; "Lambda quotas"). A struct function owns its strings. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mayfly/cleanup.h"
+#include "mayfly/error.h"
+
+#define TENANT_ID_DIGITS 12
+
+enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_INACTIVE, FUNCTION_FAILED };
+enum update_status { UPDATE_SUCCESSFUL, UPDATE_FAILED, UPDATE_IN_PROGRESS };
+enum snap_start { SNAP_START_NONE, SNAP_START_PUBLISHED_VERSIONS, SNAP_START_LATEST };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+struct environment_variable {
+	char *key;
+	char *value;
+};
+
+/* What determines how a sandbox is started: one code revision with one configuration. */
+struct function_config {
+	char *runtime;
+	char *handler;
+	char *description;
+	unsigned memory_size_mb;
+	unsigned timeout_seconds;
+	struct environment_variable *environment;
+	size_t environment_count;
+	unsigned ephemeral_storage_mb;
+	enum snap_start snap_start;
+	enum log_format log_format;
+	char *log_group;
+	char *application_log_level; /* NULL in text format */
+	char *system_log_level;
+	char *package_digest; /* hex SHA-256 of the package image; NULL until it is built */
+	char *code_sha256;    /* base64 SHA-256 of the ZIP */
+	uint64_t code_size_bytes;
+};
+
+struct function {
+	char *tenant;
+	char *name;
+	struct function_config config;  /* serving */
+	struct function_config *update; /* being prepared while update_status is IN_PROGRESS */
+	enum function_state state;
+	char *state_reason;
+	char *state_reason_code;
+	enum update_status update_status;
+	char *update_reason;
+	char *update_reason_code;
+	char revision_id[37];
+	int64_t last_modified_us; /* realtime */
+	uint64_t generation;      /* grows whenever `config` changes: old sandboxes go */
+};
+
+void function_config_clear(struct function_config *config);
+int function_config_copy(struct function_config *to, const struct function_config *from) _must_use_;
+struct function *function_free(struct function *function);
+DEFINE_CLEANUP(struct function, function_free)
+int function_copy(const struct function *from, struct function **ret) _must_use_;
+
+const char *function_state_name(enum function_state state); /* "Pending" */
+const char *update_status_name(enum update_status status);  /* "InProgress" */
+
+/* Lambda's validations, with its messages where it has them; `error` names the field. */
+int function_validate_name(const char *name, struct error *error) _must_use_;
+int function_validate_config(const struct function_config *config, struct error *error) _must_use_;
+
+/* arn:aws:lambda:REGION:TENANT:function:NAME[:QUALIFIER]; the caller frees. */
+char *function_arn(const char *region, const char *tenant, const char *name, const char *qualifier);
+
+/* Splits NAME, NAME:Q, ACCOUNT:function:NAME[:Q], function:NAME[:Q] or a full ARN
+ * (lambda name forms), checks account and region, and joins with a separate qualifier. */
+struct function_reference {
+	char name[65];
+	char qualifier[129]; /* "" when none was given */
+	bool has_qualifier;
+};
+int function_parse_reference(const char *text, const char *qualifier, const char *region,
+			     const char *tenant, struct function_reference *ret,
+			     struct error *error) _must_use_;

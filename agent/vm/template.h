@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Templates: stopped microVMs kept as a RAM file, a device-state file and a manifest, one
+ * folder each below STATE_DIR/templates. A template whose manifest does not match the node, or
+ * whose files do not match the manifest, is rebuilt and never restored. Loop thread. */
+
+#include "agent/vm/vm.h"
+
+enum template_kind { TEMPLATE_BASE, TEMPLATE_FUNCTION };
+enum template_state { TEMPLATE_BUILDING, TEMPLATE_READY, TEMPLATE_FAILED };
+
+struct template_store;
+struct template;
+
+int template_store_open(struct vm_host *host, struct loop *loop, struct template_store **ret,
+			struct error *error) _must_use_;
+struct template_store *template_store_close(struct template_store *store);
+
+/* `template` is NULL on failure, then `error` says why. Both borrowed during the call; take a
+ * reference to keep the template. */
+typedef void template_ready_fn(struct template *template, const struct error *error, void *arg);
+
+/* The base template of a runtime and memory size: at once (still through the loop) if it is
+ * ready, else after the build, which all who ask meanwhile share. The files are verified
+ * against the manifest when they are first used by this process. */
+void template_store_get_base(struct template_store *store, const char *runtime, unsigned memory_mb,
+			     template_ready_fn *ready, void *arg);
+
+/* A function template: the base, plus Initialize (borrowed during the call) with the package
+ * mounted and INIT done. `id` names it (such as TENANT-FUNCTION-DIGEST): one that exists and
+ * matches is used again. */
+struct template_function_request {
+	const char *id;
+	const char *tenant;
+	const char *function_name;
+	const char *version;
+	const char *runtime;
+	unsigned memory_mb;
+	unsigned ephemeral_storage_mb;
+	const char *package_path;
+	const char *package_digest;
+	const Mayfly__Guest__V1__Initialize *initialize;
+};
+void template_store_get_function(struct template_store *store,
+				 const struct template_function_request *request,
+				 template_ready_fn *ready, void *arg);
+
+/* Drops by id; -ENOENT, -EBUSY while building. Clones that run keep their files until they end. */
+int template_store_drop(struct template_store *store, const char *id, struct error *error);
+
+/* Told when a restore from this template failed because of its files: it is discarded, and
+ * the next request rebuilds it. */
+void template_mark_damaged(struct template *template, const char *reason);
+
+struct template_facts {
+	const char *id;
+	enum template_kind kind;
+	enum template_state state;
+	const char *runtime;
+	unsigned memory_mb;
+	const char *tenant; /* NULL for a base */
+	const char *function_name;
+	const char *version;
+	int64_t created_us; /* realtime */
+	uint64_t size_bytes;
+	uint64_t build_us;
+	const char *reason; /* of a failure or rebuild, or NULL */
+	unsigned clones;
+	const char *step; /* while building: what is being done */
+};
+/* Calls fn for each; the facts are borrowed during the call. */
+void template_store_each(struct template_store *store,
+			 void (*fn)(const struct template_facts *facts, void *arg), void *arg);
+void template_get_facts(const struct template *template, struct template_facts *ret);
+
+/* Called (from the loop) after any change of any template. One listener. */
+void template_store_set_listener(struct template_store *store,
+				 void (*fn)(const struct template_facts *facts, void *arg),
+				 void *arg);
+
+struct template *template_ref(struct template *template);
+struct template *template_unref(struct template *template);
