@@ -24,6 +24,9 @@ int64_t clock_realtime_us(void)
 
 void clock_format_iso8601(int64_t realtime_us, char out[CLOCK_ISO8601_BYTES])
 {
+	/* The time may be a guest's word: beyond the years 1 to 9999 show the epoch. */
+	if (realtime_us < -62135596800000000LL || realtime_us > 253402300799999999LL)
+		realtime_us = 0;
 	int64_t in_second_us = realtime_us % USEC_PER_SEC;
 	if (in_second_us < 0)
 		in_second_us += USEC_PER_SEC;
@@ -31,9 +34,7 @@ void clock_format_iso8601(int64_t realtime_us, char out[CLOCK_ISO8601_BYTES])
 	int milliseconds = (int)(in_second_us / USEC_PER_MSEC);
 	struct tm utc;
 	char date[24];
-	/* A year of more than four digits is nobody's log line; show the epoch. */
-	if (!gmtime_r(&seconds, &utc) || utc.tm_year > 8099 || utc.tm_year < -1900)
-		(void)gmtime_r(&(time_t){ 0 }, &utc);
+	(void)gmtime_r(&seconds, &utc);
 	(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
 	(void)snprintf(out, CLOCK_ISO8601_BYTES, "%s.%03dZ", date, milliseconds);
 }
