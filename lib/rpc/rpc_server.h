@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A gRPC server whose handlers run on one owner thread, dispatched by descriptors.
+ *
+ * Two completion-queue threads receive, check and decode; every handler and every callback of
+ * this header runs on the owner's loop thread, reached through options.post. All functions
+ * here belong to that thread too. Order of calls: new, add_service..., listen_..., start,
+ * shutdown, (done), free. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "mayfly/buf.h"
+#include "mayfly/cleanup.h"
+#include "mayfly/error.h"
+
+struct rpc_server;
+struct rpc_call;
+
+typedef void rpc_fn(void *arg);
+
+#define RPC_MAX_RECEIVE_BYTES (64U << 20)
+#define RPC_MAX_NESTING       100
+
+struct rpc_server_options {
+	/* Runs fn(arg) on the loop thread, later, in order of posting; called from any thread and
+	 * must not fail (loop_post() has this shape). */
+	void (*post)(void *post_ctx, rpc_fn *fn, void *arg);
+	void *post_ctx;
+	uint32_t max_receive_bytes; /* of one message; 0: RPC_MAX_RECEIVE_BYTES */
+	/* A serialized google.protobuf.FileDescriptorSet that has all served services; borrowed
+	 * until the server is freed. Empty: the one embedded in this library. */
+	struct slice descriptors;
+	const char *error_domain; /* ErrorInfo.domain; borrowed; NULL: "mayfly" */
+};
+
+/* The FileDescriptorSet embedded in this library. */
+struct slice rpc_embedded_descriptors(void);
+
+int rpc_server_new(const struct rpc_server_options *options, struct rpc_server **ret,
+		   struct error *e) _must_use_;
+
+/* Frees a server that was never started or whose shutdown's `done` ran. Copes with NULL. */
+struct rpc_server *rpc_server_free(struct rpc_server *server);
+DEFINE_CLEANUP(struct rpc_server, rpc_server_free)
+
+/* Answers one call. `request` is borrowed and stays as it is until the call's final answer (or
+ * while a reference is held), so an asynchronous handler need not copy it. It is already
+ * checked: size, nesting, valid UTF-8 without NUL in every string.
+ *
+ * Ownership: the handler gets the call alive, and owes it exactly one final answer, at once or
+ * later: rpc_call_reply(), rpc_call_fail() or rpc_call_finish(), also when the call was
+ * cancelled (then nothing is sent). After the final answer the call is gone for the
+ * handler, unless rpc_call_ref() was called. No callback runs after the final answer. */
+typedef void rpc_handler(struct rpc_call *call, const ProtobufCMessage *request, void *user);
+
+struct rpc_method_handler {
+	const char *method; /* "Create"; NULL ends the table */
+	rpc_handler *handler;
+};
+
+/* Methods of `service` without a handler answer UNIMPLEMENTED. `user` is borrowed until the
+ * server is freed. -EINVAL when the table names a method that the service does not have. */
+int rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDescriptor *service,
+			   const struct rpc_method_handler *handlers, void *user,
+			   struct error *e) _must_use_;
+
+/* Listens on a unix socket made with `mode` and, unless (gid_t)-1, group `gid`. The path is
+ * guarded by a lock file beside it (path.lock): ERROR_CONFLICT while another server holds it;
+ * a socket left over by a dead one is replaced. */
+int rpc_server_listen_unix(struct rpc_server *server, const char *path, mode_t mode, gid_t gid,
+			   struct error *e) _must_use_;
+
+/* Listens on "host:port" (port 0: any) without TLS, hence on loopback addresses only. */
+int rpc_server_listen_tcp(struct rpc_server *server, const char *address, uint16_t *ret_port,
+			  struct error *e) _must_use_;
+
+int rpc_server_start(struct rpc_server *server, struct error *e) _must_use_;
+
+/* Refuses new calls at once, lets running ones go on for `grace_ms`, then cancels them, and
+ * posts done(arg) when the last one was answered. Health becomes NOT_SERVING. */
+void rpc_server_shutdown(struct rpc_server *server, unsigned grace_ms, rpc_fn *done, void *arg);
+
+/* What grpc.health.v1 answers for a service ("" is the whole server, SERVING after start;
+ * added services start as SERVING). */
+void rpc_server_set_serving(struct rpc_server *server, const char *service, bool serving);
+
+/* Calls that exist, for gauges. */
+unsigned rpc_server_live_calls(const struct rpc_server *server);
+
+/* -- the final answer, exactly one -- */
+
+/* Answers a unary call, or sends a last message on a stream, with status OK. */
+void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message);
+
+/* Answers with the error's status and rich details (google.rpc.Status in
+ * grpc-status-details-bin). The error stays the caller's. */
+void rpc_call_fail(struct rpc_call *call, const struct error *e);
+
+/* Ends a stream with status OK, after the message in flight. */
+void rpc_call_finish(struct rpc_call *call);
+
+/* -- before it -- */
+
+/* Sends one message of a stream. 0; -EAGAIN while one is in flight (the writable callback
+ * comes when it went out); -ECANCELED when the call is cancelled; -ENOMEM. */
+int rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message) _must_use_;
+
+/* fn(arg) after each message sent, when the next rpc_call_send() would be taken. */
+void rpc_call_set_writable(struct rpc_call *call, rpc_fn *fn, void *arg);
+
+/* fn(arg) once, when the client went away or the deadline passed; also, later, if that has
+ * happened already. The final answer is still owed. NULL takes it back. */
+void rpc_call_set_cancelled(struct rpc_call *call, rpc_fn *fn, void *arg);
+bool rpc_call_is_cancelled(const struct rpc_call *call);
+
+/* Client-streaming methods only: the handler runs once for each message and once with a NULL
+ * request when the client closed its side; it runs again only after this. The request of
+ * before is gone then. */
+void rpc_call_read_next(struct rpc_call *call);
+
+/* Adds to the trailing metadata, copying. Keys are lower case; "-bin" keys take any bytes. At
+ * most RPC_MAX_TRAILERS; -E2BIG beyond. */
+#define RPC_MAX_TRAILERS 8
+int rpc_call_add_trailer(struct rpc_call *call, const char *key, struct slice value) _must_use_;
+
+/* -- about the caller -- */
+
+/* Value of the first request metadata `key` (lower case; -bin decoded), data NULL if absent.
+ * Borrowed until the final answer. */
+struct slice rpc_call_metadata(const struct rpc_call *call, const char *key);
+
+/* CLOCK_MONOTONIC; INT64_MAX when the client set none. */
+int64_t rpc_call_deadline_us(const struct rpc_call *call);
+
+/* CLOCK_MONOTONIC when the request was received whole, before it was decoded. */
+int64_t rpc_call_received_us(const struct rpc_call *call);
+
+/* "/package.Service/Method" */
+const char *rpc_call_method(const struct rpc_call *call);
+
+enum rpc_peer_kind {
+	RPC_PEER_UNKNOWN,
+	RPC_PEER_UNIX,
+	RPC_PEER_TCP,
+};
+
+struct rpc_peer {
+	enum rpc_peer_kind kind;
+	uid_t uid; /* unix only, as are gid and pid: of the process that connected */
+	gid_t gid;
+	pid_t pid;
+};
+
+struct rpc_peer rpc_call_peer(const struct rpc_call *call);
+
+/* Keeps the call's memory and request beyond the final answer. */
+struct rpc_call *rpc_call_ref(struct rpc_call *call);
+void rpc_call_unref(struct rpc_call *call);
