@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The pool: gives a demand for a function a sandbox, the warmest at hand, and keeps sandboxes
+ * ready, frozen, within the memory budget. It starts, scales, freezes, evicts and ends
+ * sandboxes; what travels through one while it is bound is the asker's business. All calls
+ * and callbacks: loop thread; a callback never runs inside the call that caused it. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "agent/core/loop.h"
+#include "agent/functions/function.h"
+#include "agent/image/runtime_catalogue.h"
+#include "agent/logs/log_store.h"
+#include "agent/pool/sandbox.h"
+#include "agent/vm/template.h"
+#include "agent/vm/vm.h"
+
+struct pool;
+struct vm_driver;
+
+struct pool_config {
+	const char *region;                        /* borrowed for the pool's life, as all here */
+	const struct runtime_catalogue *catalogue; /* NULL: runtime versions are not known */
+	/* Where the package image of a digest lies (directory_package_path); the caller frees. */
+	char *(*package_path)(const char *package_digest, void *arg);
+	void *package_path_arg;
+
+	/* Memory. A sandbox is counted as sandbox_overhead_mb plus memory_commit_percent of its
+	 * MemorySize: clones share most of their pages. */
+	uint64_t memory_budget_bytes;   /* 0: 80 % of the machine's */
+	uint64_t memory_reserve_bytes;  /* MemAvailable that starts must leave; 0: 512 MiB */
+	unsigned memory_commit_percent; /* 0: 10 */
+	unsigned sandbox_overhead_mb;   /* 0: 32 */
+	unsigned max_sandboxes;         /* 0: 4,096 */
+	unsigned max_starts;            /* restores at once; 0: as many as processors */
+	unsigned max_waiting;           /* demands in queues; 0: 10,000 */
+
+	int64_t keep_alive_us;    /* idle sandboxes end after it; 0: 10 minutes */
+	int64_t freeze_after_us;  /* vCPUs run on for so long after an answer; 0: 10 ms */
+	int64_t active_window_us; /* a function has spares for so long after use; 0: 10 minutes */
+	unsigned spares;          /* wanted per active version */
+	bool spares_on_deploy;    /* a function just deployed counts as active */
+	unsigned warm_rounds;     /* of a spare; 0: 3 */
+	int64_t start_timeout_us; /* clone requested to Restored; 0: 10 s, 60 s under TCG */
+	int64_t boot_timeout_us;  /* 0: 30 s, 180 s under TCG */
+	unsigned init_timeout_ms; /* Lambda's INIT limit; 0: 10,000 */
+	int64_t guest_grace_us;   /* the host's patience beyond the guest's limits; 0: 2 s */
+};
+
+/* Everything borrowed until pool_free(). */
+int pool_new(const struct pool_config *config, struct loop *loop, struct vm_host *host,
+	     struct template_store *templates, struct log_store *logs, struct pool **ret,
+	     struct error *error) _must_use_;
+
+/* The same with another driver of VMs than agent/vm's (agent/pool/vm_driver.h). */
+int pool_new_with_driver(const struct pool_config *config, struct loop *loop,
+			 const struct vm_driver *driver, struct vm_host *host,
+			 struct template_store *templates, struct log_store *logs,
+			 struct pool **ret, struct error *error) _must_use_;
+
+/* After pool_drain() was done. Copes with NULL. */
+struct pool *pool_free(struct pool *pool);
+DEFINE_CLEANUP(struct pool, pool_free)
+
+/* Takes no new demands, serves those it has, ends every sandbox as it falls idle, and all that
+ * still live after `limit_us`. done(arg) when the last one is gone. */
+void pool_drain(struct pool *pool, int64_t limit_us, loop_fn *done, void *arg);
+
+/* -- news of functions -- */
+
+/* It was created or changed: sandboxes of older generations drain, demands move on. */
+void pool_function_changed(struct pool *pool, const struct function *function);
+/* Its sandboxes drain, waiting demands fail with ERROR_NOT_FOUND. */
+void pool_function_deleted(struct pool *pool, const char *tenant, const char *name);
+
+/* -- demands -- */
+
+struct demand;
+
+struct demand_events {
+	/* A waiting demand has its sandbox; it is BUSY and runs (or is about to). */
+	void (*on_bound)(struct demand *demand, struct sandbox *sandbox);
+	/* A waiting demand will get none. The error is borrowed. */
+	void (*on_failed)(struct demand *demand, const struct error *error);
+	/* From the bound sandbox, logs excepted, which the pool writes to its stream. */
+	void (*on_message)(struct demand *demand, const Mayfly__Guest__V1__GuestMessage *message);
+	/* The bound sandbox is gone, the binding with it. `delivered`: the guest may have seen
+	 * what was sent. */
+	void (*on_lost)(struct demand *demand, const char *reason, bool delivered);
+	/* The limit of sandbox_set_limit() passed. */
+	void (*on_overdue)(struct demand *demand);
+};
+
+/* Embedded by the asker, who sets `events`; lives until released, failed, lost or cancelled. */
+struct demand {
+	const struct demand_events *events;
+	int64_t queued_us; /* monotonic; set by pool_acquire() */
+	/* of the pool: */
+	TAILQ_ENTRY(demand) link;
+	struct version *version; /* while it waits */
+};
+
+/* Returns 1 with *ret when a sandbox is at hand (bound now), 0 when it waits (on_bound or on_failed
+ * follows), or a negative errno with `error`. */
+int pool_acquire(struct pool *pool, const struct function *function, struct demand *demand,
+		 struct sandbox **ret, struct error *error) _must_use_;
+
+/* A waiting demand leaves the queue; no callback follows. */
+void pool_cancel(struct pool *pool, struct demand *demand);
+
+/* -- start policy, for benchmarks -- */
+
+enum pool_policy { POOL_POLICY_DEFAULT, POOL_POLICY_SPARE, POOL_POLICY_RESTORE, POOL_POLICY_BOOT };
+
+/* done(ended, spares_ready, arg) when idle sandboxes asked to end are gone and spares
+ * asked for are ready, or cannot be. */
+typedef void pool_policy_fn(unsigned ended, unsigned spares_ready, const struct error *error,
+			    void *arg);
+int pool_set_policy(struct pool *pool, const struct function *function, enum pool_policy policy,
+		    unsigned spares, bool end_idle, pool_policy_fn *done, void *arg,
+		    struct error *error) _must_use_;
+
+/* -- facts -- */
+
+void pool_each(struct pool *pool, void (*fn)(const struct sandbox_facts *facts, void *arg),
+	       void *arg);
+
+/* Called after each change of state. */
+typedef void pool_listener(const struct sandbox_facts *facts, void *arg);
+int pool_add_listener(struct pool *pool, pool_listener *listener, void *arg) _must_use_;
+
+struct pool_gauges {
+	unsigned total;
+	unsigned busy;
+	unsigned frozen;
+	unsigned spare; /* ready or frozen, and never used */
+	unsigned starting;
+	unsigned waiting; /* demands in queues */
+	uint64_t starts;
+	uint64_t start_failures;
+	uint64_t evictions;
+	uint64_t memory_committed_bytes;
+	uint64_t memory_budget_bytes;
+};
+void pool_gauges(const struct pool *pool, struct pool_gauges *ret);
