@@ -7,8 +7,116 @@
 
 #include "agent/core/loop.h"
 #include "agent/functions/function.h"
+#include "mayfly/buf.h"
 
 struct directory;
+struct registry; /* agent/store/registry.h */
+
+struct directory_config {
+	const char *state_dir; /* uploads/ and packages/ below it */
+	const char *region;
+	const char *default_tenant;  /* 12 digits */
+	const char *const *runtimes; /* those with an image; copied */
+	size_t runtime_count;
+};
+
+/* Loads every function, removes uploads and packages that none needs. Blocks: to be called
+ * before the loop runs. The registry is borrowed and used by the directory alone, from one
+ * job at a time. */
+int directory_open(const struct directory_config *config, struct registry *registry,
+		   struct loop *loop, struct directory **ret, struct error *error) _must_use_;
+
+/* Exactly once, later, from the loop; error NULL: it is ready. */
+typedef void directory_prepared_fn(const struct error *error, void *arg);
+
+/* What must be done beside the package before a configuration serves: with SnapStart of the
+ * latest version, its function template. `function` and `config` (with its package_digest)
+ * are borrowed until `done` ran. */
+struct deploy_hooks {
+	void (*prepare)(const struct function *function, const struct function_config *config,
+			directory_prepared_fn *done, void *done_arg, void *user);
+	void *user;
+};
+void directory_set_hooks(struct directory *directory, const struct deploy_hooks *hooks);
+
+/* Takes up creations and updates that the last agent left unfinished. After the hooks are set. */
+void directory_start(struct directory *directory);
+
+/* Refuses further changes; done(arg) comes when no job is under way. What is unfinished by
+ * then is taken up at the next start. */
+void directory_stop(struct directory *directory, loop_fn *done, void *arg);
+
+/* After directory_stop() was done, or when the loop is gone. No hook may answer afterwards. Copes
+ * with NULL. */
+struct directory *directory_close(struct directory *directory);
+DEFINE_CLEANUP(struct directory, directory_close)
+
+const char *directory_region(const struct directory *directory);
+const char *directory_default_tenant(const struct directory *directory);
+
+/* `function` is as it is after the change, NULL on failure and after a deletion; `error` is NULL
+ * on success. Both borrowed during the call. Once, later, from the loop. */
+typedef void directory_answer_fn(const struct function *function, const struct error *error,
+				 void *arg);
+
+/* Everything a request points to is borrowed until the answer. Changes of one function are made
+ * one after the other, in order of asking. */
+
+/* Answers when the function is durable in state Pending; it becomes Active or Failed by itself. */
+struct directory_create_request {
+	const char *tenant;
+	const char *name;
+	struct function_patch config;
+	struct slice zip;
+};
+void directory_create(struct directory *directory, const struct directory_create_request *request,
+		      directory_answer_fn *answer, void *arg);
+
+/* Both updates answer when they are durably under way; the old configuration serves until
+ * update_status says Successful. `revision_id` may be NULL or "". */
+struct directory_update_code_request {
+	const char *tenant;
+	const char *name;
+	const char *revision_id;
+	struct slice zip;
+	bool dry_run; /* answers what would be, changes nothing */
+};
+void directory_update_code(struct directory *directory,
+			   const struct directory_update_code_request *request,
+			   directory_answer_fn *answer, void *arg);
+
+struct directory_update_configuration_request {
+	const char *tenant;
+	const char *name;
+	const char *revision_id;
+	struct function_patch config;
+};
+void directory_update_configuration(struct directory *directory,
+				    const struct directory_update_configuration_request *request,
+				    directory_answer_fn *answer, void *arg);
+
+void directory_delete(struct directory *directory, const char *tenant, const char *name,
+		      directory_answer_fn *answer, void *arg);
+
+/* Functions of a tenant in order of name, at most `max_items` (0 or more than a page: a
+ * page) after `marker` (NULL or "": from the start). */
+#define DIRECTORY_PAGE_ITEMS 50
+#define DIRECTORY_MAX_ITEMS  10000
+struct directory_page {
+	const struct function *functions[DIRECTORY_PAGE_ITEMS]; /* borrowed until the loop turns */
+	size_t count;
+	char next_marker[2 * FUNCTION_NAME_MAX + 1]; /* "" on the last page */
+};
+int directory_list(const struct directory *directory, const char *tenant, unsigned max_items,
+		   const char *marker, struct directory_page *ret, struct error *error) _must_use_;
+
+/* Every function of the node, in no order. */
+void directory_each(const struct directory *directory,
+		    void (*fn)(const struct function *function, void *arg), void *arg);
+
+/* Sets `error` to Lambda's "Function not found: <ARN>"; the qualifier may be NULL. */
+int directory_set_not_found(const struct directory *directory, const char *tenant, const char *name,
+			    const char *qualifier, struct error *error);
 
 /* Borrowed until the loop turns; NULL when there is none. */
 const struct function *directory_find(const struct directory *directory, const char *tenant,

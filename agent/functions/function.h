@@ -10,8 +10,26 @@
 
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
+#include "mayfly/state.h"
 
-#define TENANT_ID_DIGITS 12
+#define TENANT_ID_DIGITS              12
+#define FUNCTION_NAME_MAX             64
+#define FUNCTION_REFERENCE_MAX        170
+#define FUNCTION_QUALIFIER_MAX        128
+#define FUNCTION_HANDLER_MAX          128
+#define FUNCTION_DESCRIPTION_MAX      256
+#define FUNCTION_LOG_GROUP_MAX        512
+#define FUNCTION_ENVIRONMENT_BYTES    4096 /* all variables as JSON */
+#define FUNCTION_MEMORY_MIN_MB        128
+#define FUNCTION_MEMORY_MAX_MB        10240
+#define FUNCTION_MEMORY_DEFAULT_MB    128
+#define FUNCTION_TIMEOUT_MIN_S        1
+#define FUNCTION_TIMEOUT_MAX_S        900
+#define FUNCTION_TIMEOUT_DEFAULT_S    3
+#define FUNCTION_EPHEMERAL_MIN_MB     512
+#define FUNCTION_EPHEMERAL_MAX_MB     10240
+#define FUNCTION_EPHEMERAL_DEFAULT_MB 512
+#define FUNCTION_LATEST               "$LATEST"
 
 enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_INACTIVE, FUNCTION_FAILED };
 enum update_status { UPDATE_SUCCESSFUL, UPDATE_FAILED, UPDATE_IN_PROGRESS };
@@ -65,21 +83,68 @@ struct function *function_free(struct function *function);
 DEFINE_CLEANUP(struct function, function_free)
 int function_copy(const struct function *from, struct function **ret) _must_use_;
 
+/* The values a tenant gives: NULL (or has_environment false) is not given. All borrowed. */
+struct function_patch {
+	const char *runtime;
+	const char *handler;
+	const char *description;
+	const unsigned *memory_size_mb;
+	const unsigned *timeout_seconds;
+	const unsigned *ephemeral_storage_mb;
+	bool has_environment; /* replaces all variables */
+	const struct environment_variable *environment;
+	size_t environment_count;
+	const enum snap_start *snap_start;
+	const enum log_format *log_format;
+	const char *log_group;
+	const char *application_log_level;
+	const char *system_log_level;
+};
+
+/* Lambda's defaults for a function of that name, into an empty config. 0 or -ENOMEM, after which
+ * the config may be cleared. */
+int function_config_set_defaults(struct function_config *config, const char *name) _must_use_;
+
+/* Puts what is given over the config; log levels follow the format. 0 or -ENOMEM. */
+int function_config_apply(struct function_config *config,
+			  const struct function_patch *patch) _must_use_;
+
+/* What a reader is shown: the update while one is in progress, else what serves. */
+const struct function_config *function_visible_config(const struct function *function);
+
+extern const struct state_table function_states;
+extern const struct state_table update_statuses;
+
 const char *function_state_name(enum function_state state); /* "Pending" */
 const char *update_status_name(enum update_status status);  /* "InProgress" */
+
+/* The one way to change a state: -EINVAL when the table forbids it, -ENOMEM. NULL reason and
+ * code clear them. Each draws a new revision id. */
+int function_set_state(struct function *function, enum function_state state, const char *reason,
+		       const char *reason_code) _must_use_;
+int function_set_update_status(struct function *function, enum update_status status,
+			       const char *reason, const char *reason_code) _must_use_;
 
 /* Lambda's validations, with its messages where it has them; `error` names the field. */
 int function_validate_name(const char *name, struct error *error) _must_use_;
 int function_validate_config(const struct function_config *config, struct error *error) _must_use_;
 
+/* `known` are the runtimes that this node has images for. */
+int function_validate_runtime(const char *runtime, const char *const *known, size_t count,
+			      struct error *error) _must_use_;
+
+/* Twelve digits. */
+bool tenant_id_is_valid(const char *tenant);
+
 /* arn:aws:lambda:REGION:TENANT:function:NAME[:QUALIFIER]; the caller frees. */
 char *function_arn(const char *region, const char *tenant, const char *name, const char *qualifier);
 
 /* Splits NAME, NAME:Q, ACCOUNT:function:NAME[:Q], function:NAME[:Q] or a full ARN
- * (lambda name forms), checks account and region, and joins with a separate qualifier. */
+ * (lambda name forms), checks account and region, and joins with a separate qualifier (NULL or
+ * "" when none was given). */
 struct function_reference {
-	char name[65];
-	char qualifier[129]; /* "" when none was given */
+	char name[FUNCTION_NAME_MAX + 1];
+	char qualifier[FUNCTION_QUALIFIER_MAX + 1]; /* "" when none was given */
 	bool has_qualifier;
 };
 int function_parse_reference(const char *text, const char *qualifier, const char *region,

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What every service knows of the node. Borrowed by them until the server is freed. */
+
+#include "mayfly/cleanup.h"
+#include "mayfly/error.h"
+
+struct api_context {
+	const char *region;
+	const char *tenant; /* 12 digits: whoever calls without naming one */
+};
+
+/* The tenant of a request: "" is the default tenant, which is the only one this node knows; any
+ * other is an error. *ret is borrowed from the context. */
+int api_resolve_tenant(const struct api_context *context, const char *tenant, const char **ret,
+		       struct error *error) _must_use_;

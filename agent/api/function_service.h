@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* mayfly.v1.FunctionService: decodes a request, gives one command to the directory, encodes its
+ * answer. Loop thread. */
+
+#include "agent/api/api_context.h"
+#include "agent/deploy/directory.h"
+#include "lib/rpc/rpc_server.h"
+#include "mayfly/v1/function.pb-c.h"
+
+struct function_service;
+
+/* `directory` and `context` are borrowed until the server is freed; then free the service. */
+int function_service_register(struct rpc_server *server, struct directory *directory,
+			      const struct api_context *context, struct function_service **ret,
+			      struct error *error) _must_use_;
+struct function_service *function_service_free(struct function_service *service);
