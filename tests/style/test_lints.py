@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lints find what they are there to find: each is given a small house with one fault."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LICENCE = "/* SPDX-License-Identifier: Apache-2.0 */\n"
+
+
+@pytest.fixture
+def house(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/layers.txt").write_text((ROOT / "docs/layers.txt").read_text())
+    for folder in ("include/mayfly", "lib/base", "agent/vm", "agent/pool", "cli"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "include/mayfly/buf.h").write_text(LICENCE)
+    (tmp_path / "agent/pool/pool.h").write_text(LICENCE)
+    return tmp_path
+
+
+def lint(name, house, *more):
+    done = subprocess.run([ROOT / "tools" / name, *more, "--root", house],
+                          capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("name", ["lint-layers", "lint-banned"])
+def test_a_good_house_passes(house, name):
+    (house / "agent/vm/vm.c").write_text(
+        LICENCE + '#include "mayfly/buf.h"\n#include <libvirt/libvirt.h>\n#include <stdio.h>\n')
+    assert lint(name, house) == (0, "")
+
+
+@pytest.mark.parametrize("where, include", [
+    ("agent/vm/vm.c", '"agent/pool/pool.h"'),   # upward
+    ("cli/main.c", '"agent/pool/pool.h"'),      # the faces know the protocol only
+    ("agent/pool/pool.c", "<libvirt/libvirt.h>"),
+    ("agent/vm/vm.c", "<sqlite3.h>"),
+    ("lib/base/buf.c", "<grpc/grpc.h>"),
+    ("lib/base/buf.c", "<curl/curl.h>"),        # nobody said where it belongs
+    ("lib/base/buf.c", '"mayfly/nothing.h"'),
+])
+def test_layers_refuses(house, where, include):
+    (house / where).write_text(LICENCE + f"#include {include}\n")
+    code, text = lint("lint-layers", house)
+    assert code == 1
+    assert text.startswith(f"{where}:2: ")
+
+
+def test_layers_refuses_a_circle(house):
+    with (house / "docs/layers.txt").open("a") as layers:
+        layers.write("room lib/one: lib/two\nroom lib/two: lib/one\n")
+    code, text = lint("lint-layers", house)
+    assert code == 1
+    assert "circle lib/one -> lib/two -> lib/one" in text
+
+
+@pytest.mark.parametrize("line", [
+    "void f(char *a) { strcpy(a, a); }",
+    "int f(void) { return atoi(\"1\"); }",
+    "int f(void) { return system(\"true\"); }",
+    "/* TO" + "DO: later */",
+    "/* " + "long " * 30 + "*/",
+    "int a; ",
+    "void f(void)\n{\n" + "\tg();\n" * 81 + "}",
+    "int a;\n" * 801,
+])
+def test_banned_refuses(house, line):
+    (house / "lib/base/bad.c").write_text(LICENCE + line + "\n")
+    code, text = lint("lint-banned", house)
+    assert code == 1
+    assert text.startswith("lib/base/bad.c:")
+
+
+def test_banned_wants_a_licence(house):
+    (house / "lib/base/bad.c").write_text("int a;\n")
+    assert lint("lint-banned", house)[0] == 1
+
+
+@pytest.mark.parametrize("line", [
+    'const char *help = "strcpy(a, b)";',
+    "/* system() would start a shell */",
+    "int r = operations->system(1);",
+])
+def test_banned_reads_code_only(house, line):
+    (house / "lib/base/good.c").write_text(LICENCE + line + "\n")
+    assert lint("lint-banned", house) == (0, "")
+
+
+def test_headers_refuses_one_that_needs_another(house):
+    (house / "compile_commands.json").write_text('[{"command": "cc -std=gnu17 -c a.c"}]')
+    (house / "lib/base/needs.h").write_text(LICENCE + "size_t f(void);\n")
+    code, text = lint("lint-headers", house, str(house))
+    assert code == 1
+    assert "needs.h" in text

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The house's own rules, one lint each."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SKIPPED = 77
+
+
+@pytest.fixture(scope="session")
+def build(pytestconfig):
+    return (ROOT / pytestconfig.getoption("--build")).resolve()
+
+
+def run(*command):
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+    if done.returncode == SKIPPED:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_layers():
+    run("tools/lint-layers")
+
+
+def test_banned():
+    run("tools/lint-banned")
+
+
+def test_shell():
+    run("tools/lint-shell")
+
+
+def test_format():
+    run("tools/lint-format")
+
+
+def test_every_header_compiles_alone(build):
+    run("tools/lint-headers", build)
+
+
+@pytest.mark.parametrize("folder", sorted(
+    path.parent.relative_to(ROOT).as_posix()
+    for top in ("lib", "agent", "guest", "cli")
+    for path in (ROOT / top).rglob("CMakeLists.txt")))
+def test_room_says_what_it_is(folder):
+    readme = ROOT / folder / "README.md"
+    assert readme.is_file(), f"{folder} has no README.md"
+    lines = readme.read_text().splitlines()
+    assert lines and lines[0].startswith("# "), f"{readme}: no headline"
+    assert 3 <= len(lines) <= 40, f"{readme}: {len(lines)} lines"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Words that quickstart, check and tools/dev share: progress, failing, packages. To be sourced.
+
+HOUSE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() {
+	printf '[%4ds] %s\n' "$SECONDS" "$*"
+}
+
+warn() {
+	printf '[%4ds] warning: %s\n' "$SECONDS" "$*" >&2
+}
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+need_root() {
+	[ "$(id -u)" = 0 ] || die "must be run as root (it installs packages and runs virtual machines)"
+}
+
+debian_release() {
+	(. /etc/os-release && echo "${VERSION_CODENAME:-unknown}")
+}
+
+need_debian() {
+	case $(debian_release) in
+	bookworm | trixie) ;;
+	*) die "this is not Debian 12 (bookworm) or Debian 13 (trixie)" ;;
+	esac
+	[ "$(uname -m)" = x86_64 ] || die "this machine is $(uname -m); Mayfly runs on x86_64"
+}
+
+# packages_of SET...: the packages of these sets for this release.
+packages_of() {
+	local set
+	for set in "$@"; do
+		awk -v set="$set" -v release="$(debian_release)" \
+			'$1 == set && (NF == 2 || $3 == release) { print $2 }' \
+			"$HOUSE/packaging/debian-packages"
+	done
+}
+
+# packages_missing SET...: those of them that are not installed.
+packages_missing() {
+	local package
+	for package in $(packages_of "$@"); do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+			echo "$package"
+	done
+}
+
+# packages_install SET...: installs what is missing, and nothing when nothing is.
+packages_install() {
+	local missing
+	mapfile -t missing < <(packages_missing "$@")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	need_root
+	say "installing ${#missing[@]} packages: ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q=2 update || die "apt-get update failed"
+	apt-get -q=2 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io \
+		install -y --no-install-recommends "${missing[@]}" >"${APT_LOG:-/dev/null}" ||
+		die "apt-get install failed"
+	say "packages are installed"
+}
+
+# version_of PROGRAM: its first version number.
+version_of() {
+	"$1" --version 2>/dev/null | grep -o -m1 '[0-9]\+\(\.[0-9]\+\)\+' | head -1
+}
