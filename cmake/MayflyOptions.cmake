@@ -54,6 +54,9 @@ endfunction()
 # mayfly_room(target dependencies...): a static library of all .c files of this folder.
 function(mayfly_room target)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  if(NOT sources)
+    return() # a room without walls yet; what needs it is left out
+  endif()
   add_library(${target} STATIC ${sources})
   target_link_libraries(${target} PUBLIC mayfly_flags ${ARGN})
 endfunction()
