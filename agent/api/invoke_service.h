@@ -3,13 +3,15 @@
 
 /* mayfly.v1.InvokeService: decode, one invocation, encode. Loop thread. */
 
+#include "agent/api/api_context.h"
 #include "agent/invoke/invocation.h"
 #include "rpc/rpc_server.h"
 
 struct invoke_service;
 
-/* Borrows the invoker until it is freed, which is after the server's shutdown. */
+/* Borrows the invoker and the context until it is freed, which is after the server's shutdown. */
 int invoke_service_register(struct rpc_server *server, struct invoker *invoker,
-			    struct invoke_service **ret, struct error *error) _must_use_;
+			    const struct api_context *context, struct invoke_service **ret,
+			    struct error *error) _must_use_;
 struct invoke_service *invoke_service_free(struct invoke_service *service);
 DEFINE_CLEANUP(struct invoke_service, invoke_service_free)

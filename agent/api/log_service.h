@@ -3,6 +3,7 @@
 
 /* mayfly.v1.LogService: pages of events, and tails. Loop thread. */
 
+#include "agent/api/api_context.h"
 #include "agent/deploy/directory.h"
 #include "agent/logs/log_store.h"
 #include "rpc/rpc_server.h"
@@ -10,8 +11,7 @@
 struct log_service;
 
 struct log_service_config {
-	const char *region; /* borrowed, as all here, until the service is freed */
-	const char *default_tenant;
+	const struct api_context *context; /* borrowed, as all here, until the service is freed */
 	struct log_store *logs;
 	struct directory *directory;
 };

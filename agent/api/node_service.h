@@ -4,6 +4,7 @@
 /* mayfly.v1.NodeService: what this node is, what lives on it, and a stream of what changes.
  * Loop thread. */
 
+#include "agent/api/api_context.h"
 #include "agent/deploy/directory.h"
 #include "agent/image/runtime_catalogue.h"
 #include "agent/invoke/invocation.h"
@@ -15,8 +16,7 @@ struct node_service;
 
 struct node_service_config {
 	const char *node_id; /* borrowed, as all here, until the service is freed */
-	const char *region;
-	const char *default_tenant;
+	const struct api_context *context;
 	int64_t started_us; /* realtime */
 	struct loop *loop;
 	struct vm_host *vm_host;

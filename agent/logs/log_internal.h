@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share. Thread of a field: the loop, unless it says "writer", which is
+ * the flush job under way (there is at most one) and nobody else. */
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "agent/logs/log_store.h"
+
+struct log_tail {
+	struct log_group *group; /* referenced */
+	log_tail_fn *fn;
+	void *arg;
+	bool stopped;
+	TAILQ_ENTRY(log_tail) link;
+};
+
+struct log_group {
+	UT_hash_handle hh;
+	struct log_store *store;
+	char *path; /* key; its folder */
+	unsigned references;
+	TAILQ_HEAD(, log_tail) tails;
+	unsigned delivering; /* tails are not unlinked while the list is walked */
+	bool measured;       /* writer */
+	uint64_t bytes;      /* writer; of all files of the folder */
+};
+
+struct log_stream {
+	struct log_store *store;
+	struct log_group *group; /* referenced */
+	char *name;
+	unsigned references; /* the owner, and the batch it is in */
+	bool dirty;
+	TAILQ_ENTRY(log_stream) link; /* of the dirty ones */
+	struct buf waiting;           /* records */
+	uint64_t waiting_records;
+	struct buf captured;
+	size_t capture_max;  /* 0: not capturing */
+	int fd;              /* writer; the part written to, -1: none */
+	unsigned part;       /* writer; its number */
+	uint64_t part_bytes; /* writer */
+};
+
+/* What one flush writes of one stream. */
+struct log_batch_item {
+	struct log_stream *stream; /* referenced */
+	struct buf records;
+	uint64_t count;
+	int result; /* of the writer: 0 or a negative errno, then nothing of it was kept */
+};
+
+struct log_batch {
+	struct job job;
+	struct log_store *store;
+	struct log_batch_item *items;
+	size_t count;
+};
+
+/* Somebody who waits for a flush to be done. */
+struct log_waiter {
+	uint64_t needs; /* number of the flush */
+	loop_fn *fn;
+	void *arg;
+	TAILQ_ENTRY(log_waiter) link;
+};
+
+struct log_store {
+	struct loop *loop;
+	char *directory;
+	uint64_t part_max_bytes;
+	uint64_t group_max_bytes;
+	uint64_t waiting_max_bytes;
+	int64_t flush_after_us;
+
+	struct log_group *groups; /* by path */
+	TAILQ_HEAD(, log_stream) dirty;
+	uint64_t waiting_bytes;
+	struct timer flush_timer;
+	bool flush_planned;
+	struct log_batch *batch; /* under way */
+	uint64_t flushes_started;
+	uint64_t flushes_done;
+	TAILQ_HEAD(, log_waiter) waiters;
+	int64_t last_ingestion_us;
+	struct log_store_counters counters;
+	bool dropping; /* said in the log already */
+};
+
+/* log_writer.c: the flush job. Runs on a worker. */
+void log_batch_write(struct job *job);
+
+/* log_store.c: calls fn(arg) once all that was written so far is in the files. */
+int log_store_wait(struct log_store *store, struct log_waiter *waiter);
+
+/* STATE/logs/TENANT/GROUP; the caller frees. NULL: no memory. */
+char *log_group_path(const struct log_store *store, const char *tenant, const char *group);
