@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "agent/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <string.h>
+
+#define MINUTE_S 60
+#define HOUR_S   (60 * MINUTE_S)
+#define DAY_S    (24 * HOUR_S)
+
+static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
+static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
+
+/* -- rules of single keys: NULL, or what the value must be -- */
+
+static const char *rule_account_id(const char *value)
+{
+	return strlen(value) == 12 && strspn(value, "0123456789") == 12 ? NULL : "12 digits";
+}
+
+static const char *rule_region(const char *value)
+{
+	size_t len = strlen(value);
+	if (len < 3 || len > 32 || strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-") != len ||
+	    !islower((unsigned char)value[0]) || value[len - 1] == '-')
+		return "a region name such as us-east-1 (lower-case letters, digits, dashes)";
+	return NULL;
+}
+
+static const char *rule_socket(const char *value)
+{
+	/* sockaddr_un.sun_path with its NUL */
+	return strlen(value) < 108 ? NULL : "shorter than 108 bytes";
+}
+
+/* Plain TCP carries no identity, so only this machine may reach it. */
+static const char *rule_loopback(const char *value)
+{
+	static const char *const hosts[] = { "127.0.0.1:", "localhost:", "[::1]:" };
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		size_t len = strlen(hosts[i]);
+		if (strncmp(value, hosts[i], len) != 0)
+			continue;
+		const char *port = value + len;
+		size_t digits = strspn(port, "0123456789");
+		if (digits < 1 || digits > 5 || port[digits] || strtoul(port, NULL, 10) > 65535)
+			return "a loopback address with a port of 0 to 65535";
+		return NULL;
+	}
+	return "a loopback address: 127.0.0.1:PORT, [::1]:PORT or localhost:PORT";
+}
+
+static const char *rule_user_name(const char *value)
+{
+	size_t len = strlen(value);
+	return len <= 32 && strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len
+		       ? NULL
+		       : "a user or group name (lower-case letters, digits, _ and -)";
+}
+
+static const char *rule_uri(const char *value)
+{
+	return strncmp(value, "qemu:///", strlen("qemu:///")) == 0
+		       ? NULL
+		       : "a local QEMU connection: qemu:///system, qemu:///session or "
+			 "qemu:///embed…";
+}
+
+#define FIELD(name)             .offset = offsetof(struct config, name)
+#define NUMBER(name, from, to)  .kind = CONFIG_NUMBER, FIELD(name), .min = (from), .max = (to)
+#define TEXT(name)              .kind = CONFIG_TEXT, FIELD(name)
+#define PATH(name)              .kind = CONFIG_PATH, FIELD(name)
+#define FLAG(name)              .kind = CONFIG_FLAG, FIELD(name)
+#define CHOICE(name, of_values) .kind = CONFIG_CHOICE, FIELD(name), .choices = (of_values)
+
+/* clang-format off */
+static const struct config_row rows[] = {
+	{ "node", "state_dir", PATH(node_state_dir), .initial = "/var/lib/mayfly",
+	  .help = "Everything durable: functions, packages, templates, logs. One node per folder." },
+	{ "node", "images_dir", PATH(node_images_dir), .initial = "", .optional = true,
+	  .help = "Kernel, initramfs and runtime images, as build-images made them. Empty: images "
+		  "below state_dir." },
+	{ "node", "region", TEXT(node_region), .initial = "us-east-1", .rule = rule_region,
+	  .help = "The region in ARNs and in AWS_REGION." },
+	{ "node", "account_id", TEXT(node_account_id), .initial = "123456789012",
+	  .rule = rule_account_id,
+	  .help = "The default tenant: 12 digits, part of every ARN. Functions belong to it, so "
+		  "choose it before the first one is created." },
+	{ "node", "log_level", CHOICE(node_log_level, log_levels), .initial = "info",
+	  .help = "The least important messages that the agent logs of itself." },
+	{ "node", "drain_s", NUMBER(node_drain_s, 0, HOUR_S), .initial = "30", .unit = "s",
+	  .help = "How long a stop waits for running invocations before it ends them." },
+
+	{ "api", "socket", PATH(api_socket), .initial = "/run/mayfly/mayfly.sock",
+	  .rule = rule_socket, .help = "The unix socket of the gRPC services, mode 0660." },
+	{ "api", "socket_group", TEXT(api_socket_group), .initial = "", .optional = true,
+	  .rule = rule_user_name,
+	  .help = "The group that may use the socket beside root. Empty: the agent's own." },
+	{ "api", "listen_tcp", TEXT(api_listen_tcp), .initial = "", .optional = true,
+	  .rule = rule_loopback,
+	  .help = "Also listen here, without TLS and for anyone on this machine, hence on a "
+		  "loopback address only. Empty: do not." },
+
+	{ "vm", "libvirt_uri", TEXT(vm_libvirt_uri), .initial = "", .optional = true,
+	  .rule = rule_uri,
+	  .help = "The libvirt connection. Empty: the driver embedded in the agent, with its files "
+		  "below state_dir; it needs no libvirt daemon." },
+	{ "vm", "emulator", PATH(vm_emulator), .initial = "/usr/bin/qemu-system-x86_64",
+	  .help = "The QEMU program." },
+	{ "vm", "accelerator", CHOICE(vm_accelerator, accelerators), .initial = "auto",
+	  .help = "auto boots a tiny guest to learn whether KVM works here and takes TCG, which is "
+		  "emulation, if not. kvm refuses to start without it." },
+	{ "vm", "user", TEXT(vm_user), .initial = "mayfly-vm", .optional = true,
+	  .rule = rule_user_name,
+	  .help = "The unprivileged user that QEMU runs as. Empty: the agent's own user, which is "
+		  "said as a warning." },
+	{ "vm", "tb_size_mb", NUMBER(vm_tb_size_mb, 4, 1024), .initial = "32", .unit = "MiB",
+	  .help = "TCG's translation buffer, per microVM; only what is used is touched." },
+	{ "vm", "guest_overhead_mb", NUMBER(vm_guest_overhead_mb, 64, 1024), .initial = "96",
+	  .unit = "MiB",
+	  .help = "RAM of a microVM beside its function's MemorySize, for kernel, init and page "
+		  "cache. A change rebuilds the templates." },
+	{ "vm", "cpu_limits", FLAG(vm_cpu_limits), .initial = "yes",
+	  .help = "CPU follows memory (1,769 MB is one vCPU) where the host has cgroups. Off under "
+		  "TCG whatever is said here." },
+
+	{ "pool", "memory_budget_mb", NUMBER(pool_memory_budget_mb, 0, 1ULL << 24), .initial = "0",
+	  .unit = "MiB", .help = "What all sandboxes may take together. 0: 80 % of the machine's." },
+	{ "pool", "memory_reserve_mb", NUMBER(pool_memory_reserve_mb, 0, 1ULL << 24),
+	  .initial = "512", .unit = "MiB",
+	  .help = "A start must leave so much memory available on the host." },
+	{ "pool", "memory_commit_percent", NUMBER(pool_memory_commit_percent, 1, 100),
+	  .initial = "10",  .unit = "%",
+	  .help = "The part of MemorySize that a sandbox is counted with: clones share most pages. "
+		  "100 never overcommits." },
+	{ "pool", "sandbox_overhead_mb", NUMBER(pool_sandbox_overhead_mb, 1, 1024), .initial = "32",
+	  .unit = "MiB", .help = "Counted for each sandbox beside that part." },
+	{ "pool", "max_sandboxes", NUMBER(pool_max_sandboxes, 1, 1000000), .initial = "4096",
+	  .help = "Sandboxes alive at once." },
+	{ "pool", "max_concurrent_restores", NUMBER(pool_max_concurrent_restores, 0, 1024),
+	  .initial = "0", .help = "Sandboxes being started at once. 0: as many as processors." },
+	{ "pool", "max_waiting", NUMBER(pool_max_waiting, 1, 10000000), .initial = "10000",
+	  .help = "Invocations that may wait for a sandbox; more are refused." },
+	{ "pool", "max_wait_s", NUMBER(pool_max_wait_s, 1, HOUR_S), .initial = "300", .unit = "s",
+	  .help = "How long one may wait." },
+	{ "pool", "keep_alive_s", NUMBER(pool_keep_alive_s, 1, 7 * DAY_S), .initial = "600",
+	  .unit = "s", .help = "An idle sandbox ends after so long." },
+	{ "pool", "freeze_after_ms", NUMBER(pool_freeze_after_ms, 1, MINUTE_S * 1000),
+	  .initial = "10", .unit = "ms",
+	  .help = "An idle sandbox's vCPUs are stopped after so long." },
+	{ "pool", "active_window_s", NUMBER(pool_active_window_s, 1, 7 * DAY_S), .initial = "600",
+	  .unit = "s", .help = "A function has spares for so long after its last use." },
+	{ "pool", "spares", NUMBER(pool_spares, 0, 1000), .initial = "1",
+	  .help = "Sandboxes kept restored, initialised and unused for each active function, so "
+		  "that its next cold start need not wait for QEMU." },
+	{ "pool", "spares_on_deploy", FLAG(pool_spares_on_deploy), .initial = "yes",
+	  .help = "A function just deployed counts as active before its first use." },
+	{ "pool", "warm_rounds", NUMBER(pool_warm_rounds, 1, 1000), .initial = "3",
+	  .help = "Pings through a spare's runtime (never its code) before it is stopped." },
+	{ "pool", "start_timeout_ms", NUMBER(pool_start_timeout_ms, 0, HOUR_S * 1000), .initial = "0",
+	  .unit = "ms", .help = "Limit of a restore. 0: 10 s, under TCG 60 s." },
+	{ "pool", "boot_timeout_ms", NUMBER(pool_boot_timeout_ms, 0, HOUR_S * 1000), .initial = "0",
+	  .unit = "ms", .help = "Limit of a boot. 0: 30 s, under TCG 180 s." },
+	{ "pool", "init_timeout_ms", NUMBER(pool_init_timeout_ms, 100, 15 * MINUTE_S * 1000),
+	  .initial = "10000", .unit = "ms", .help = "Limit of the INIT phase; Lambda's is 10 s." },
+	{ "pool", "guest_grace_ms", NUMBER(pool_guest_grace_ms, 100, HOUR_S * 1000),
+	  .initial = "2000", .unit = "ms",
+	  .help = "The agent's patience beyond a limit that the guest enforces itself." },
+
+	{ "logs", "max_group_mb", NUMBER(logs_max_group_mb, 1, 1ULL << 24), .initial = "256",
+	  .unit = "MiB", .help = "Kept of one log group; beyond it the oldest files go." },
+	{ "logs", "max_part_mb", NUMBER(logs_max_part_mb, 1, 1024), .initial = "8", .unit = "MiB",
+	  .help = "Size of one log file before the next is begun." },
+	{ "logs", "max_waiting_mb", NUMBER(logs_max_waiting_mb, 1, 65536), .initial = "32",
+	  .unit = "MiB", .help = "Not yet written, of all groups; more is dropped and counted." },
+	{ "logs", "flush_after_ms", NUMBER(logs_flush_after_ms, 1, MINUTE_S * 1000), .initial = "20",
+	  .unit = "ms", .help = "Lines are gathered for so long before they are written." },
+};
+/* clang-format on */
+
+const struct config_row *config_rows(size_t *ret_count)
+{
+	*ret_count = ARRAY_SIZE(rows);
+	return rows;
+}
+
+const struct config_row *config_find_row(const char *section, const char *key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strcmp(rows[i].section, section) == 0 && strcmp(rows[i].key, key) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static bool section_exists(const char *section)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strcmp(rows[i].section, section) == 0)
+			return true;
+	return false;
+}
+
+/* -- one value -- */
+
+static void *field_of(struct config *config, const struct config_row *row)
+{
+	return (char *)config + row->offset;
+}
+
+static int refuse(const struct config_row *row, const char *value, const char *rule,
+		  struct error *error)
+{
+	char name[64];
+	(void)snprintf(name, sizeof(name), "%s.%s", row->section, row->key);
+	return error_set(error, ERROR_INVALID_PARAMETER, name, "%s must be %s, not '%.80s'", name,
+			 rule, value);
+}
+
+static int set_number(struct config *config, const struct config_row *row, const char *value,
+		      struct error *error)
+{
+	char rule[96];
+	(void)snprintf(rule, sizeof(rule), "a whole number%s%s from %llu to %llu",
+		       row->unit ? " of " : "", row->unit ? row->unit : "",
+		       (unsigned long long)row->min, (unsigned long long)row->max);
+	/* strtoull takes signs and blanks, which are no digits here. */
+	size_t digits = strspn(value, "0123456789");
+	if (digits == 0 || value[digits])
+		return refuse(row, value, rule, error);
+	errno = 0;
+	unsigned long long number = strtoull(value, NULL, 10);
+	if (errno || number < row->min || number > row->max)
+		return refuse(row, value, rule, error);
+	*(uint64_t *)field_of(config, row) = number;
+	return 0;
+}
+
+static int set_flag(struct config *config, const struct config_row *row, const char *value,
+		    struct error *error)
+{
+	static const char *const yes[] = { "yes", "true", "on", "1" };
+	static const char *const no[] = { "no", "false", "off", "0" };
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+		if (strcmp(value, yes[i]) != 0 && strcmp(value, no[i]) != 0)
+			continue;
+		*(bool *)field_of(config, row) = strcmp(value, yes[i]) == 0;
+		return 0;
+	}
+	return refuse(row, value, "yes or no", error);
+}
+
+static int set_choice(struct config *config, const struct config_row *row, const char *value,
+		      struct error *error)
+{
+	char rule[96] = "one of";
+	for (unsigned i = 0; row->choices[i]; i++) {
+		if (strcmp(value, row->choices[i]) == 0) {
+			*(unsigned *)field_of(config, row) = i;
+			return 0;
+		}
+		size_t len = strlen(rule);
+		(void)snprintf(rule + len, sizeof(rule) - len, " %s", row->choices[i]);
+	}
+	return refuse(row, value, rule, error);
+}
+
+static int set_text(struct config *config, const struct config_row *row, const char *value,
+		    struct error *error)
+{
+	if (!*value && !row->optional)
+		return refuse(row, value, "set", error);
+	if (*value && row->kind == CONFIG_PATH && (*value != '/' || strlen(value) >= PATH_MAX))
+		return refuse(row, value, "an absolute path", error);
+	const char *rule = *value && row->rule ? row->rule(value) : NULL;
+	if (rule)
+		return refuse(row, value, rule, error);
+	char *copy = strdup(value);
+	if (!copy)
+		return error_set_errno(error, ENOMEM, "cannot keep %s.%s", row->section, row->key);
+	char **field = field_of(config, row);
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int set_row(struct config *config, const struct config_row *row, const char *value,
+		   struct error *error)
+{
+	switch (row->kind) {
+	case CONFIG_NUMBER:
+		return set_number(config, row, value, error);
+	case CONFIG_FLAG:
+		return set_flag(config, row, value, error);
+	case CONFIG_CHOICE:
+		return set_choice(config, row, value, error);
+	case CONFIG_TEXT:
+	case CONFIG_PATH:
+		break;
+	}
+	return set_text(config, row, value, error);
+}
+
+int config_set(struct config *config, const char *section, const char *key, const char *value,
+	       struct error *error)
+{
+	const struct config_row *row = config_find_row(section, key);
+	if (row)
+		return set_row(config, row, value, error);
+	if (!section_exists(section))
+		return error_set(error, ERROR_INVALID_PARAMETER, NULL,
+				 "there is no section [%.40s]", section);
+	return error_set(error, ERROR_INVALID_PARAMETER, NULL, "there is no key %.40s.%.40s",
+			 section, key);
+}
+
+int config_set_assignment(struct config *config, const char *assignment, struct error *error)
+{
+	const char *dot = strchr(assignment, '.');
+	const char *equals = strchr(assignment, '=');
+	if (!dot || !equals || dot > equals)
+		return error_set(error, ERROR_INVALID_PARAMETER, NULL,
+				 "'%.80s' is not section.key=value", assignment);
+	_cleanup_free_ char *section = strndup(assignment, (size_t)(dot - assignment));
+	_cleanup_free_ char *key = strndup(dot + 1, (size_t)(equals - dot - 1));
+	if (!section || !key)
+		return error_set_errno(error, ENOMEM, "cannot read '%.80s'", assignment);
+	return config_set(config, section, key, equals + 1, error);
+}
+
+/* -- all values -- */
+
+int config_set_defaults(struct config *config)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int r = set_row(config, &rows[i], rows[i].initial, NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void config_clear(struct config *config)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].kind == CONFIG_TEXT || rows[i].kind == CONFIG_PATH)
+			free(*(char **)field_of(config, &rows[i]));
+	*config = CONFIG_INIT;
+}
+
+int config_complete(struct config *config, config_problem_fn *problem, void *arg)
+{
+	int problems = 0;
+	if (!*config->node_images_dir) {
+		char *path = NULL;
+		if (asprintf(&path, "%s/images", config->node_state_dir) < 0)
+			return -ENOMEM;
+		free(config->node_images_dir);
+		config->node_images_dir = path;
+	}
+	if (config->logs_max_part_mb > config->logs_max_group_mb) {
+		problem("configuration", 0, "logs.max_part_mb must not be over logs.max_group_mb",
+			arg);
+		problems++;
+	}
+	return problems;
+}

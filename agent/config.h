@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The node's configuration: one table (section, key, kind, default, bounds, unit, help) from which
+ * the file's parser, --set, --print-configuration-manual and docs/configuration.md come. The
+ * values are read once at start; afterwards immutable, any thread. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "mayfly/buf.h"
+#include "mayfly/error.h"
+
+#define CONFIG_DEFAULT_PATH   "/etc/mayfly/mayflyd.conf"
+#define CONFIG_MAX_FILE_BYTES (1U << 20)
+#define CONFIG_MAX_LINE_BYTES 4096U
+
+/* Values of vm.accelerator and node.log_level, in the order of their names in the table. */
+enum config_accelerator { CONFIG_ACCELERATOR_AUTO, CONFIG_ACCELERATOR_KVM, CONFIG_ACCELERATOR_TCG };
+enum config_log_level {
+	CONFIG_LOG_ERROR,
+	CONFIG_LOG_WARNING,
+	CONFIG_LOG_NOTICE,
+	CONFIG_LOG_INFO,
+	CONFIG_LOG_DEBUG,
+};
+
+/* Strings are owned; "" where a key is left empty. What each means is in the table. */
+struct config {
+	char *node_state_dir;
+	char *node_images_dir; /* never "": filled in by config_complete() */
+	char *node_region;
+	char *node_account_id;
+	unsigned node_log_level;
+	uint64_t node_drain_s;
+	char *api_socket;
+	char *api_socket_group;
+	char *api_listen_tcp;
+	char *vm_libvirt_uri;
+	char *vm_emulator;
+	unsigned vm_accelerator;
+	char *vm_user;
+	uint64_t vm_tb_size_mb;
+	uint64_t vm_guest_overhead_mb;
+	bool vm_cpu_limits;
+	uint64_t pool_memory_budget_mb;
+	uint64_t pool_memory_reserve_mb;
+	uint64_t pool_memory_commit_percent;
+	uint64_t pool_sandbox_overhead_mb;
+	uint64_t pool_max_sandboxes;
+	uint64_t pool_max_concurrent_restores;
+	uint64_t pool_max_waiting;
+	uint64_t pool_max_wait_s;
+	uint64_t pool_keep_alive_s;
+	uint64_t pool_freeze_after_ms;
+	uint64_t pool_active_window_s;
+	uint64_t pool_spares;
+	bool pool_spares_on_deploy;
+	uint64_t pool_warm_rounds;
+	uint64_t pool_start_timeout_ms;
+	uint64_t pool_boot_timeout_ms;
+	uint64_t pool_init_timeout_ms;
+	uint64_t pool_guest_grace_ms;
+	uint64_t logs_max_group_mb;
+	uint64_t logs_max_part_mb;
+	uint64_t logs_max_waiting_mb;
+	uint64_t logs_flush_after_ms;
+};
+
+#define CONFIG_INIT ((struct config){ 0 })
+
+/* Sets every key to its default. 0 or -ENOMEM. */
+int config_set_defaults(struct config *config) _must_use_;
+
+void config_clear(struct config *config);
+#define _cleanup_config_ _cleanup_(config_clear)
+
+/* One assignment; `error` names the key and the rule it breaks, and nothing is changed. */
+int config_set(struct config *config, const char *section, const char *key, const char *value,
+	       struct error *error) _must_use_;
+
+/* The same from the command line's "section.key=value". */
+int config_set_assignment(struct config *config, const char *assignment,
+			  struct error *error) _must_use_;
+
+/* Hears of each problem; `line` is 0 when it belongs to none. */
+typedef void config_problem_fn(const char *name, unsigned line, const char *text, void *arg);
+
+/* Reads a file's text; `name` is for the problems. Goes on after a problem, so that all are heard
+ * of. Returns the number of problems or -ENOMEM. */
+int config_parse(struct config *config, struct slice text, const char *name,
+		 config_problem_fn *problem, void *arg) _must_use_;
+
+/* The same from a file. */
+int config_load(struct config *config, const char *path, config_problem_fn *problem,
+		void *arg) _must_use_;
+
+/* Rules between keys, and defaults that follow from other keys. Last step. The same results. */
+int config_complete(struct config *config, config_problem_fn *problem, void *arg) _must_use_;
+
+/* docs/configuration.md, and the commented default file. */
+void config_print_manual(FILE *out);
+void config_print_default_file(FILE *out);
+
+/* -- the table, for the files of this room -- */
+
+enum config_kind { CONFIG_TEXT, CONFIG_PATH, CONFIG_NUMBER, CONFIG_FLAG, CONFIG_CHOICE };
+
+struct config_row {
+	const char *section;
+	const char *key;
+	enum config_kind kind;
+	size_t offset; /* of the field in struct config */
+	const char *initial;
+	uint64_t min; /* numbers */
+	uint64_t max;
+	const char *unit;           /* numbers; NULL: a count */
+	const char *const *choices; /* NULL-terminated */
+	bool optional;              /* texts and paths: may be empty */
+	/* A further rule of its own; the error's text is completed by the caller. */
+	const char *(*rule)(const char *value);
+	const char *help;
+};
+
+const struct config_row *config_rows(size_t *ret_count);
+const struct config_row *config_find_row(const char *section, const char *key);
