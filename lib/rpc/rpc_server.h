@@ -107,7 +107,7 @@ void rpc_call_finish(struct rpc_call *call);
 /* -- before it -- */
 
 /* Sends one message of a stream. 0; -EAGAIN while one is in flight (the writable callback
- * comes when it went out); -ECANCELED when the call is cancelled; -ENOMEM. */
+ * comes when it went out); -ECANCELED when the call is cancelled. */
 int rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message) _must_use_;
 
 /* fn(arg) after each message sent, when the next rpc_call_send() would be taken. */
@@ -117,11 +117,6 @@ void rpc_call_set_writable(struct rpc_call *call, rpc_fn *fn, void *arg);
  * happened already. The final answer is still owed. NULL takes it back. */
 void rpc_call_set_cancelled(struct rpc_call *call, rpc_fn *fn, void *arg);
 bool rpc_call_is_cancelled(const struct rpc_call *call);
-
-/* Client-streaming methods only: the handler runs once for each message and once with a NULL
- * request when the client closed its side; it runs again only after this. The request of
- * before is gone then. */
-void rpc_call_read_next(struct rpc_call *call);
 
 /* Adds to the trailing metadata, copying. Keys are lower case; "-bin" keys take any bytes. At
  * most RPC_MAX_TRAILERS; -E2BIG beyond. */

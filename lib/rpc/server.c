@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The server's life: made, started, pumped by two threads, and shut down in the one order
+ * that core survives (its queue may close only after the last of our batches). */
+
+#include "rpc/internal.h"
+
+#include <errno.h>
+#include <grpc/support/log.h>
+#include <grpc/support/time.h>
+#include <time.h>
+
+/* Calls that core may hand over before the first of them was looked at. */
+#define CALLS_WAITING        8
+#define PING_MIN_INTERVAL_MS 10000
+#define MAX_METADATA_BYTES   (64 << 10)
+
+static void on_core_log(gpr_log_func_args *args)
+{
+	if (args->severity == GPR_LOG_SEVERITY_ERROR)
+		log_notice("grpc: %s (%s:%d)", args->message, args->file, args->line);
+	else
+		log_debug("grpc: %s (%s:%d)", args->message, args->file, args->line);
+}
+
+void rpc_log_from_core(void)
+{
+	gpr_set_log_function(on_core_log);
+}
+
+static grpc_server *core_new(uint32_t max_receive_bytes)
+{
+	/* Two servers must not share a port silently; quiet streams may be kept alive. */
+	grpc_arg args[] = {
+		{ GRPC_ARG_INTEGER, (char *)GRPC_ARG_ALLOW_REUSEPORT, { .integer = 0 } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+		  { .integer = (int)max_receive_bytes } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_MAX_METADATA_SIZE,
+		  { .integer = MAX_METADATA_BYTES } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS,
+		  { .integer = 1 } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+		  { .integer = PING_MIN_INTERVAL_MS } },
+	};
+	const grpc_channel_args all = { ARRAY_SIZE(args), args };
+	return grpc_server_create(&all, NULL);
+}
+
+int rpc_server_new(const struct rpc_server_options *options, struct rpc_server **ret,
+		   struct error *e)
+{
+	struct rpc_server *server = calloc(1, sizeof(*server));
+	if (!server)
+		return error_set_errno(e, ENOMEM, "cannot make an RPC server");
+	server->options = *options;
+	if (server->options.max_receive_bytes == 0)
+		server->options.max_receive_bytes = RPC_MAX_RECEIVE_BYTES;
+	if (!server->options.error_domain)
+		server->options.error_domain = "mayfly";
+	if (server->options.descriptors.len == 0)
+		server->options.descriptors = rpc_embedded_descriptors();
+	LIST_INIT(&server->listeners);
+	(void)pthread_mutex_init(&server->lock, NULL);
+	(void)pthread_mutex_init(&server->peers.lock, NULL);
+	pthread_condattr_t monotonic;
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&server->changed, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+
+	rpc_log_from_core();
+	grpc_init();
+	server->core = core_new(server->options.max_receive_bytes);
+	server->cq = grpc_completion_queue_create_for_next(NULL);
+	grpc_server_register_completion_queue(server->core, server->cq, NULL);
+
+	int r = methods_init(&server->methods, server->options.descriptors, e);
+	if (r == 0)
+		r = health_new(server, e);
+	if (r == 0)
+		r = reflection_new(server, e);
+	if (r < 0) {
+		(void)rpc_server_free(server);
+		return r;
+	}
+	*ret = server;
+	return 0;
+}
+
+int rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDescriptor *service,
+			   const struct rpc_method_handler *handlers, void *user, struct error *e)
+{
+	int r = methods_add_service(&server->methods, service, handlers, user, e);
+	if (r < 0)
+		return r;
+	if (server->health)
+		health_add_service(server->health, service->name);
+	if (server->reflection)
+		reflection_add_service(server->reflection, service->name);
+	return 0;
+}
+
+void rpc_server_set_serving(struct rpc_server *server, const char *service, bool serving)
+{
+	health_set(server->health, service, serving);
+}
+
+unsigned rpc_server_live_calls(const struct rpc_server *server)
+{
+	struct rpc_server *s = (struct rpc_server *)server; /* for the lock alone */
+	(void)pthread_mutex_lock(&s->lock);
+	unsigned n = s->calls - s->waiting;
+	(void)pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+static void *pump_run(void *arg)
+{
+	struct rpc_server *server = arg;
+
+	for (;;) {
+		grpc_event event = grpc_completion_queue_next(
+			server->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+		if (event.type == GRPC_QUEUE_SHUTDOWN)
+			return NULL;
+		struct tag *tag = event.tag;
+		tag_acquire(tag);
+		tag->fn(tag, event.success != 0);
+	}
+}
+
+int rpc_server_start(struct rpc_server *server, struct error *e)
+{
+	grpc_server_start(server->core);
+	for (size_t i = 0; i < ARRAY_SIZE(server->pumps); i++) {
+		int r = pthread_create(&server->pumps[i], NULL, pump_run, server);
+		if (r != 0)
+			return error_set_errno(e, r, "cannot start a thread");
+		server->n_pumps++;
+	}
+	for (unsigned i = 0; i < CALLS_WAITING; i++)
+		call_request(server);
+	health_set(server->health, "", true);
+	return listeners_start(server, e);
+}
+
+static void on_core_stopped(struct tag *tag, bool ok _unused_)
+{
+	struct rpc_server *server = tag->owner;
+	(void)pthread_mutex_lock(&server->lock);
+	server->stopped = true;
+	(void)pthread_cond_broadcast(&server->changed);
+	(void)pthread_mutex_unlock(&server->lock);
+}
+
+/* With the lock held. False when the deadline (NULL: none) passed before all was over. */
+static bool wait_until_over(struct rpc_server *server, const struct timespec *deadline)
+{
+	while (!server->stopped || server->calls > 0) {
+		int r = deadline ? pthread_cond_timedwait(&server->changed, &server->lock, deadline)
+				 : pthread_cond_wait(&server->changed, &server->lock);
+		if (r == ETIMEDOUT)
+			return false;
+	}
+	return true;
+}
+
+static void *close_run(void *arg)
+{
+	struct rpc_server *server = arg;
+	struct timespec deadline;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += server->grace_ms / 1000;
+	deadline.tv_nsec += (long)(server->grace_ms % 1000) * 1000000;
+	if (deadline.tv_nsec >= 1000000000) {
+		deadline.tv_sec++;
+		deadline.tv_nsec -= 1000000000;
+	}
+	(void)pthread_mutex_lock(&server->lock);
+	bool over = wait_until_over(server, &deadline);
+	(void)pthread_mutex_unlock(&server->lock);
+	if (!over) {
+		grpc_server_cancel_all_calls(server->core);
+		(void)pthread_mutex_lock(&server->lock);
+		(void)wait_until_over(server, NULL);
+		(void)pthread_mutex_unlock(&server->lock);
+	}
+	grpc_completion_queue_shutdown(server->cq);
+	for (unsigned i = 0; i < server->n_pumps; i++)
+		(void)pthread_join(server->pumps[i], NULL);
+	server->n_pumps = 0;
+	server_post(server, server->done, server->done_arg);
+	return NULL;
+}
+
+void rpc_server_shutdown(struct rpc_server *server, unsigned grace_ms, rpc_fn *done, void *arg)
+{
+	if (server->closer_runs)
+		return;
+	server->grace_ms = grace_ms;
+	server->done = done;
+	server->done_arg = arg;
+	listeners_stop(server);
+	health_stop(server->health);
+
+	(void)pthread_mutex_lock(&server->lock);
+	server->stopping = true;
+	(void)pthread_mutex_unlock(&server->lock);
+	server->stop_tag = (struct tag){ on_core_stopped, server };
+	tag_release(&server->stop_tag);
+	grpc_server_shutdown_and_notify(server->core, server->cq, &server->stop_tag);
+
+	int r = pthread_create(&server->closer, NULL, close_run, server);
+	if (r != 0) { /* the process ends anyway; ending it without order beats hanging */
+		log_error("rpc: cannot shut down in order: %s", strerror(r));
+		server_post(server, done, arg);
+		return;
+	}
+	server->closer_runs = true;
+}
+
+/* A queue without pumps is drained by hand. */
+static void close_unstarted(struct rpc_server *server)
+{
+	server->stop_tag = (struct tag){ on_core_stopped, server };
+	grpc_server_shutdown_and_notify(server->core, server->cq, &server->stop_tag);
+	grpc_completion_queue_shutdown(server->cq);
+	while (grpc_completion_queue_next(server->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
+		       .type != GRPC_QUEUE_SHUTDOWN)
+		;
+}
+
+struct rpc_server *rpc_server_free(struct rpc_server *server)
+{
+	if (!server)
+		return NULL;
+	if (server->closer_runs)
+		(void)pthread_join(server->closer, NULL);
+	else
+		close_unstarted(server);
+	grpc_server_destroy(server->core);
+	grpc_completion_queue_destroy(server->cq);
+	(void)health_free(server->health);
+	(void)reflection_free(server->reflection);
+	methods_free(&server->methods);
+	listeners_free(server);
+	(void)pthread_mutex_destroy(&server->lock);
+	(void)pthread_mutex_destroy(&server->peers.lock);
+	(void)pthread_cond_destroy(&server->changed);
+	free(server);
+	grpc_shutdown_blocking();
+	return NULL;
+}
