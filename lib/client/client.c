@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "client/internal.h"
+
+#include <errno.h>
+
+#define FUNCTIONS          mayfly__v1__function_service__descriptor
+#define LOGS               mayfly__v1__log_service__descriptor
+#define NODES              mayfly__v1__node_service__descriptor
+#define TEMPLATES          mayfly__v1__template_service__descriptor
+
+/* Beyond this the node hangs; the longest calls wait for templates. */
+#define CONTROL_TIMEOUT_US (1800 * 1000000LL)
+
+int client_open(const char *address, struct client **ret, struct error *e)
+{
+	if (!address)
+		address = getenv(CLIENT_ADDRESS_VARIABLE);
+	if (!address || !*address)
+		address = CLIENT_DEFAULT_ADDRESS;
+
+	struct client *client = calloc(1, sizeof(*client));
+	if (!client)
+		return error_set_errno(e, ENOMEM, "cannot make a client");
+	int r = rpc_channel_new(address, &client->channel, e);
+	if (r < 0) {
+		free(client);
+		return r;
+	}
+	*ret = client;
+	return 0;
+}
+
+struct client *client_close(struct client *client)
+{
+	if (!client)
+		return NULL;
+	(void)rpc_channel_free(client->channel);
+	free(client);
+	return NULL;
+}
+
+void client_set_cancel_flag(struct client *client, const volatile sig_atomic_t *flag)
+{
+	rpc_channel_set_cancel_flag(client->channel, flag);
+}
+
+void client_free_message(void *message)
+{
+	protobuf_c_message_free_unpacked(message, NULL);
+}
+
+static int call(struct client *client, const ProtobufCServiceDescriptor *service,
+		const char *method, const ProtobufCMessage *request, ProtobufCMessage **ret,
+		struct error *e)
+{
+	_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
+
+	int r = rpc_channel_call(client->channel, service, method, request, CONTROL_TIMEOUT_US,
+				 &answer, e);
+	if (r == 0)
+		*ret = TAKE_PTR(answer.message);
+	return r;
+}
+
+int client_stream_open(struct client *client, const ProtobufCServiceDescriptor *service,
+		       const char *method, const ProtobufCMessage *request, int64_t timeout_us,
+		       struct client_stream **ret, struct error *e)
+{
+	struct client_stream *stream = calloc(1, sizeof(*stream));
+	if (!stream)
+		return error_set_errno(e, ENOMEM, "cannot call %s", method);
+	int r = rpc_stream_open(client->channel, service, method, request, timeout_us, &stream->rpc,
+				e);
+	if (r < 0) {
+		free(stream);
+		return r;
+	}
+	*ret = stream;
+	return 0;
+}
+
+int client_stream_next(struct client_stream *stream, ProtobufCMessage **ret, struct error *e)
+{
+	return rpc_stream_next(stream->rpc, ret, e);
+}
+
+struct client_stream *client_stream_close(struct client_stream *stream)
+{
+	if (!stream)
+		return NULL;
+	(void)rpc_stream_close(stream->rpc);
+	free(stream);
+	return NULL;
+}
+
+/* A unary method with a request, and one whose request is empty. */
+#define DEFINE_CALL(name, service, method, request_type, reply_type)                               \
+	int name(struct client *client, const Mayfly__V1__##request_type *request,                 \
+		 Mayfly__V1__##reply_type **ret, struct error *e)                                  \
+	{                                                                                          \
+		return call(client, &(service), method, &request->base, (ProtobufCMessage **)ret,  \
+			    e);                                                                    \
+	}
+#define DEFINE_EMPTY_CALL(name, service, method, REQUEST, request_type, reply_type)                \
+	int name(struct client *client, Mayfly__V1__##reply_type **ret, struct error *e)           \
+	{                                                                                          \
+		const Mayfly__V1__##request_type request = MAYFLY__V1__##REQUEST##__INIT;          \
+		return call(client, &(service), method, &request.base, (ProtobufCMessage **)ret,   \
+			    e);                                                                    \
+	}
+/* A server stream: `name` opens it, `name`_next reads. */
+#define DEFINE_STREAM(name, service, method, request_type, reply_type)                             \
+	int name(struct client *client, const Mayfly__V1__##request_type *request,                 \
+		 struct client_stream **ret, struct error *e)                                      \
+	{                                                                                          \
+		return client_stream_open(client, &(service), method, &request->base,              \
+					  CLIENT_NO_TIMEOUT, ret, e);                              \
+	}                                                                                          \
+	int name##_next(struct client_stream *stream, Mayfly__V1__##reply_type **ret,              \
+			struct error *e)                                                           \
+	{                                                                                          \
+		return client_stream_next(stream, (ProtobufCMessage **)ret, e);                    \
+	}
+
+DEFINE_CALL(client_function_create, FUNCTIONS, "Create", CreateFunctionRequest, Function)
+DEFINE_CALL(client_function_get, FUNCTIONS, "Get", GetFunctionRequest, Function)
+DEFINE_CALL(client_function_list, FUNCTIONS, "List", ListFunctionsRequest, ListFunctionsResponse)
+DEFINE_CALL(client_function_update_code, FUNCTIONS, "UpdateCode", UpdateFunctionCodeRequest,
+	    Function)
+DEFINE_CALL(client_function_update_configuration, FUNCTIONS, "UpdateConfiguration",
+	    UpdateFunctionConfigurationRequest, Function)
+DEFINE_CALL(client_function_delete, FUNCTIONS, "Delete", DeleteFunctionRequest,
+	    DeleteFunctionResponse)
+
+DEFINE_CALL(client_log_get, LOGS, "Get", GetLogEventsRequest, GetLogEventsResponse)
+DEFINE_STREAM(client_log_tail, LOGS, "Tail", TailLogsRequest, LogEvent)
+
+DEFINE_EMPTY_CALL(client_node_get, NODES, "GetNode", GET_NODE_REQUEST, GetNodeRequest, Node)
+DEFINE_CALL(client_node_list_sandboxes, NODES, "ListSandboxes", ListSandboxesRequest,
+	    ListSandboxesResponse)
+DEFINE_EMPTY_CALL(client_node_list_templates, NODES, "ListTemplates", LIST_TEMPLATES_REQUEST,
+		  ListTemplatesRequest, ListTemplatesResponse)
+DEFINE_CALL(client_node_set_start_policy, NODES, "SetStartPolicy", SetStartPolicyRequest,
+	    SetStartPolicyResponse)
+DEFINE_STREAM(client_node_watch, NODES, "Watch", WatchRequest, NodeEvent)
+
+DEFINE_EMPTY_CALL(client_template_list, TEMPLATES, "List", LIST_TEMPLATES_REQUEST,
+		  ListTemplatesRequest, ListTemplatesResponse)
+DEFINE_STREAM(client_template_build, TEMPLATES, "Build", BuildTemplateRequest,
+	      BuildTemplateProgress)
+DEFINE_CALL(client_template_drop, TEMPLATES, "Drop", DropTemplateRequest, DropTemplateResponse)

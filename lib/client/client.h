@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The public services of a node as blocking C calls. Any number of threads may use one
+ * client. All functions return 0 or a negative errno with *e filled; what they hand out
+ * is the caller's and freed with client_free_message(). */
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "mayfly/buf.h"
+#include "mayfly/cleanup.h"
+#include "mayfly/error.h"
+
+#include <mayfly/v1/function.pb-c.h>
+#include <mayfly/v1/invoke.pb-c.h>
+#include <mayfly/v1/log.pb-c.h>
+#include <mayfly/v1/node.pb-c.h>
+
+#define CLIENT_DEFAULT_ADDRESS  "unix:/run/mayfly/mayfly.sock"
+#define CLIENT_ADDRESS_VARIABLE "MAYFLY_ADDRESS"
+
+#define CLIENT_NO_TIMEOUT       INT64_MAX
+
+struct client;
+struct client_stream;
+
+/* `address`: "unix:/path", "/path" or "host:port"; NULL: $MAYFLY_ADDRESS, else the default. */
+int client_open(const char *address, struct client **ret, struct error *e) _must_use_;
+struct client *client_close(struct client *client);
+DEFINE_CLEANUP(struct client, client_close)
+
+/* Calls under way end with ERROR_CANCELLED soon after *flag became non-zero. Borrowed. */
+void client_set_cancel_flag(struct client *client, const volatile sig_atomic_t *flag);
+
+/* Frees what a call handed out, whatever its type. Copes with NULL. */
+void client_free_message(void *message);
+
+static inline void client_free_message_p(void *message)
+{
+	client_free_message(*(void **)message);
+}
+#define _cleanup_message_ _cleanup_(client_free_message_p)
+
+/* -- FunctionService -- */
+
+int client_function_create(struct client *client, const Mayfly__V1__CreateFunctionRequest *request,
+			   Mayfly__V1__Function **ret, struct error *e) _must_use_;
+int client_function_get(struct client *client, const Mayfly__V1__GetFunctionRequest *request,
+			Mayfly__V1__Function **ret, struct error *e) _must_use_;
+int client_function_list(struct client *client, const Mayfly__V1__ListFunctionsRequest *request,
+			 Mayfly__V1__ListFunctionsResponse **ret, struct error *e) _must_use_;
+int client_function_update_code(struct client *client,
+				const Mayfly__V1__UpdateFunctionCodeRequest *request,
+				Mayfly__V1__Function **ret, struct error *e) _must_use_;
+int client_function_update_configuration(
+	struct client *client, const Mayfly__V1__UpdateFunctionConfigurationRequest *request,
+	Mayfly__V1__Function **ret, struct error *e) _must_use_;
+int client_function_delete(struct client *client, const Mayfly__V1__DeleteFunctionRequest *request,
+			   Mayfly__V1__DeleteFunctionResponse **ret, struct error *e) _must_use_;
+
+/* -- InvokeService -- */
+
+/* One invocation's answer. Start with CLIENT_INVOCATION_INIT. */
+struct client_invocation {
+	Mayfly__V1__InvokeResponse *response; /* owned; NULL on failure */
+	Mayfly__V1__Phases *phases;           /* owned; NULL when the node sent none */
+	int64_t sent_us;                      /* CLOCK_MONOTONIC: request handed over */
+	int64_t received_us;                  /* whole answer there */
+};
+#define CLIENT_INVOCATION_INIT ((struct client_invocation){ 0 })
+
+void client_invocation_clear(struct client_invocation *invocation);
+#define _cleanup_invocation_ _cleanup_(client_invocation_clear)
+
+int client_invoke(struct client *client, const Mayfly__V1__InvokeRequest *request,
+		  int64_t timeout_us, struct client_invocation *ret, struct error *e) _must_use_;
+
+int client_invoke_stream(struct client *client, const Mayfly__V1__InvokeRequest *request,
+			 int64_t timeout_us, struct client_stream **ret,
+			 struct error *e) _must_use_;
+
+/* 1 and a message, 0 at a good end, or a negative errno. */
+int client_invoke_stream_next(struct client_stream *stream, Mayfly__V1__InvokeStreamResponse **ret,
+			      struct error *e) _must_use_;
+
+/* Phases of a stream that ended; NULL when there are none. */
+Mayfly__V1__Phases *client_stream_phases(const struct client_stream *stream);
+
+/* Cancels what is under way. Copes with NULL. */
+struct client_stream *client_stream_close(struct client_stream *stream);
+DEFINE_CLEANUP(struct client_stream, client_stream_close)
+
+/* -- LogService -- */
+
+int client_log_get(struct client *client, const Mayfly__V1__GetLogEventsRequest *request,
+		   Mayfly__V1__GetLogEventsResponse **ret, struct error *e) _must_use_;
+int client_log_tail(struct client *client, const Mayfly__V1__TailLogsRequest *request,
+		    struct client_stream **ret, struct error *e) _must_use_;
+int client_log_tail_next(struct client_stream *stream, Mayfly__V1__LogEvent **ret,
+			 struct error *e) _must_use_;
+
+/* -- NodeService -- */
+
+int client_node_get(struct client *client, Mayfly__V1__Node **ret, struct error *e) _must_use_;
+int client_node_list_sandboxes(struct client *client,
+			       const Mayfly__V1__ListSandboxesRequest *request,
+			       Mayfly__V1__ListSandboxesResponse **ret, struct error *e) _must_use_;
+int client_node_list_templates(struct client *client, Mayfly__V1__ListTemplatesResponse **ret,
+			       struct error *e) _must_use_;
+int client_node_set_start_policy(struct client *client,
+				 const Mayfly__V1__SetStartPolicyRequest *request,
+				 Mayfly__V1__SetStartPolicyResponse **ret,
+				 struct error *e) _must_use_;
+int client_node_watch(struct client *client, const Mayfly__V1__WatchRequest *request,
+		      struct client_stream **ret, struct error *e) _must_use_;
+int client_node_watch_next(struct client_stream *stream, Mayfly__V1__NodeEvent **ret,
+			   struct error *e) _must_use_;
+
+/* -- TemplateService -- */
+
+int client_template_list(struct client *client, Mayfly__V1__ListTemplatesResponse **ret,
+			 struct error *e) _must_use_;
+int client_template_build(struct client *client, const Mayfly__V1__BuildTemplateRequest *request,
+			  struct client_stream **ret, struct error *e) _must_use_;
+int client_template_build_next(struct client_stream *stream,
+			       Mayfly__V1__BuildTemplateProgress **ret, struct error *e) _must_use_;
+int client_template_drop(struct client *client, const Mayfly__V1__DropTemplateRequest *request,
+			 Mayfly__V1__DropTemplateResponse **ret, struct error *e) _must_use_;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "client/client.h"
+#include "rpc/rpc_channel.h"
+
+struct client {
+	struct rpc_channel *channel; /* owned */
+};
+
+int client_stream_open(struct client *client, const ProtobufCServiceDescriptor *service,
+		       const char *method, const ProtobufCMessage *request, int64_t timeout_us,
+		       struct client_stream **ret, struct error *e) _must_use_;
+int client_stream_next(struct client_stream *stream, ProtobufCMessage **ret,
+		       struct error *e) _must_use_;
+
+struct client_stream {
+	struct rpc_stream *rpc; /* owned */
+};
