@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* From the kernel's hand-over to a guest that can speak: file systems, modules, disks, the
+ * loopback interface, the port; and the mounts that wait for a function. */
+
+#include "mayfly/buf.h"
+
+#define BOOT_ROOT         "/rootfs"
+#define BOOT_PORT_NAME    "mayfly.channel"
+#define BOOT_FAILURE_SIZE 256
+
+/* On failure `failure` says which step. */
+int boot_prepare(char failure[BOOT_FAILURE_SIZE]) _must_use_;
+
+/* Opens the agent's port, waiting for it up to 10 s. */
+int boot_open_port(int *ret_fd) _must_use_;
+
+/* Mounts the package and the scratch disk. Never before Initialize: until then the disks are
+ * placeholders, whose content must not get into the page cache of a template. */
+int boot_mount_function(char failure[BOOT_FAILURE_SIZE]) _must_use_;
+
+/* The restore duties: the entropy goes into the kernel's pool, which is made to reseed; the
+ * clock is set when it is off by more than a millisecond. */
+int boot_add_entropy(struct slice entropy) _must_use_;
+int boot_set_clock(int64_t realtime_us);
+
+_Noreturn void boot_power_off(void);
