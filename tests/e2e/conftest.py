@@ -179,7 +179,7 @@ def static_program(tmp_path_factory):
     def build_program(name):
         out = tmp_path_factory.mktemp("static") / "bootstrap"
         compiler = shutil.which("gcc") or "cc"
-        subprocess.run([compiler, "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", out,
+        subprocess.run([compiler, "-static", "-Os", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-o", out,
                         Path(__file__).parent / name], check=True, timeout=60)
         return out.read_bytes()
 
