@@ -80,7 +80,7 @@ static const char *rule_uri(const char *value)
 /* clang-format off */
 static const struct config_row rows[] = {
 	{ "node", "state_dir", PATH(node_state_dir), .initial = "/var/lib/mayfly",
-	  .help = "Everything durable: functions, packages, templates, logs. One node per folder." },
+	  .help = "Everything durable: functions, packages, templates, logs. One node each." },
 	{ "node", "images_dir", PATH(node_images_dir), .initial = "", .optional = true,
 	  .help = "Kernel, initramfs and runtime images, as build-images made them. Empty: images "
 		  "below state_dir." },
@@ -129,7 +129,7 @@ static const struct config_row rows[] = {
 		  "TCG whatever is said here." },
 
 	{ "pool", "memory_budget_mb", NUMBER(pool_memory_budget_mb, 0, 1ULL << 24), .initial = "0",
-	  .unit = "MiB", .help = "What all sandboxes may take together. 0: 80 % of the machine's." },
+	  .unit = "MiB", .help = "What all sandboxes may take. 0: 80 % of the machine's." },
 	{ "pool", "memory_reserve_mb", NUMBER(pool_memory_reserve_mb, 0, 1ULL << 24),
 	  .initial = "512", .unit = "MiB",
 	  .help = "A start must leave so much memory available on the host." },
@@ -161,8 +161,8 @@ static const struct config_row rows[] = {
 	  .help = "A function just deployed counts as active before its first use." },
 	{ "pool", "warm_rounds", NUMBER(pool_warm_rounds, 1, 1000), .initial = "3",
 	  .help = "Pings through a spare's runtime (never its code) before it is stopped." },
-	{ "pool", "start_timeout_ms", NUMBER(pool_start_timeout_ms, 0, HOUR_S * 1000), .initial = "0",
-	  .unit = "ms", .help = "Limit of a restore. 0: 10 s, under TCG 60 s." },
+	{ "pool", "start_timeout_ms", NUMBER(pool_start_timeout_ms, 0, HOUR_S * 1000),
+	  .initial = "0", .unit = "ms", .help = "Limit of a restore. 0: 10 s, under TCG 60 s." },
 	{ "pool", "boot_timeout_ms", NUMBER(pool_boot_timeout_ms, 0, HOUR_S * 1000), .initial = "0",
 	  .unit = "ms", .help = "Limit of a boot. 0: 30 s, under TCG 180 s." },
 	{ "pool", "init_timeout_ms", NUMBER(pool_init_timeout_ms, 100, 15 * MINUTE_S * 1000),
@@ -177,8 +177,9 @@ static const struct config_row rows[] = {
 	  .help = "Size of one log file before the next is begun." },
 	{ "logs", "max_waiting_mb", NUMBER(logs_max_waiting_mb, 1, 65536), .initial = "32",
 	  .unit = "MiB", .help = "Not yet written, of all groups; more is dropped and counted." },
-	{ "logs", "flush_after_ms", NUMBER(logs_flush_after_ms, 1, MINUTE_S * 1000), .initial = "20",
-	  .unit = "ms", .help = "Lines are gathered for so long before they are written." },
+	{ "logs", "flush_after_ms", NUMBER(logs_flush_after_ms, 1, MINUTE_S * 1000),
+	  .initial = "20", .unit = "ms",
+	  .help = "Lines are gathered for so long before they are written." },
 };
 /* clang-format on */
 

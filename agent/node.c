@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The parts, from the lowest floor to the highest, and the way down again. */
+
+#include "agent/node.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent/api/function_service.h"
+#include "agent/api/invoke_service.h"
+#include "agent/api/log_service.h"
+#include "agent/api/node_service.h"
+#include "agent/api/template_service.h"
+#include "agent/host_setup.h"
+#include "agent/store/registry.h"
+#include "mayfly/clock.h"
+#include "mayfly/fs.h"
+#include "mayfly/log.h"
+
+#define MIB             (1ULL << 20)
+#define SOCKET_MODE     0660
+#define SOCKET_DIR_MODE 0755
+
+/* The way down has parts that end in their own time. */
+enum {
+	DRAIN_SERVER = 1 << 0,
+	DRAIN_POOL = 1 << 1,
+	DRAIN_DIRECTORY = 1 << 2,
+	DRAIN_ALL = DRAIN_SERVER | DRAIN_POOL | DRAIN_DIRECTORY,
+};
+
+struct node {
+	const struct config *config; /* borrowed */
+	struct host_setup host;
+	int64_t started_us;
+	char *images_stamps; /* paths below the state folder */
+	char *logs_dir;
+	char *registry_path;
+	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
+	bool stopping;
+
+	/* In order of building. */
+	struct loop *loop;
+	struct runtime_catalogue *catalogue;
+	struct vm_host *vm_host;
+	struct template_store *templates;
+	struct log_store *logs;
+	struct registry *registry;
+	struct directory *directory;
+	struct pool *pool;
+	struct invoker *invoker;
+	struct api_context api;
+	struct rpc_server *server;
+	struct function_service *function_service;
+	struct invoke_service *invoke_service;
+	struct log_service *log_service;
+	struct node_service *node_service;
+	struct template_service *template_service;
+};
+
+/* -- building -- */
+
+static int build_paths(struct node *node, struct error *error)
+{
+	const char *dir = node->config->node_state_dir;
+	if (asprintf(&node->images_stamps, "%s/images.stamps", dir) < 0 ||
+	    asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
+	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	return 0;
+}
+
+static int build_machines(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = loop_new(0, &node->loop);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot make the event loop");
+	r = runtime_catalogue_open(config->node_images_dir, node->images_stamps, &node->catalogue,
+				   error);
+	if (r < 0)
+		return r;
+	struct vm_host_config vm_config = host_vm_config(config);
+	r = vm_host_open(&vm_config, node->loop, &node->vm_host, error);
+	if (r < 0)
+		return r;
+	return template_store_open(node->vm_host, node->loop, &node->templates, error);
+}
+
+static int build_logs(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	struct log_store_config log_config = {
+		.directory = node->logs_dir,
+		.part_max_bytes = config->logs_max_part_mb * MIB,
+		.group_max_bytes = config->logs_max_group_mb * MIB,
+		.waiting_max_bytes = config->logs_max_waiting_mb * MIB,
+		.flush_after_us = (int64_t)config->logs_flush_after_ms * USEC_PER_MSEC,
+	};
+	return log_store_open(&log_config, node->loop, &node->logs, error);
+}
+
+static int build_directory(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = registry_open_sqlite(node->registry_path, &node->registry, error);
+	if (r < 0)
+		return r;
+
+	size_t count = runtime_catalogue_count(node->catalogue);
+	_cleanup_free_ const char **runtimes = calloc(count + 1, sizeof(*runtimes));
+	if (!runtimes)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	for (size_t i = 0; i < count; i++)
+		runtimes[i] = runtime_catalogue_at(node->catalogue, i)->name;
+	struct directory_config directory_config = {
+		.state_dir = config->node_state_dir,
+		.region = config->node_region,
+		.default_tenant = config->node_account_id,
+		.runtimes = runtimes,
+		.runtime_count = count,
+	};
+	return directory_open(&directory_config, node->registry, node->loop, &node->directory,
+			      error);
+}
+
+static char *find_package(const char *package_digest, void *arg)
+{
+	return directory_package_path(arg, package_digest);
+}
+
+static int build_pool(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	struct pool_config pool_config = {
+		.region = config->node_region,
+		.catalogue = node->catalogue,
+		.package_path = find_package,
+		.package_path_arg = node->directory,
+		.memory_budget_bytes = config->pool_memory_budget_mb * MIB,
+		.memory_reserve_bytes = config->pool_memory_reserve_mb * MIB,
+		.memory_commit_percent = (unsigned)config->pool_memory_commit_percent,
+		.sandbox_overhead_mb = (unsigned)config->pool_sandbox_overhead_mb,
+		.max_sandboxes = (unsigned)config->pool_max_sandboxes,
+		.max_starts = (unsigned)config->pool_max_concurrent_restores,
+		.max_waiting = (unsigned)config->pool_max_waiting,
+		.keep_alive_us = (int64_t)config->pool_keep_alive_s * USEC_PER_SEC,
+		.freeze_after_us = (int64_t)config->pool_freeze_after_ms * USEC_PER_MSEC,
+		.active_window_us = (int64_t)config->pool_active_window_s * USEC_PER_SEC,
+		.spares = (unsigned)config->pool_spares,
+		.spares_on_deploy = config->pool_spares_on_deploy,
+		.warm_rounds = (unsigned)config->pool_warm_rounds,
+		.start_timeout_us = (int64_t)config->pool_start_timeout_ms * USEC_PER_MSEC,
+		.boot_timeout_us = (int64_t)config->pool_boot_timeout_ms * USEC_PER_MSEC,
+		.init_timeout_ms = (unsigned)config->pool_init_timeout_ms,
+		.guest_grace_us = (int64_t)config->pool_guest_grace_ms * USEC_PER_MSEC,
+	};
+	int r = pool_new(&pool_config, node->loop, node->vm_host, node->templates, node->logs,
+			 &node->pool, error);
+	if (r < 0)
+		return r;
+	struct invoker_config invoker_config = {
+		.region = config->node_region,
+		.default_tenant = config->node_account_id,
+		.max_wait_us = (int64_t)config->pool_max_wait_s * USEC_PER_SEC,
+	};
+	return invoker_new(&invoker_config, node->loop, node->directory, node->pool, &node->invoker,
+			   error);
+}
+
+static void post_to_loop(void *loop, rpc_fn *fn, void *arg)
+{
+	loop_post(loop, fn, arg);
+}
+
+static int build_services(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	struct rpc_server_options options = { .post = post_to_loop, .post_ctx = node->loop };
+	int r = rpc_server_new(&options, &node->server, error);
+	if (r < 0)
+		return r;
+
+	node->api = (struct api_context){ .region = config->node_region,
+					  .tenant = config->node_account_id };
+	r = function_service_register(node->server, node->directory, &node->api,
+				      &node->function_service, error);
+	if (r < 0)
+		return r;
+	r = invoke_service_register(node->server, node->invoker, &node->api, &node->invoke_service,
+				    error);
+	if (r < 0)
+		return r;
+	struct log_service_config log_config = { .context = &node->api,
+						 .logs = node->logs,
+						 .directory = node->directory };
+	r = log_service_register(node->server, &log_config, &node->log_service, error);
+	if (r < 0)
+		return r;
+	struct node_service_config node_config = {
+		.node_id = node->host.node_id,
+		.context = &node->api,
+		.started_us = node->started_us,
+		.loop = node->loop,
+		.vm_host = node->vm_host,
+		.templates = node->templates,
+		.catalogue = node->catalogue,
+		.directory = node->directory,
+		.pool = node->pool,
+		.invoker = node->invoker,
+		.warnings = node->host.warnings,
+	};
+	r = node_service_register(node->server, &node_config, &node->node_service, error);
+	if (r < 0)
+		return r;
+	return template_service_register(node->server, node->loop, node->templates, node->catalogue,
+					 &node->template_service, error);
+}
+
+static int make_socket_dir(const char *socket, struct error *error)
+{
+	_cleanup_free_ char *dir = strndup(socket, (size_t)(strrchr(socket, '/') - socket));
+	if (!dir)
+		return error_set_errno(error, ENOMEM, "cannot make the folder of %s", socket);
+	if (!*dir)
+		return 0;
+	int r = fs_make_directories(dir, SOCKET_DIR_MODE);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot make the folder %s", dir);
+	return 0;
+}
+
+static int listen_and_start(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = make_socket_dir(config->api_socket, error);
+	if (r < 0)
+		return r;
+	r = rpc_server_listen_unix(node->server, config->api_socket, SOCKET_MODE,
+				   node->host.socket_gid, error);
+	if (r < 0)
+		return r;
+	if (*config->api_listen_tcp) {
+		uint16_t port;
+		r = rpc_server_listen_tcp(node->server, config->api_listen_tcp, &port, error);
+		if (r < 0)
+			return r;
+		log_info("also listening on %s (port %u)", config->api_listen_tcp, port);
+	}
+	return rpc_server_start(node->server, error);
+}
+
+/* -- the way down -- */
+
+static void on_flushed(void *arg)
+{
+	struct node *node = arg;
+	loop_exit(node->loop, 0);
+}
+
+static void drained(struct node *node, unsigned part)
+{
+	node->drained |= part;
+	if (node->drained == DRAIN_ALL)
+		log_store_flush(node->logs, on_flushed, node);
+}
+
+static void on_server_drained(void *arg)
+{
+	drained(arg, DRAIN_SERVER);
+}
+
+static void on_pool_drained(void *arg)
+{
+	drained(arg, DRAIN_POOL);
+}
+
+static void on_directory_stopped(void *arg)
+{
+	drained(arg, DRAIN_DIRECTORY);
+}
+
+static void node_stop(struct node *node)
+{
+	if (node->stopping)
+		return;
+	node->stopping = true;
+	log_notice("stopping: running invocations have up to %u s",
+		   (unsigned)node->config->node_drain_s);
+	(void)sd_notify(0, "STOPPING=1\nSTATUS=Waiting for running invocations.");
+	log_service_stop(node->log_service);
+	node_service_stop(node->node_service);
+	rpc_server_shutdown(node->server, (unsigned)(node->config->node_drain_s * MSEC_PER_SEC),
+			    on_server_drained, node);
+	pool_drain(node->pool, (int64_t)node->config->node_drain_s * USEC_PER_SEC, on_pool_drained,
+		   node);
+	directory_stop(node->directory, on_directory_stopped, node);
+}
+
+static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	(void)source;
+	(void)info;
+	node_stop(arg);
+	return 0;
+}
+
+/* There is nothing to read again: the configuration is read at start. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	(void)source;
+	(void)info;
+	(void)arg;
+	log_notice("SIGHUP: the configuration is read at start only");
+	return 0;
+}
+
+static int handle_signals(struct node *node, struct error *error)
+{
+	sd_event *event = loop_event(node->loop);
+	int r = sd_event_add_signal(event, NULL, SIGTERM, on_stop_signal, node);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGINT, on_stop_signal, node);
+	if (r >= 0)
+		r = sd_event_add_signal(event, NULL, SIGHUP, on_hangup, node);
+	if (r >= 0)
+		r = sd_event_set_watchdog(event, true);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot handle signals");
+	return 0;
+}
+
+/* -- the door -- */
+
+int node_open(const struct config *config, struct node **ret, struct error *error)
+{
+	_cleanup_(node_close_p) struct node *node = calloc(1, sizeof(*node));
+	if (!node)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	node->config = config;
+	node->started_us = clock_realtime_us();
+
+	int r = host_setup(config, &node->host, error);
+	if (r < 0)
+		return r;
+	static int (*const steps[])(struct node * node, struct error * error) = {
+		build_paths, build_machines, build_logs,       build_directory,
+		build_pool,  build_services, listen_and_start, handle_signals,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		r = steps[i](node, error);
+		if (r < 0)
+			return r;
+	}
+	directory_start(node->directory);
+	*ret = TAKE_PTR(node);
+	return 0;
+}
+
+int node_run(struct node *node)
+{
+	const struct vm_host_info *info = vm_host_info(node->vm_host);
+	const char *accelerator = info->accelerator == ACCELERATOR_KVM ? "KVM" : "TCG";
+	for (size_t i = 0; info->warnings && info->warnings[i]; i++)
+		log_warning("%s", info->warnings[i]);
+	for (size_t i = 0; node->host.warnings[i]; i++)
+		log_warning("%s", node->host.warnings[i]);
+	log_notice("mayflyd %s serves on %s with %s (%s), %zu runtimes", MAYFLY_VERSION,
+		   node->config->api_socket, accelerator, info->accelerator_reason,
+		   runtime_catalogue_count(node->catalogue));
+	(void)sd_notifyf(0, "READY=1\nSTATUS=Serving on %s with %s.", node->config->api_socket,
+			 accelerator);
+	int r = loop_run(node->loop);
+	log_notice("stopped");
+	return r;
+}
+
+struct node *node_close(struct node *node)
+{
+	if (!node)
+		return NULL;
+	/* The server first: it refers to the services. Then from the highest floor down. */
+	rpc_server_free(node->server);
+	if (node->template_service)
+		template_service_free(node->template_service);
+	if (node->node_service)
+		node_service_free(node->node_service);
+	if (node->log_service)
+		log_service_free(node->log_service);
+	if (node->invoke_service)
+		invoke_service_free(node->invoke_service);
+	if (node->function_service)
+		function_service_free(node->function_service);
+	invoker_free(node->invoker);
+	pool_free(node->pool);
+	directory_close(node->directory);
+	registry_close(node->registry);
+	log_store_close(node->logs);
+	if (node->templates)
+		template_store_close(node->templates);
+	if (node->vm_host)
+		vm_host_close(node->vm_host);
+	runtime_catalogue_free(node->catalogue);
+	loop_free(node->loop);
+	host_setup_undo(&node->host);
+	free(node->registry_path);
+	free(node->logs_dir);
+	free(node->images_stamps);
+	free(node);
+	return NULL;
+}
