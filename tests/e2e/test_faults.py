@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults by real means: memory runs out, /tmp runs full, QEMU is killed, templates rot, disks end.
+The waiting invocation gets the documented error, and nothing is left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import node as e2e
+
+Status = e2e.grpc.StatusCode
+SLEEPER = {"index.py": """
+import time
+print("init done", flush=True)
+def handler(event, context):
+    time.sleep(event.get("sleep", 0))
+    return "awake"
+"""}
+
+
+# -- inside the guest -------------------------------------------------------------------------
+
+
+def test_out_of_memory(node, deploy):
+    name = deploy(e2e.PYTHON, {"index.py": """
+def handler(event, context):
+    block = []
+    for _ in range(event["mb"]):
+        block.append(bytearray(b"x" * (1 << 20)))
+    return len(block)
+"""}, timeout_seconds=30)
+    result = node.invoke(name, {"mb": 512})
+    assert result.error == "Unhandled"
+    assert result.json["errorType"] in ("Runtime.OutOfMemory", "Runtime.ExitError")
+    assert result.json["errorMessage"] == \
+        f"RequestId: {result.request_id} Error: Runtime exited with error: signal: killed"
+    used = int(re.search(r"Max Memory Used: (\d+) MB", result.log).group(1))
+    assert 100 <= used <= 128
+    # Within the limit it goes on, in the same environment.
+    after = node.invoke(name, {"mb": 8})
+    assert (after.json, after.sandbox) == (8, result.sandbox)
+
+
+def test_tmp_full(node, deploy):
+    name = deploy(e2e.PYTHON, {"index.py": """
+import errno, os
+def handler(event, context):
+    block, written = b"x" * (8 << 20), 0
+    try:
+        with open("/tmp/large", "wb", buffering=0) as file:
+            while written < 1 << 30:
+                written += file.write(block)
+    except OSError as error:
+        os.unlink("/tmp/large")
+        open("/tmp/small", "w").write("there is room again")
+        return [errno.errorcode[error.errno], written >> 20]
+    return ["no end", written >> 20]
+"""}, timeout_seconds=120)
+    kind, megabytes = node.invoke(name).json
+    assert kind == "ENOSPC"
+    assert 400 <= megabytes <= 512
+
+
+def test_init_over_its_limit(private_node):
+    """INIT is cut at its limit and repeated within the invocation, under the function's timeout."""
+    node = private_node({"pool.init_timeout_ms": 1500})
+    slow = {"index.py": "import time\nprint('begun', flush=True)\ntime.sleep(60)\ndef handler(e, c):\n    return 1\n"}
+    name = node.create(e2e.PYTHON, slow, timeout_seconds=2)
+    result = node.invoke(name)
+    assert result.error == "Unhandled"
+    assert result.json == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": f"RequestId: {result.request_id} Error: Task timed out after 2.00 seconds"}
+    text = node.log_text(name)
+    assert re.search(r"INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\tStatus: timeout\t?(\n|$)", text), text
+
+
+def test_init_slow_once_succeeds_when_repeated(private_node):
+    """The first INIT is over its limit; the repeated one finds its work done in /tmp."""
+    node = private_node({"pool.init_timeout_ms": 2000})
+    name = node.create(e2e.PYTHON, {"index.py": """
+import os, time
+if not os.path.exists("/tmp/began"):
+    open("/tmp/began", "w").close()
+    time.sleep(60)
+def handler(event, context):
+    return "at last"
+"""}, timeout_seconds=15)
+    assert node.invoke(name).json == "at last"
+
+
+def test_log_flood_is_bounded(node, deploy):
+    """More lines than are kept: the drop is counted and said, and the answer comes all the same."""
+    name = deploy(e2e.PYTHON, {"index.py": """
+import os
+def handler(event, context):
+    line = b"flood " * 150 + b"\\n"
+    block = line * 64
+    for _ in range(event["blocks"]):
+        os.write(1, block)
+    print("after the flood", flush=True)
+    return "answered"
+"""}, timeout_seconds=120)
+    result = node.invoke(name, {"blocks": 2000})
+    assert result.json == "answered"
+    assert len(result.log.encode()) <= 4096
+    assert result.log.split("\n")[-2].startswith("REPORT RequestId: ")
+    events = e2e.wait_until(lambda: [e for e in node.log_events(name)], 60, "the log")
+    flood = sum(e.message.startswith("flood") for e in events)
+    said = [e.message for e in events if re.search(r"drop", e.message, re.I)]
+    assert flood == 2000 * 64 or said, "lines are missing and nothing says so"
+    if said:
+        assert re.search(r"\d+", said[0])
+    assert node.invoke(name, {"blocks": 0}).json == "answered"
+
+
+# -- QEMU -------------------------------------------------------------------------------------
+
+
+def kill_qemu(node, name, states):
+    """Kills the QEMU of a sandbox of the function that is in one of the states; its facts."""
+    def found():
+        for sandbox in node.sandboxes(name):
+            if sandbox.pid and node.sandbox_state(sandbox) in states:
+                return sandbox
+        return None
+
+    sandbox = e2e.wait_until(found, 60, f"a sandbox of {name} in {states}", interval=0.002)
+    os.kill(sandbox.pid, signal.SIGKILL)
+    return sandbox
+
+
+def assert_gone(node, sandbox):
+    e2e.wait_until(lambda: sandbox.sandbox_id not in [s.sandbox_id for s in node.sandboxes()], 30, "the sandbox gone")
+    e2e.wait_until(lambda: not e2e.is_alive(sandbox.pid), 30, "the process gone")
+    e2e.wait_until(lambda: not [p for p in node.leftovers() if sandbox.sandbox_id in p], 30,
+                   f"no file of {sandbox.sandbox_id}")
+    found = subprocess.run(["find", "/sys/fs/cgroup", "-name", f"*{sandbox.sandbox_id}*"],
+                           capture_output=True, timeout=60).stdout
+    assert not found, f"a cgroup is left: {found}"
+
+
+def test_qemu_killed_during_an_invocation(node, deploy):
+    name = deploy(e2e.PYTHON, SLEEPER, timeout_seconds=60)
+    node.invoke(name)
+    future = node.start_invocation(name, {"sleep": 50})
+    sandbox = kill_qemu(node, name, ("BUSY",))
+    # The event may have been worked on, so it is not tried again: an error, and at once.
+    try:
+        result = node.result(future)
+    except e2e.grpc.RpcError as error:
+        assert error.code() in (Status.UNAVAILABLE, Status.INTERNAL), error
+    else:
+        assert result.error == "Unhandled", result
+        assert result.json["errorType"] in ("Sandbox.Failure", "Runtime.ExitError"), result
+    assert_gone(node, sandbox)
+    after = node.invoke(name)
+    assert (after.json, after.start) == ("awake", "RESTORE")
+    assert "REPORT RequestId: " in node.log_text(name)
+
+
+def test_qemu_killed_while_frozen(node, deploy):
+    name = deploy(e2e.PYTHON, SLEEPER)
+    node.invoke(name)
+    sandbox = kill_qemu(node, name, ("FROZEN",))
+    assert_gone(node, sandbox)
+    after = node.invoke(name)
+    assert (after.json, after.start) == ("awake", "RESTORE")
+
+
+@pytest.mark.parametrize("states", [("RESTORING",), ("INITIALIZING",)], ids=lambda s: s[0].lower())
+def test_qemu_killed_while_it_starts(node, deploy, states):
+    """No function ran yet, so another start may serve the invocation: it is answered or refused
+    with the documented error, and soon."""
+    slow_init = {"index.py": "import time\ntime.sleep(2)\n" + SLEEPER["index.py"]}
+    name = deploy(e2e.PYTHON, slow_init, timeout_seconds=30)
+    future = node.start_invocation(name)
+    sandbox = kill_qemu(node, name, states)
+    try:
+        assert node.result(future).json == "awake"
+    except e2e.grpc.RpcError as error:
+        assert error.code() == Status.UNAVAILABLE, error
+    assert_gone(node, sandbox)
+    assert node.invoke(name).json == "awake"
+
+
+def test_qemu_killed_during_a_template_build(private_node):
+    node = private_node(templates=False)
+    request = node.protocol.node.BuildTemplateRequest(runtime=e2e.PROVIDED, memory_size_mb=128)
+    progress = node.templates.Build(request, timeout=240)
+    pid = e2e.wait_until(lambda: next(iter(node.qemu_processes()), None), 60, "a QEMU that builds")
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(e2e.grpc.RpcError) as error:
+        list(progress)
+    assert error.value.details()
+    e2e.wait_until(lambda: not node.leftovers(), 30, "nothing left")
+    ready = list(node.templates.Build(request, timeout=240))[-1].template
+    assert ready.state == node.protocol.node.TEMPLATE_STATE_READY
+
+
+# -- templates --------------------------------------------------------------------------------
+
+
+def template_file(node, runtime):
+    """The largest file of the base template: its memory."""
+    template = next(t for t in node.template_list() if t.runtime == runtime and t.memory_size_mb == 128)
+    folder = node.state / "templates" / template.template_id
+    assert folder.is_dir(), list((node.state / "templates").iterdir())
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    return template, max(files, key=lambda p: p.stat().st_size)
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def alter(path):
+    """One page of it changes, its size does not; its time is put back."""
+    before = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(before.st_size // 3)
+        page = file.read(4096)
+        file.seek(before.st_size // 3)
+        file.write(bytes(b ^ 0xFF for b in page))
+
+
+@pytest.mark.parametrize("damage", [truncate, alter, Path.unlink], ids=["truncated", "altered", "missing"])
+def test_damaged_template_is_rebuilt_never_restored(private_node, damage):
+    node = private_node(copy=True)
+    name = node.create(e2e.PYTHON, SLEEPER)
+    assert node.invoke(name).json == "awake"
+    old, path = template_file(node, e2e.PYTHON)
+    node.stop()
+    damage(path)
+    node.start()
+    result = node.invoke(name, timeout=240)
+    assert result.json == "awake"
+    new, _ = template_file(node, e2e.PYTHON)
+    assert new.created_at_us > old.created_at_us, "the damaged template was used"
+
+
+def test_damaged_manifest(private_node):
+    node = private_node(copy=True)
+    name = node.create(e2e.PYTHON, SLEEPER)
+    node.stop()
+    manifests = [p for p in (node.state / "templates").rglob("*") if p.is_file() and p.stat().st_size < 65536
+                 and "manifest" in p.name]
+    assert manifests
+    for path in manifests:
+        path.write_bytes(b"{nonsense")
+    node.start()
+    assert node.invoke(name, timeout=240).json == "awake"
+
+
+# -- the disk ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, so small that it can be filled."""
+    mounted = []
+
+    def mount(megabytes):
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "mayfly-e2e", folder], check=True)
+        mounted.append(folder)
+        for parent in folder.parents:  # the VM's user must come through
+            if parent.stat().st_mode & 0o005 != 0o005 and str(parent).startswith("/tmp/"):
+                parent.chmod(parent.stat().st_mode | 0o055)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", folder], check=False)
+
+
+def test_disk_full_on_the_state_directory(private_node, small_disk):
+    disk = small_disk(1500)
+    node = private_node(templates=False, state_dir=disk / "state")
+    name = node.create(e2e.PYTHON, SLEEPER)
+    assert node.invoke(name, timeout=240).json == "awake"
+
+    ballast = disk / "ballast"
+    with open(ballast, "wb") as file:
+        try:
+            while True:
+                file.write(b"\0" * (1 << 20))
+        except OSError:
+            pass
+    filler = disk / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 512)
+        except OSError:
+            pass
+
+    # A creation is refused, and not half done; what there is goes on serving.
+    package = {"index.py": SLEEPER["index.py"], "data": os.urandom(1 << 20)}
+    refusal = node.refusal(node.functions.Create, node.create_request("refused", e2e.PYTHON, package))
+    assert refusal.status in (Status.INTERNAL, Status.UNAVAILABLE, Status.RESOURCE_EXHAUSTED), refusal
+    assert re.search(r"[Nn]o space|full|disk", refusal.message), refusal
+    assert node.invoke(name).json == "awake"
+    assert node.refusal(node.functions.Get, node.protocol.function.GetFunctionRequest(
+        function_name="refused")).status == Status.NOT_FOUND
+
+    ballast.unlink()
+    filler.unlink()
+    made = node.create(e2e.PYTHON, package)
+    assert node.invoke(made).json == "awake"
+
+
+# -- the caller -------------------------------------------------------------------------------
+
+
+def test_caller_leaves_and_the_function_runs_on(node, deploy):
+    name = deploy(e2e.PYTHON, {"index.py": """
+import time
+def handler(event, context):
+    time.sleep(2)
+    print("ran to its end", flush=True)
+"""}, timeout_seconds=20)
+    node.invoke(name)
+    future = node.start_invocation(name)
+    e2e.wait_until(lambda: any(node.sandbox_state(s) == "BUSY" for s in node.sandboxes(name)), 30, "it runs",
+                   interval=0.01)
+    future.cancel()
+    e2e.wait_until(lambda: node.log_text(name).count("ran to its end") == 2, 30, "the second run's end")
+    assert node.log_text(name).count("REPORT RequestId: ") == 2
+
+
+def test_deadline_of_the_caller(node, deploy):
+    name = deploy(e2e.PYTHON, SLEEPER, timeout_seconds=30)
+    node.invoke(name)
+    refusal = node.refusal(node.invocations.Invoke, node.protocol.invoke.InvokeRequest(
+        function_name=name, payload=json.dumps({"sleep": 5}).encode()), timeout=1)
+    assert refusal.status == Status.DEADLINE_EXCEEDED
+    e2e.wait_until(lambda: node.log_text(name).count("REPORT RequestId: ") == 2, 30, "it ran on")
