@@ -4,15 +4,10 @@
 find_program(PROTOC protoc REQUIRED)
 find_program(PROTOC_GEN_C protoc-gen-c REQUIRED)
 
-# protoc-c before 1.5 does not say that it handles proto3 `optional`, which it does; a
-# wrapper says it for it (CodeGeneratorResponse.supported_features = 1).
-execute_process(COMMAND protoc-c --version OUTPUT_VARIABLE protoc_c_version ERROR_QUIET)
+# protoc-gen-c (1.4 and 1.5 alike) does not say that it handles proto3 `optional`, which it does, as
+# a oneof of one; a wrapper says it (CodeGeneratorResponse.supported_features = 1).
 set(protoc_gen_c_wrapper ${CMAKE_BINARY_DIR}/protoc-gen-c-optional)
-if(protoc_c_version MATCHES "protobuf-c 1\\.[0-4]\\.")
-  file(WRITE ${protoc_gen_c_wrapper} "#!/bin/sh\n'${PROTOC_GEN_C}' && printf '\\020\\001'\n")
-else()
-  file(WRITE ${protoc_gen_c_wrapper} "#!/bin/sh\nexec '${PROTOC_GEN_C}'\n")
-endif()
+file(WRITE ${protoc_gen_c_wrapper} "#!/bin/sh\n'${PROTOC_GEN_C}' && printf '\\020\\001'\n")
 file(CHMOD ${protoc_gen_c_wrapper} PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
 
 # mayfly_proto(target root proto...): a static library of the generated code.
