@@ -6,7 +6,7 @@
 
 #include "agent/api/api_context.h"
 #include "agent/deploy/directory.h"
-#include "lib/rpc/rpc_server.h"
+#include "rpc/rpc_server.h"
 #include "mayfly/v1/function.pb-c.h"
 
 struct function_service;

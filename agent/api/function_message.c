@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/api/function_message.h"
+
+#include <errno.h>
+
+static char *borrow(const char *text)
+{
+	return (char *)(uintptr_t)(text ? text : "");
+}
+
+static int encode_environment(const struct function_config *config, struct function_message *to)
+{
+	size_t count = config->environment_count;
+
+	if (!count)
+		return 0;
+	to->variables = calloc(count, sizeof(*to->variables));
+	to->pointers = calloc(count, sizeof(*to->pointers));
+	if (!to->variables || !to->pointers)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		mayfly__v1__environment_variable__init(&to->variables[i]);
+		to->variables[i].key = config->environment[i].key;
+		to->variables[i].value = config->environment[i].value;
+		to->pointers[i] = &to->variables[i];
+	}
+	to->message.environment = to->pointers;
+	to->message.n_environment = count;
+	return 0;
+}
+
+/* The protocol's enums have an unspecified zero before ours. */
+static void encode_config(const struct function_config *config, struct function_message *to)
+{
+	Mayfly__V1__Function *message = &to->message;
+
+	message->runtime = borrow(config->runtime);
+	message->handler = borrow(config->handler);
+	message->description = borrow(config->description);
+	message->memory_size_mb = config->memory_size_mb;
+	message->timeout_seconds = config->timeout_seconds;
+	message->ephemeral_storage_mb = config->ephemeral_storage_mb;
+	message->code_size_bytes = config->code_size_bytes;
+	message->code_sha256 = borrow(config->code_sha256);
+
+	mayfly__v1__snap_start__init(&to->snap_start);
+	to->snap_start.apply_on = (Mayfly__V1__SnapStartApplyOn)(config->snap_start + 1);
+	message->snap_start = &to->snap_start;
+
+	mayfly__v1__logging_config__init(&to->logging);
+	to->logging.log_format = (Mayfly__V1__LogFormat)(config->log_format + 1);
+	to->logging.log_group = borrow(config->log_group);
+	to->logging.application_log_level = borrow(config->application_log_level);
+	to->logging.system_log_level = borrow(config->system_log_level);
+	message->logging_config = &to->logging;
+}
+
+static void encode_states(const struct function *function, Mayfly__V1__Function *message)
+{
+	message->state = (Mayfly__V1__FunctionState)(function->state + 1);
+	message->state_reason = borrow(function->state_reason);
+	message->state_reason_code = borrow(function->state_reason_code);
+	/* As Lambda: there is no update to speak of while it is being created. */
+	if (function->state == FUNCTION_PENDING)
+		return;
+	message->last_update_status = (Mayfly__V1__LastUpdateStatus)(function->update_status + 1);
+	message->last_update_status_reason = borrow(function->update_reason);
+	message->last_update_status_reason_code = borrow(function->update_reason_code);
+}
+
+int function_message_encode(const struct function *function, const char *region,
+			    struct function_message *to)
+{
+	const struct function_config *config = function_visible_config(function);
+	Mayfly__V1__Function *message = &to->message;
+
+	*to = (struct function_message){ 0 };
+	mayfly__v1__function__init(message);
+	to->arn = function_arn(region, function->tenant, function->name, NULL);
+	if (!to->arn)
+		return -ENOMEM;
+	message->tenant = function->tenant;
+	message->function_name = function->name;
+	message->function_arn = to->arn;
+	message->version = borrow(FUNCTION_LATEST);
+	message->revision_id = borrow(function->revision_id);
+	message->last_modified_us = function->last_modified_us;
+	encode_config(config, to);
+	encode_states(function, message);
+	/* A function template is what serves, once it is there. */
+	to->snap_start.optimized = function->config.snap_start == SNAP_START_LATEST &&
+				   function->state == FUNCTION_ACTIVE && !function->update;
+	return encode_environment(config, to);
+}
+
+void function_message_clear(struct function_message *message)
+{
+	free(message->variables);
+	free(message->pointers);
+	free(message->arn);
+}
+
+static const char *given(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+static int decode_environment(size_t count, Mayfly__V1__EnvironmentVariable *const *variables,
+			      struct decoded_patch *to)
+{
+	to->patch.has_environment = true;
+	if (!count)
+		return 0;
+	to->environment = calloc(count, sizeof(*to->environment));
+	if (!to->environment)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		to->environment[i] =
+			(struct environment_variable){ variables[i]->key, variables[i]->value };
+	to->patch.environment = to->environment;
+	to->patch.environment_count = count;
+	return 0;
+}
+
+/* A number that the enum does not have passes as it is, for the validation to refuse. */
+static void decode_snap_start(const Mayfly__V1__SnapStart *from, struct decoded_patch *to)
+{
+	if (!from ||
+	    from->apply_on == MAYFLY__V1__SNAP_START_APPLY_ON__SNAP_START_APPLY_ON_UNSPECIFIED)
+		return;
+	to->snap_start = (enum snap_start)(from->apply_on - 1);
+	to->patch.snap_start = &to->snap_start;
+}
+
+static void decode_logging(const Mayfly__V1__LoggingConfig *from, struct decoded_patch *to)
+{
+	if (!from)
+		return;
+	to->patch.log_group = given(from->log_group);
+	to->patch.application_log_level = given(from->application_log_level);
+	to->patch.system_log_level = given(from->system_log_level);
+	if (from->log_format == MAYFLY__V1__LOG_FORMAT__LOG_FORMAT_UNSPECIFIED)
+		return;
+	to->log_format = (enum log_format)(from->log_format - 1);
+	to->patch.log_format = &to->log_format;
+}
+
+int decode_create(const Mayfly__V1__CreateFunctionRequest *request, struct decoded_patch *to)
+{
+	struct function_patch *patch = &to->patch;
+
+	*to = (struct decoded_patch){ 0 };
+	patch->runtime = request->runtime;
+	patch->handler = request->handler;
+	patch->description = request->description;
+	patch->memory_size_mb = request->_memory_size_mb_case ? &request->memory_size_mb : NULL;
+	patch->timeout_seconds = request->_timeout_seconds_case ? &request->timeout_seconds : NULL;
+	patch->ephemeral_storage_mb =
+		request->_ephemeral_storage_mb_case ? &request->ephemeral_storage_mb : NULL;
+	decode_snap_start(request->snap_start, to);
+	decode_logging(request->logging_config, to);
+	return decode_environment(request->n_environment, request->environment, to);
+}
+
+int decode_update(const Mayfly__V1__UpdateFunctionConfigurationRequest *request,
+		  struct decoded_patch *to)
+{
+	struct function_patch *patch = &to->patch;
+
+	/* Optional fields are oneofs of one; their case is 0 when not given. */
+	*to = (struct decoded_patch){ 0 };
+	patch->runtime = request->_runtime_case ? request->runtime : NULL;
+	patch->handler = request->_handler_case ? request->handler : NULL;
+	patch->description = request->_description_case ? request->description : NULL;
+	patch->memory_size_mb = request->_memory_size_mb_case ? &request->memory_size_mb : NULL;
+	patch->timeout_seconds = request->_timeout_seconds_case ? &request->timeout_seconds : NULL;
+	patch->ephemeral_storage_mb =
+		request->_ephemeral_storage_mb_case ? &request->ephemeral_storage_mb : NULL;
+	decode_snap_start(request->snap_start, to);
+	decode_logging(request->logging_config, to);
+	if (!request->environment)
+		return 0;
+	return decode_environment(request->environment->n_variables,
+				  request->environment->variables, to);
+}
+
+void decoded_patch_clear(struct decoded_patch *patch)
+{
+	free(patch->environment);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share. Loop thread, but for what is marked as a job's. */
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "agent/core/lane.h"
+#include "agent/deploy/directory.h"
+#include "agent/deploy/record.h"
+#include "agent/image/package.h"
+#include "agent/store/registry.h"
+#include "mayfly/id.h"
+
+#define ENTRY_KEY_BYTES (TENANT_ID_DIGITS + 1 + FUNCTION_NAME_MAX + 1)
+
+struct change;
+struct preparation;
+TAILQ_HEAD(change_queue, change);
+LIST_HEAD(preparation_list, preparation);
+
+/* A name: its function, and the changes that wait for each other. */
+struct entry {
+	char key[ENTRY_KEY_BYTES];
+	struct function *function;       /* owned; NULL before creation and after deletion */
+	char upload_id[HEX_ID_BYTES];    /* of the ZIP still to be built, or "" */
+	struct preparation *preparation; /* the one whose outcome counts, or NULL */
+	struct change_queue changes;     /* the first is under way */
+	UT_hash_handle hh;
+};
+
+struct listener {
+	directory_listener *fn;
+	void *arg;
+};
+
+/* A package that may have lost its last user. */
+struct candidate {
+	char digest[DIGEST_HEX_BYTES];
+	SLIST_ENTRY(candidate) link;
+};
+
+struct directory {
+	struct loop *loop;
+	struct registry *registry; /* borrowed; in jobs of registry_lane */
+	char *state_dir;           /* constant, so jobs may read it, as the four below */
+	char *region;
+	char *default_tenant;
+	char **runtimes;
+	size_t runtime_count;
+	struct deploy_hooks hooks;
+	struct entry *entries; /* by key */
+	struct listener *listeners;
+	size_t listener_count;
+	uint64_t last_generation;
+	struct lane registry_lane; /* one connection */
+	struct lane intake_lane;   /* checks and saves uploads */
+	struct lane build_lane;    /* builds and removes packages, never both at once */
+	unsigned jobs;             /* given to a lane, not done */
+	unsigned changes;          /* in any entry's queue */
+	unsigned building;         /* preparations given to build_lane */
+	struct preparation_list preparations;
+	SLIST_HEAD(, candidate) candidates;
+	atomic_bool stopping; /* jobs look at it too */
+	loop_fn *stopped;     /* owed to directory_stop() */
+	void *stopped_arg;
+};
+
+/* directory.c */
+struct entry *directory_get_entry(struct directory *directory, const char *tenant,
+				  const char *name);
+void directory_drop_idle_entry(struct directory *directory, struct entry *entry);
+void directory_tell(struct directory *directory, const struct function *function,
+		    enum directory_event event);
+void directory_submit(struct directory *directory, struct lane *lane, struct lane_job *job);
+void directory_job_done(struct directory *directory);
+void directory_check_stopped(struct directory *directory);
+
+/* change.c: the outcome of a preparation becomes the function's state. */
+void change_finish(struct preparation *preparation);
+void change_free_queue(struct directory *directory, struct entry *entry);
+
+/* prepare.c: from a durable Pending or InProgress to a package and, where asked for, a template. */
+struct preparation {
+	struct lane_job job;
+	struct directory *directory;
+	struct entry *entry;            /* NULL when its outcome does not count any more */
+	struct function *function;      /* owned copy */
+	struct function_config *config; /* of `function`: what is prepared */
+	char upload_id[HEX_ID_BYTES];
+	struct package package; /* of the job */
+	struct error error;
+	struct timer retry;
+	LIST_ENTRY(preparation) link;
+};
+void preparation_start(struct directory *directory, struct entry *entry);
+/* The entry forgets it; it goes when nothing of its own is under way. */
+void preparation_abandon(struct entry *entry);
+/* Frees one that does not count, with what it may have built. */
+void preparation_discard(struct preparation *preparation);
+void preparation_free(struct preparation *preparation);
+
+/* garbage.c */
+void garbage_add(struct directory *directory, const char *digest);
+void garbage_collect(struct directory *directory);
+void garbage_forget(struct directory *directory);
+int garbage_collect_all(struct directory *directory, struct error *error) _must_use_;
+
+/* upload.c: any thread, blocking. */
+int upload_save(const char *state_dir, const char *upload_id, struct slice zip,
+		struct error *error) _must_use_;
+void upload_remove(const char *state_dir, const char *upload_id);
+int upload_build(const char *state_dir, const char *upload_id, struct package *ret,
+		 struct error *error) _must_use_;
+/* Removes every upload that no entry names. */
+int upload_collect(struct directory *directory, struct error *error) _must_use_;
+
+/* "" of an empty id */
+static inline void copy_id(char to[HEX_ID_BYTES], const char *from)
+{
+	memcpy(to, from, strnlen(from, HEX_ID_BYTES - 1) + 1);
+	to[HEX_ID_BYTES - 1] = 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/deploy/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mayfly/id.h"
+#include "mayfly/store/v1/function.pb-c.h"
+
+typedef Mayfly__Store__V1__StoredFunction stored_function;
+typedef Mayfly__Store__V1__StoredConfig stored_config;
+typedef Mayfly__Store__V1__StoredVariable stored_variable;
+
+static void stored_function_free(stored_function *stored)
+{
+	mayfly__store__v1__stored_function__free_unpacked(stored, NULL);
+}
+DEFINE_CLEANUP(stored_function, stored_function_free)
+
+void record_key(const char *tenant, const char *name, char out[RECORD_KEY_BYTES])
+{
+	(void)snprintf(out, RECORD_KEY_BYTES, RECORD_PREFIX "%s/%s", tenant, name);
+}
+
+/* protobuf-c packs from these pointers and does not change what they point to. */
+static char *borrow(const char *text)
+{
+	return text ? (char *)(uintptr_t)text : (char *)(uintptr_t) "";
+}
+
+/* A config's message, with its variables in memory of its own. */
+struct config_message {
+	stored_config message;
+	stored_variable *variables;
+	stored_variable **pointers;
+};
+
+static void config_message_clear(struct config_message *config)
+{
+	free(config->variables);
+	free(config->pointers);
+}
+
+static int encode_environment(const struct function_config *from, struct config_message *to)
+{
+	if (!from->environment_count)
+		return 0;
+	to->variables = calloc(from->environment_count, sizeof(*to->variables));
+	to->pointers = calloc(from->environment_count, sizeof(*to->pointers));
+	if (!to->variables || !to->pointers)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->environment_count; i++) {
+		mayfly__store__v1__stored_variable__init(&to->variables[i]);
+		to->variables[i].key = from->environment[i].key;
+		to->variables[i].value = from->environment[i].value;
+		to->pointers[i] = &to->variables[i];
+	}
+	to->message.environment = to->pointers;
+	to->message.n_environment = from->environment_count;
+	return 0;
+}
+
+static int encode_config(const struct function_config *from, struct config_message *to)
+{
+	stored_config *message = &to->message;
+
+	mayfly__store__v1__stored_config__init(message);
+	message->runtime = borrow(from->runtime);
+	message->handler = borrow(from->handler);
+	message->description = borrow(from->description);
+	message->memory_size_mb = from->memory_size_mb;
+	message->timeout_seconds = from->timeout_seconds;
+	message->ephemeral_storage_mb = from->ephemeral_storage_mb;
+	message->snap_start = (Mayfly__Store__V1__StoredSnapStart)from->snap_start;
+	message->log_format = (Mayfly__Store__V1__StoredLogFormat)from->log_format;
+	message->log_group = borrow(from->log_group);
+	message->application_log_level = borrow(from->application_log_level);
+	message->system_log_level = borrow(from->system_log_level);
+	message->package_digest = borrow(from->package_digest);
+	message->code_sha256 = borrow(from->code_sha256);
+	message->code_size_bytes = from->code_size_bytes;
+	return encode_environment(from, to);
+}
+
+static int pack(const stored_function *message, struct buf *ret)
+{
+	int r = buf_reserve(ret, mayfly__store__v1__stored_function__get_packed_size(message));
+
+	if (r < 0)
+		return r;
+	ret->len = mayfly__store__v1__stored_function__pack(message, ret->data);
+	return 0;
+}
+
+int record_encode(const struct function *function, const char *upload_id, struct buf *ret)
+{
+	_cleanup_(config_message_clear) struct config_message config = { 0 };
+	_cleanup_(config_message_clear) struct config_message update = { 0 };
+	stored_function message = MAYFLY__STORE__V1__STORED_FUNCTION__INIT;
+
+	if (encode_config(&function->config, &config) < 0)
+		return -ENOMEM;
+	if (function->update && encode_config(function->update, &update) < 0)
+		return -ENOMEM;
+	message.tenant = function->tenant;
+	message.name = function->name;
+	message.config = &config.message;
+	message.update = function->update ? &update.message : NULL;
+	/* The stored enums have an unspecified zero before ours. */
+	message.state = (Mayfly__Store__V1__StoredState)(function->state + 1);
+	message.state_reason = borrow(function->state_reason);
+	message.state_reason_code = borrow(function->state_reason_code);
+	message.update_status =
+		(Mayfly__Store__V1__StoredUpdateStatus)(function->update_status + 1);
+	message.update_reason = borrow(function->update_reason);
+	message.update_reason_code = borrow(function->update_reason_code);
+	message.revision_id = borrow(function->revision_id);
+	message.last_modified_us = function->last_modified_us;
+	message.upload_id = borrow(upload_id);
+	return pack(&message, ret);
+}
+
+/* "" is an absent value where NULL means absent. */
+static int decode_optional(char **to, const char *from)
+{
+	*to = from[0] ? strdup(from) : NULL;
+	return from[0] && !*to ? -ENOMEM : 0;
+}
+
+static int decode_string(char **to, const char *from)
+{
+	*to = strdup(from);
+	return *to ? 0 : -ENOMEM;
+}
+
+static int decode_environment(const stored_config *from, struct function_config *to)
+{
+	if (!from->n_environment)
+		return 0;
+	to->environment = calloc(from->n_environment, sizeof(*to->environment));
+	if (!to->environment)
+		return -ENOMEM;
+	to->environment_count = from->n_environment;
+	for (size_t i = 0; i < from->n_environment; i++)
+		if (decode_string(&to->environment[i].key, from->environment[i]->key) < 0 ||
+		    decode_string(&to->environment[i].value, from->environment[i]->value) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int decode_config(const stored_config *from, struct function_config *to)
+{
+	to->memory_size_mb = from->memory_size_mb;
+	to->timeout_seconds = from->timeout_seconds;
+	to->ephemeral_storage_mb = from->ephemeral_storage_mb;
+	to->snap_start = (enum snap_start)from->snap_start;
+	to->log_format = (enum log_format)from->log_format;
+	to->code_size_bytes = from->code_size_bytes;
+	if (decode_string(&to->runtime, from->runtime) < 0 ||
+	    decode_string(&to->handler, from->handler) < 0 ||
+	    decode_string(&to->description, from->description) < 0 ||
+	    decode_string(&to->log_group, from->log_group) < 0 ||
+	    decode_optional(&to->application_log_level, from->application_log_level) < 0 ||
+	    decode_optional(&to->system_log_level, from->system_log_level) < 0 ||
+	    decode_optional(&to->package_digest, from->package_digest) < 0 ||
+	    decode_optional(&to->code_sha256, from->code_sha256) < 0)
+		return -ENOMEM;
+	return decode_environment(from, to);
+}
+
+static bool is_sound(const stored_function *message)
+{
+	return message && message->config && tenant_id_is_valid(message->tenant) &&
+	       function_validate_name(message->name, NULL) == 0 &&
+	       message->state >= MAYFLY__STORE__V1__STORED_STATE__STORED_STATE_PENDING &&
+	       (unsigned)message->state <= function_states.count &&
+	       message->update_status >=
+		       MAYFLY__STORE__V1__STORED_UPDATE_STATUS__STORED_UPDATE_STATUS_SUCCESSFUL &&
+	       (unsigned)message->update_status <= update_statuses.count &&
+	       strlen(message->revision_id) == UUID_BYTES - 1;
+}
+
+static int decode_texts(const stored_function *from, struct function *to)
+{
+	if (decode_string(&to->tenant, from->tenant) < 0 ||
+	    decode_string(&to->name, from->name) < 0 ||
+	    decode_optional(&to->state_reason, from->state_reason) < 0 ||
+	    decode_optional(&to->state_reason_code, from->state_reason_code) < 0 ||
+	    decode_optional(&to->update_reason, from->update_reason) < 0 ||
+	    decode_optional(&to->update_reason_code, from->update_reason_code) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static int decode_function(const stored_function *from, struct function *to)
+{
+	to->state = (enum function_state)(from->state - 1);
+	to->update_status = (enum update_status)(from->update_status - 1);
+	to->last_modified_us = from->last_modified_us;
+	memcpy(to->revision_id, from->revision_id, UUID_BYTES);
+	if (decode_texts(from, to) < 0 || decode_config(from->config, &to->config) < 0)
+		return -ENOMEM;
+	if (!from->update)
+		return 0;
+	to->update = calloc(1, sizeof(*to->update));
+	return to->update ? decode_config(from->update, to->update) : -ENOMEM;
+}
+
+int record_decode(struct slice bytes, struct function **ret, char **ret_upload_id,
+		  struct error *error)
+{
+	_cleanup_(stored_function_free_p) stored_function *message =
+		mayfly__store__v1__stored_function__unpack(NULL, bytes.len, bytes.data);
+	_cleanup_(function_free_p) struct function *function = NULL;
+	_cleanup_free_ char *upload_id = NULL;
+
+	if (!is_sound(message))
+		return error_set(error, ERROR_INTERNAL, NULL,
+				 "A function's record in the registry is damaged.");
+	function = calloc(1, sizeof(*function));
+	if (!function || decode_function(message, function) < 0 ||
+	    decode_string(&upload_id, message->upload_id) < 0)
+		return error_set_errno(error, ENOMEM, "Cannot read a function's record");
+	*ret = TAKE_PTR(function);
+	*ret_upload_id = TAKE_PTR(upload_id);
+	return 0;
+}
