@@ -43,6 +43,10 @@ def test_every_header_compiles_alone(build):
     run("tools/lint-headers", build)
 
 
+def test_docs_are_what_the_agent_prints(build):
+    run("tools/lint-docs", build / "agent/mayflyd")
+
+
 @pytest.mark.parametrize("folder", sorted(
     path.parent.relative_to(ROOT).as_posix()
     for top in ("lib", "agent", "guest", "cli")
