@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pool: bursts, freezing, keep-alive, eviction, spares."""
+
+import time
+
+import node as e2e
+
+SLOW = {"index.py": "import time\ndef handler(event, context):\n    time.sleep(event.get('sleep', 0))\n    return 1\n"}
+
+
+def burst(node, name, count, event=None):
+    futures = [node.start_invocation(name, event) for _ in range(count)]
+    return [node.result(future) for future in futures]
+
+
+def test_burst_starts_at_most_as_many_and_answers_all(node, deploy):
+    name = deploy(e2e.PYTHON, SLOW, timeout_seconds=30)
+    results = burst(node, name, 12, {"sleep": 0.1})
+    assert [r.json for r in results] == [1] * 12
+    assert len({r.request_id for r in results}) == 12
+    sandboxes = node.sandboxes(name)
+    assert 1 <= len(sandboxes) <= 12
+    assert {r.sandbox for r in results} <= {s.sandbox_id for s in sandboxes}
+    # Each cold start is told once, and by the one that had it.
+    cold = [r for r in results if r.start == "RESTORE"]
+    assert len(cold) == len({r.sandbox for r in cold})
+    assert all(r.start in ("RESTORE", "WARM") for r in results)
+    assert sum("Init Duration: " in r.log for r in results) == len(cold)
+
+
+def test_waiting_takes_whichever_comes_first(node, deploy):
+    """A freed sandbox serves a waiting invocation though a restore was begun for it."""
+    name = deploy(e2e.PYTHON, SLOW, timeout_seconds=30)
+    node.invoke(name)
+    results = burst(node, name, 30)
+    assert [r.json for r in results] == [1] * 30
+    assert len(node.sandboxes(name)) <= 31
+    assert any(r.start == "WARM" for r in results)
+
+
+def test_one_invocation_at_a_time(node, deploy):
+    name = deploy(e2e.PYTHON, {"index.py": """
+import os, time
+active = 0
+def handler(event, context):
+    global active
+    active += 1
+    time.sleep(0.2)
+    seen, active = active, active - 1
+    return seen
+"""}, timeout_seconds=30)
+    assert [r.json for r in burst(node, name, 8)] == [1] * 8
+
+
+def test_frozen_sandboxes_use_no_cpu(node, deploy):
+    name = deploy(e2e.PYTHON, {"index.py": """
+import threading, time
+def spin():
+    while True:
+        pass
+threading.Thread(target=spin, daemon=True).start()
+def handler(event, context):
+    return 1
+"""})
+    node.invoke(name)
+    frozen = e2e.wait_until(
+        lambda: [s for s in node.sandboxes(name) if node.sandbox_state(s) == "FROZEN"], 30, "frozen")
+    pid = frozen[0].pid
+
+    def still():
+        """A second without a tick. A vCPU that ran would use a whole second of it."""
+        before, begun = e2e.cpu_ticks(pid), time.monotonic()
+        e2e.wait_until(lambda: time.monotonic() - begun >= 1, 5, "a second")
+        return e2e.cpu_ticks(pid) - before <= 1
+
+    e2e.wait_until(still, 30, "a second without CPU time")
+    assert node.invoke(name).start == "WARM"
+
+
+def test_keep_alive_ends_idle_sandboxes(private_node):
+    node = private_node({"pool.keep_alive_s": 1})
+    name = node.create(e2e.PYTHON, SLOW)
+    node.invoke(name)
+    pids = [s.pid for s in node.sandboxes(name)]
+    e2e.wait_until(lambda: not node.sandboxes(name), 30, "idle sandboxes ended")
+    e2e.wait_until(lambda: not any(e2e.is_alive(p) for p in pids), 10, "their processes ended")
+    assert node.leftovers() == []
+    assert node.invoke(name).start == "RESTORE"
+
+
+def test_eviction_within_the_memory_budget(private_node):
+    """Room for two sandboxes of 128 MB at 100 %: the longest idle one makes room."""
+    node = private_node({"pool.memory_budget_mb": 2 * (128 + 32), "pool.memory_commit_percent": 100,
+                         "pool.sandbox_overhead_mb": 32})
+    names = [node.create(e2e.PYTHON, SLOW) for _ in range(3)]
+    for name in names:
+        assert node.invoke(name).start == "RESTORE"
+        gauges = node.gauges()
+        assert gauges.memory_committed_bytes <= gauges.memory_budget_bytes
+    e2e.wait_until(lambda: not node.sandboxes(names[0]), 30, "the longest idle sandbox evicted")
+    assert node.gauges().evictions_total >= 1
+    assert node.invoke(names[2]).start == "WARM"
+    assert node.invoke(names[0]).json == 1
+
+
+def test_more_than_the_budget_waits_and_is_answered(private_node):
+    node = private_node({"pool.memory_budget_mb": 160, "pool.memory_commit_percent": 100,
+                         "pool.sandbox_overhead_mb": 32})
+    name = node.create(e2e.PYTHON, SLOW)
+    results = burst(node, name, 6, {"sleep": 0.1})
+    assert [r.json for r in results] == [1] * 6
+    assert len({r.sandbox for r in results}) == 1
+
+
+def test_bound_of_waiting_invocations(private_node):
+    node = private_node({"pool.max_sandboxes": 1, "pool.max_waiting": 2})
+    name = node.create(e2e.PYTHON, SLOW, timeout_seconds=30)
+    node.invoke(name)
+    futures = [node.start_invocation(name, {"sleep": 2}) for _ in range(8)]
+    outcomes = []
+    for future in futures:
+        try:
+            outcomes.append(node.result(future).json)
+        except e2e.grpc.RpcError as error:
+            refusal = e2e.Refusal(node.protocol, error)
+            assert refusal.status == e2e.grpc.StatusCode.RESOURCE_EXHAUSTED, refusal
+            assert refusal.reason == "TooManyRequestsException"
+            outcomes.append("refused")
+    assert outcomes.count(1) == 3 and outcomes.count("refused") == 5, outcomes
+
+
+def test_spares_appear_and_are_used(private_node):
+    node = private_node({"pool.spares": 1, "pool.spares_on_deploy": "yes"})
+    name = node.create(e2e.PYTHON, {"index.py": "n = 0\ndef handler(e, c):\n    global n\n    n += 1\n    return n\n"})
+
+    def spare():
+        return node.gauges().sandboxes_spare >= 1 and [
+            s for s in node.sandboxes(name) if node.sandbox_state(s) == "FROZEN" and s.invocations == 0]
+
+    ready = e2e.wait_until(spare, 60, "a spare")
+    first = node.invoke(name)
+    assert (first.start, first.json) == ("SPARE", 1)
+    assert first.sandbox == ready[0].sandbox_id
+    assert "Init Duration: " in first.log, "the INIT of a spare is told with its first invocation"
+    assert node.invoke(name).start == "WARM"
+    e2e.wait_until(spare, 60, "the spare replaced")
+
+
+def test_start_policy(node, deploy):
+    name = deploy(e2e.PYTHON, SLOW)
+    assert node.end_idle(name, "SPARE", 2).spares_ready == 2
+    assert node.invoke(name).start == "SPARE"
+    answer = node.end_idle(name, "RESTORE")
+    assert answer.ended >= 1
+    assert node.sandboxes(name) == []
+    assert node.invoke(name).start == "RESTORE"
+    node.end_idle(name, "BOOT")
+    booted = node.invoke(name)
+    assert booted.start == "BOOT"
+    assert booted.json == 1
+
+
+def test_deleted_function_takes_its_sandboxes(node):
+    name = node.create(e2e.PYTHON, SLOW)
+    node.invoke(name)
+    pids = [s.pid for s in node.sandboxes(name)]
+    node.delete(name)
+    e2e.wait_until(lambda: not node.sandboxes(name), 30, "sandboxes of the deleted function gone")
+    e2e.wait_until(lambda: not any(e2e.is_alive(p) for p in pids), 30, "processes gone")
+    again = node.create(e2e.PYTHON, SLOW, name=name)
+    assert node.invoke(again).start == "RESTORE"
+    node.delete(again)
+
+
+def test_vm_processes_are_confined(node, python_probe):
+    python_probe.run("result = 1")
+    pid = node.sandboxes(python_probe.name)[0].pid
+    status = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
+    assert set(status["Uid"].split()) == {"65534"}, "QEMU runs as the configured user"
+    assert status["Seccomp"].strip() == "2"
+    assert int(status["CapEff"], 16) == 0
+    assert "-netdev" not in e2e.command_of(pid)
+
+
+def test_ten_thousand_warm_invocations_do_not_grow_the_agent(node, deploy):
+    """A tenth of that here; the benchmark does the rest. Growth of a leak would show."""
+    name = deploy(e2e.PYTHON, SLOW)
+    for _ in range(200):
+        node.invoke(name, log=False)
+    before = node.gauges().agent_resident_bytes
+    for _ in range(1000):
+        node.invoke(name, log=False)
+    grown = node.gauges().agent_resident_bytes - before
+    assert grown < 4 << 20, f"the agent grew by {grown} bytes"
