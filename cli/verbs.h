@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Every verb; each is in the file of its name. */
+
+#include "cli/verb.h"
+
+extern const struct verb verb_function_create;
+extern const struct verb verb_function_get;
+extern const struct verb verb_function_list;
+extern const struct verb verb_function_update_code;
+extern const struct verb verb_function_update_configuration;
+extern const struct verb verb_function_delete;
+extern const struct verb verb_invoke;
+extern const struct verb verb_logs;
+extern const struct verb verb_node;
+extern const struct verb verb_sandboxes;
+extern const struct verb verb_templates_list;
+extern const struct verb verb_templates_build;
+extern const struct verb verb_templates_drop;
+extern const struct verb verb_templates;
+extern const struct verb verb_watch;
+extern const struct verb verb_completion;
