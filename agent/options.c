@@ -58,20 +58,41 @@ static const char help_text[] =
 	"  mayflyd --self-test\n"
 	"  mayflyd --state-dir /srv/mayfly --set pool.spares=4 --set vm.accelerator=kvm\n";
 
+/* google/rpc/code.proto */
+static const char *const grpc_names[] = {
+	"OK",
+	"CANCELLED",
+	"UNKNOWN",
+	"INVALID_ARGUMENT",
+	"DEADLINE_EXCEEDED",
+	"NOT_FOUND",
+	"ALREADY_EXISTS",
+	"PERMISSION_DENIED",
+	"RESOURCE_EXHAUSTED",
+	"FAILED_PRECONDITION",
+	"ABORTED",
+	"OUT_OF_RANGE",
+	"UNIMPLEMENTED",
+	"INTERNAL",
+	"UNAVAILABLE",
+	"DATA_LOSS",
+	"UNAUTHENTICATED",
+};
+
 /* docs/errors.md: the one table of lib/base/error.c. */
 static void print_errors(FILE *out)
 {
 	(void)fputs("# Errors\n\nPrinted by `mayflyd --print-errors` from the one table in "
-		    "`lib/base/error.c`. A gRPC answer carries the name as the `reason` of its\n"
-		    "`google.rpc.ErrorInfo`; the exit code is that of the `mayfly` command.\n\n"
+		    "`lib/base/error.c`. A gRPC answer\ncarries the name as the `reason` of its "
+		    "`google.rpc.ErrorInfo`; the exit code is that of the\n`mayfly` command.\n\n"
 		    "| name | gRPC status | HTTP status | type | exit code | when |\n"
 		    "|---|---|---|---|---|---|\n",
 		    out);
 	for (int code = ERROR_NONE + 1; code < _ERROR_CODE_MAX; code++) {
 		const struct error_kind *kind = error_kind((enum error_code)code);
-		(void)fprintf(out, "| %s | %d | %d | %s | %d | %s |\n", kind->name,
-			      kind->grpc_status, kind->http_status, kind->type, kind->exit_code,
-			      kind->help);
+		(void)fprintf(out, "| %s | %s | %d | %s | %d | %s |\n", kind->name,
+			      grpc_names[kind->grpc_status], kind->http_status, kind->type,
+			      kind->exit_code, kind->help);
 	}
 }
 
