@@ -29,6 +29,7 @@ let handler = null;
 let logGroup = '';
 let logStream = '';
 let hasFunction = false;
+let pings = 0;
 let current = null; // the invocation that has no answer yet
 
 // ---- the function ----
@@ -221,6 +222,15 @@ function rejection(reason) {
 
 // ---- pings and snapshots ----
 
+// Loads handlers of both kinds anew, the way a function's is loaded.
+async function warmLoader() {
+  pings += 1;
+  await loadHandler(__dirname, 'mayfly_warm_commonjs.handler');
+  delete require.cache[require.resolve('./mayfly_warm_commonjs.cjs')];
+  await loadHandler(__dirname, 'mayfly_warm.handler');
+  await import(`./mayfly_warm.mjs?${pings}`);
+}
+
 // Goes the way of an event, so that all of it is warm; leaves nothing in a function's log.
 function ping(data) {
   logging.mute(hasFunction);
@@ -232,7 +242,7 @@ function ping(data) {
   logging.setInvocation(undefined, '');
   logging.mute(false);
   // A turn of the loop and a promise, as an async handler takes.
-  Promise.resolve(text).then(() => setImmediate(() => {
+  (hasFunction ? Promise.resolve() : warmLoader()).then(() => setImmediate(() => {
     link.send(Kind.PONG, '', text);
     next();
   }));

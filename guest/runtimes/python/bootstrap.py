@@ -186,6 +186,10 @@ def _ping_handler(event, context):
     logging.getLogger().warning("ping %s", context.aws_request_id)
     if not _has_function:
         print(json.dumps(event))
+        # Imports anew, the way a function's module is imported.
+        sys.modules.pop("mayfly_warm", None)
+        importlib.invalidate_caches()
+        _load_handler("mayfly_warm.handler")
     return {"pong": event, "left": context.get_remaining_time_in_millis()}
 
 
