@@ -171,8 +171,8 @@ def test_by_command(mayfly, language, tmp_path):
     for cold in (True, False):
         done = mayfly("invoke", NAME, "--payload", json.dumps(EVENT), "--log", "tail", "--output", "json")
         answer = json.loads(done.stdout)
-        log = answer["log"] if "log" in answer else answer["log_result"]
-        assert_report(assert_log(log, answer["request_id"], lines_of(language, cold)))
+        assert_report(assert_log(answer["LogResult"], answer["RequestId"], lines_of(language, cold)))
+        assert json.dumps(answer["Payload"]).encode() == language["payload"]
 
     plain = mayfly("invoke", NAME, "--payload", json.dumps(EVENT))
     assert plain.stdout.rstrip(b"\n") == language["payload"]
