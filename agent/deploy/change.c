@@ -7,7 +7,7 @@
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
-#define RETRY_US (5 * USEC_PER_SEC)
+#define RETRY_US USEC_PER_SEC
 
 static void begin(void *arg);
 

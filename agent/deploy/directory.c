@@ -198,6 +198,7 @@ int directory_open(const struct directory_config *config, struct registry *regis
 	directory->registry = registry;
 	LIST_INIT(&directory->preparations);
 	SLIST_INIT(&directory->candidates);
+	LIST_INIT(&directory->removals);
 	lane_init(&directory->registry_lane, loop, 1);
 	lane_init(&directory->intake_lane, loop, INTAKE_WIDTH);
 	lane_init(&directory->build_lane, loop, 1);

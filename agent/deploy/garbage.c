@@ -14,7 +14,15 @@ struct removal {
 	struct directory *directory;
 	char digest[DIGEST_HEX_BYTES];
 	struct error error;
+	LIST_ENTRY(removal) link;
 };
+
+static void removal_free(struct removal *removal)
+{
+	LIST_REMOVE(removal, link);
+	error_clear(&removal->error);
+	free(removal);
+}
 
 static bool names(const struct function_config *config, const char *digest)
 {
@@ -50,8 +58,7 @@ static void on_removed(struct lane_job *job)
 
 	if (removal->error.code)
 		log_warning("package %s stays: %s", removal->digest, error_text(&removal->error));
-	error_clear(&removal->error);
-	free(removal);
+	removal_free(removal);
 	directory_job_done(directory);
 }
 
@@ -84,6 +91,7 @@ void garbage_collect(struct directory *directory)
 			removal->job =
 				(struct lane_job){ .job.work = remove_package, .done = on_removed };
 			memcpy(removal->digest, candidate->digest, sizeof(removal->digest));
+			LIST_INSERT_HEAD(&directory->removals, removal, link);
 			directory_submit(directory, &directory->build_lane, &removal->job);
 		}
 		free(candidate);
@@ -93,11 +101,14 @@ void garbage_collect(struct directory *directory)
 void garbage_forget(struct directory *directory)
 {
 	struct candidate *candidate;
+	struct removal *removal;
 
 	while ((candidate = SLIST_FIRST(&directory->candidates))) {
 		SLIST_REMOVE_HEAD(&directory->candidates, link);
 		free(candidate);
 	}
+	while ((removal = LIST_FIRST(&directory->removals)))
+		removal_free(removal);
 }
 
 int garbage_collect_all(struct directory *directory, struct error *error)

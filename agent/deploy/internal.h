@@ -63,8 +63,9 @@ struct directory {
 	unsigned building;         /* preparations given to build_lane */
 	struct preparation_list preparations;
 	SLIST_HEAD(, candidate) candidates;
-	atomic_bool stopping; /* jobs look at it too */
-	loop_fn *stopped;     /* owed to directory_stop() */
+	LIST_HEAD(, removal) removals; /* given to build_lane */
+	atomic_bool stopping;          /* jobs look at it too */
+	loop_fn *stopped;              /* owed to directory_stop() */
 	void *stopped_arg;
 };
 
