@@ -2,8 +2,10 @@
 // links: mayfly_core mayfly_base
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include <cmocka.h>
 
 #include "agent/core/digest.h"
+#include "agent/core/lane.h"
 #include "agent/core/loop.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
@@ -220,6 +223,75 @@ static void test_free_waits_for_the_job_under_way(void **state _unused_)
 	assert_int_equal(jobs.done, 0);
 }
 
+struct lane_test {
+	struct loop *loop;
+	struct lane lane;
+	atomic_int running;
+	atomic_int most;
+	int done;
+};
+
+struct lane_test_job {
+	struct lane_job job;
+	struct lane_test *test;
+	int number;
+};
+
+#define LANE_JOBS 200
+
+static void work_in_lane(struct job *job)
+{
+	struct lane_test_job *mine = container_of(job, struct lane_test_job, job.job);
+	int running = atomic_fetch_add(&mine->test->running, 1) + 1;
+	int most = atomic_load(&mine->test->most);
+
+	while (running > most && !atomic_compare_exchange_weak(&mine->test->most, &most, running))
+		;
+	(void)sched_yield();
+	atomic_fetch_sub(&mine->test->running, 1);
+}
+
+static void done_in_lane(struct lane_job *job)
+{
+	struct lane_test_job *mine = container_of(job, struct lane_test_job, job);
+
+	if (mine->test->lane.width == 1)
+		assert_int_equal(mine->number, mine->test->done);
+	if (++mine->test->done == LANE_JOBS)
+		loop_exit(mine->test->loop, 0);
+}
+
+static void run_lane(unsigned width)
+{
+	_cleanup_free_ struct lane_test_job *jobs = calloc(LANE_JOBS, sizeof(*jobs));
+	_cleanup_(loop_free_p) struct loop *loop = NULL;
+	struct lane_test test = { 0 };
+
+	assert_non_null(jobs);
+	assert_int_equal(loop_new(8, &loop), 0);
+	test.loop = loop;
+	lane_init(&test.lane, loop, width);
+	for (int i = 0; i < LANE_JOBS; i++) {
+		jobs[i] = (struct lane_test_job){
+			.job = { .job.work = work_in_lane, .done = done_in_lane },
+			.test = &test,
+			.number = i,
+		};
+		lane_submit(&test.lane, &jobs[i].job);
+	}
+	run(loop);
+	assert_int_equal(test.done, LANE_JOBS);
+	assert_true(atomic_load(&test.most) >= 1);
+	assert_true(atomic_load(&test.most) <= (int)width);
+	assert_int_equal(test.lane.running, 0);
+}
+
+static void test_lane_bounds_its_jobs(void **state _unused_)
+{
+	run_lane(1);
+	run_lane(3);
+}
+
 struct alarm {
 	struct loop *loop;
 	struct timer timer;
@@ -385,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_jobs_run_on_workers_and_end_on_the_loop),
 		cmocka_unit_test(test_jobs_start_in_order),
 		cmocka_unit_test(test_free_waits_for_the_job_under_way),
+		cmocka_unit_test(test_lane_bounds_its_jobs),
 		cmocka_unit_test(test_timer_fires_once_and_can_be_armed_again_within),
 		cmocka_unit_test(test_timer_moves_and_disarms),
 		cmocka_unit_test(test_dirty_runs_once_for_many_marks),
