@@ -224,7 +224,8 @@ DEFAULTS = {
 
 
 class Node:
-    def __init__(self, protocol, build, images, config=None, state_dir=None, wrapper=()):
+    def __init__(self, protocol, build, images, config=None, state_dir=None, wrapper=(),
+                 environment=None):
         self.protocol = protocol
         self.build = Path(build)
         self.folder = Path(tempfile.mkdtemp(prefix="mayfly-e2e-", dir="/var/tmp"))
@@ -235,6 +236,7 @@ class Node:
         self.config = {**DEFAULTS, "node.state_dir": self.state, "node.images_dir": images,
                        "api.socket": self.socket, **(config or {})}
         self.wrapper = list(wrapper)
+        self.environment = environment or {}
         self.process = None
         self.channel = None
 
@@ -252,7 +254,8 @@ class Node:
 
     def spawn(self):
         command = [*self.wrapper, self.build / "agent/mayflyd", "--config", self.write_config()]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("NOTIFY_")}
+        environment = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+        environment.update(self.environment)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([str(c) for c in command], stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, env=environment)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator and a service manager see: self-test, notifications, hosts without cgroups,
+the benchmark's shape."""
+
+import json
+import re
+import socket
+import subprocess
+
+import pytest
+
+import node as e2e
+
+CODE = {"index.py": "def handler(event, context):\n    return 1\n"}
+
+
+def test_self_test_proves_the_host(build, private_node):
+    node = private_node(start=False)
+    done = subprocess.run([build / "agent/mayflyd", "--config", node.write_config(), "--self-test"],
+                          capture_output=True, timeout=300)
+    text = done.stdout.decode()
+    assert done.returncode == 0, (text, done.stderr.decode()[-3000:])
+    for word in ("accelerator", "template", "restore", "random", "clock", "identity", "reply"):
+        assert re.search(rf"(?m)^.*\b{word}.*$", text), (word, text)
+    node.assert_nothing_left()
+
+
+def test_self_test_fails_without_an_emulator(build, private_node, tmp_path):
+    broken = tmp_path / "qemu"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    node = private_node({"vm.emulator": broken}, templates=False, start=False)
+    done = subprocess.run([build / "agent/mayflyd", "--config", node.write_config(), "--self-test"],
+                          capture_output=True, timeout=300)
+    assert done.returncode != 0
+    assert str(broken) in (done.stdout + done.stderr).decode()
+
+
+def test_notifies_its_service_manager(private_node, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(60)
+        node = private_node(templates=False, environment={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "2000000"})
+        heard = []
+
+        def hear(text):
+            while not any(text in message for message in heard):
+                heard.append(manager.recv(4096).decode())
+
+        hear("READY=1")
+        hear("STATUS=")
+        heard.clear()
+        hear("WATCHDOG=1")
+        node.stop()
+        hear("STOPPING=1")
+
+
+HIDE_CGROUPS = 'mount --make-rprivate / && mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
+
+
+def test_host_without_cgroups(private_node):
+    node = private_node(wrapper=["unshare", "--mount", "sh", "-c", HIDE_CGROUPS, "sh"])
+    facts = node.node.GetNode(node.protocol.node.GetNodeRequest(), timeout=30)
+    assert facts.cgroup_mode == "none"
+    assert any("cgroup" in warning for warning in facts.warnings), facts.warnings
+    assert node.invoke(node.create(e2e.PYTHON, CODE)).json == 1
+
+
+def test_agents_own_user_for_vms_is_warned_of(private_node):
+    node = private_node({"vm.user": ""})
+    facts = node.node.GetNode(node.protocol.node.GetNodeRequest(), timeout=30)
+    assert any("user" in warning for warning in facts.warnings), facts.warnings
+    assert node.invoke(node.create(e2e.PYTHON, CODE)).json == 1
+
+
+def test_emulation_is_said_loudly(node):
+    facts = node.node.GetNode(node.protocol.node.GetNodeRequest(), timeout=30)
+    if facts.accelerator == node.protocol.node.ACCELERATOR_KVM:
+        pytest.skip("this host has KVM")
+    assert any("TCG" in warning for warning in facts.warnings), facts.warnings
+    assert facts.accelerator_reason in node.log_path.read_text(errors="replace")
+
+
+def test_state_folder_is_not_for_everyone(node):
+    """Functions' code and environment are readable by root and, where it must, the VM's user."""
+    for path in node.state.iterdir():
+        if path.name != "logs" and path.is_file():
+            assert path.stat().st_mode & 0o007 == 0, path
+
+
+def test_bench_answers_in_its_documented_shape(mayfly):
+    done = mayfly("bench", "cold-start", "--runtime", e2e.PROVIDED, "--count", "2", "--output", "json", timeout=400)
+    report = json.loads(done.stdout)
+    assert {"cpu", "kernel", "accelerator"} <= {key.lower().split("_")[0] for key in report["host"]}, report["host"]
+    assert set(report["modes"]) >= {"boot", "restore", "spare", "snapstart", "warm"}
+    for mode, figures in report["modes"].items():
+        assert figures["n"] + figures["discarded"] >= 2, (mode, figures)
+        assert "p99_ms" not in figures or figures["p99_ms"] is None, "no p99 under 100 samples"
+        assert 0 < figures["p50_ms"] <= figures["max_ms"]
+        assert figures["phases_ms"]
