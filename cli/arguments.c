@@ -227,7 +227,8 @@ int verb_run(const struct verb *verb, int argc, char **argv)
 	context.json = output && strcmp(output, "json") == 0;
 	context.verbose = argument_flag(&arguments, "verbose");
 
-	r = client_open(argument(&arguments, "address"), &context.client, &context.error);
+	context.address = argument(&arguments, "address");
+	r = client_open(context.address, &context.client, &context.error);
 	if (r == 0) {
 		client_set_cancel_flag(context.client, &interrupted);
 		r = verb->run(&context, &arguments);

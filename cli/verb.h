@@ -69,6 +69,7 @@ const char *operand(const struct arguments *arguments, unsigned i);
 
 struct context {
 	struct client *client; /* owned; opened before run() */
+	const char *address;   /* borrowed; as given, or NULL */
 	bool json;
 	bool verbose;
 	struct error error;

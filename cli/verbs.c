@@ -19,6 +19,10 @@ const struct verb *const verbs[] = {
 	&verb_templates_drop,
 	&verb_templates,
 	&verb_watch,
+	&verb_bench_cold_start,
+	&verb_bench_burst,
+	&verb_bench_throughput,
+	&verb_bench_density,
 	&verb_completion,
 	NULL,
 };

@@ -21,3 +21,7 @@ extern const struct verb verb_templates_drop;
 extern const struct verb verb_templates;
 extern const struct verb verb_watch;
 extern const struct verb verb_completion;
+extern const struct verb verb_bench_cold_start;
+extern const struct verb verb_bench_burst;
+extern const struct verb verb_bench_throughput;
+extern const struct verb verb_bench_density;

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The function that benchmarks invoke: it sleeps as long as its event says and answers. */
+
+#include "cli/bench.h"
+
+#include <errno.h>
+
+#include "cli/function_options.h"
+#include "cli/output.h"
+#include "cli/package.h"
+#include "mayfly/clock.h"
+#include "mayfly/id.h"
+
+#define SNAP_START_WAIT_US (300 * USEC_PER_SEC)
+#define FUNCTION_TIMEOUT_S 300
+
+static const struct source {
+	const char *runtime, *file, *handler, *text;
+} sources[] = {
+	{ "python3.13", "lambda_function.py", "lambda_function.handler",
+	  "import time\n\n"
+	  "def handler(event, context):\n"
+	  "    if event.get(\"sleep_ms\"):\n"
+	  "        time.sleep(event[\"sleep_ms\"] / 1000)\n"
+	  "    return {\"requestId\": context.aws_request_id}\n" },
+	{ "nodejs20.x", "index.js", "index.handler",
+	  "exports.handler = async (event, context) => {\n"
+	  "  if (event.sleep_ms) await new Promise((done) => setTimeout(done, event.sleep_ms));\n"
+	  "  return { requestId: context.awsRequestId };\n"
+	  "};\n" },
+};
+
+static const struct source *find_source(const char *runtime)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		if (strcmp(sources[i].runtime, runtime) == 0)
+			return &sources[i];
+	return NULL;
+}
+
+int bench_begin(struct bench *bench, struct context *context, const struct arguments *arguments)
+{
+	const char *runtime = argument(arguments, "runtime");
+	const char *path = argument(arguments, "samples");
+
+	bench->context = context;
+	bench->runtime = runtime ? runtime : sources[0].runtime;
+	bench->memory_mb = 128;
+	if (!find_source(bench->runtime))
+		return error_set(&context->error, ERROR_INVALID_PARAMETER, "runtime",
+				 "the benchmark has functions for python3.13 and nodejs20.x only");
+	int r = argument_number(arguments, "memory-size", UINT32_MAX, &bench->memory_mb,
+				&context->error);
+	if (r < 0 || !path)
+		return r;
+	bench->samples = fopen(path, "we");
+	if (!bench->samples)
+		return error_set_errno(&context->error, errno, "cannot write %s", path);
+	return 0;
+}
+
+/* Best effort: the benchmark is over, also after Ctrl-C. */
+static void delete_function(struct bench *bench)
+{
+	_cleanup_message_ Mayfly__V1__DeleteFunctionResponse *response = NULL;
+	_cleanup_error_ struct error e = ERROR_INIT;
+	Mayfly__V1__DeleteFunctionRequest request = MAYFLY__V1__DELETE_FUNCTION_REQUEST__INIT;
+
+	if (!bench->function[0])
+		return;
+	request.function_name = bench->function;
+	client_set_cancel_flag(bench->context->client, NULL);
+	if (client_function_delete(bench->context->client, &request, &response, &e) < 0)
+		(void)fprintf(stderr, "mayfly: cannot delete %s: %s\n", bench->function,
+			      error_text(&e));
+	client_set_cancel_flag(bench->context->client, &interrupted);
+	bench->function[0] = '\0';
+}
+
+void bench_end(struct bench *bench)
+{
+	progress_end();
+	if (bench->context)
+		delete_function(bench);
+	if (bench->samples && fclose(bench->samples) != 0)
+		(void)fprintf(stderr, "mayfly: cannot write the samples: %m\n");
+	bench->samples = NULL;
+}
+
+static int wait_until_optimized(struct bench *bench)
+{
+	struct context *context = bench->context;
+	_cleanup_(client_stream_close_p) struct client_stream *stream = NULL;
+	Mayfly__V1__WatchRequest watch = MAYFLY__V1__WATCH_REQUEST__INIT;
+	Mayfly__V1__GetFunctionRequest get = MAYFLY__V1__GET_FUNCTION_REQUEST__INIT;
+	int64_t until_us = clock_monotonic_us() + SNAP_START_WAIT_US;
+
+	get.function_name = bench->function;
+	watch.gauge_period_ms = 250;
+	int r = client_node_watch(context->client, &watch, &stream, &context->error);
+	while (r >= 0 && clock_monotonic_us() < until_us) {
+		_cleanup_message_ Mayfly__V1__NodeEvent *event = NULL;
+		_cleanup_message_ Mayfly__V1__Function *function = NULL;
+		r = client_node_watch_next(stream, &event, &context->error);
+		if (r == 0)
+			return error_set(&context->error, ERROR_UNAVAILABLE, NULL,
+					 "the node stopped");
+		if (r < 0 || event->event_case != MAYFLY__V1__NODE_EVENT__EVENT_GAUGES)
+			continue;
+		r = client_function_get(context->client, &get, &function, &context->error);
+		if (r == 0 && function->snap_start && function->snap_start->optimized)
+			return 0;
+	}
+	return r < 0 ? r
+		     : error_set(&context->error, ERROR_SNAPSTART_NOT_READY, NULL,
+				 "the function's template was not there after %lld s",
+				 (long long)(SNAP_START_WAIT_US / USEC_PER_SEC));
+}
+
+int bench_deploy(struct bench *bench, bool snap_start)
+{
+	struct context *context = bench->context;
+	const struct source *source = find_source(bench->runtime);
+	_cleanup_buf_ struct buf zip = BUF_INIT;
+	_cleanup_message_ Mayfly__V1__Function *function = NULL;
+	Mayfly__V1__CreateFunctionRequest request = MAYFLY__V1__CREATE_FUNCTION_REQUEST__INIT;
+	Mayfly__V1__SnapStart snap = MAYFLY__V1__SNAP_START__INIT;
+	char id[HEX_ID_BYTES];
+
+	delete_function(bench);
+	int r = package_from_text(source->file, source->text, &zip, &context->error);
+	if (r < 0)
+		return r;
+	hex_id_generate(id);
+	(void)snprintf(bench->function, sizeof(bench->function), "mayfly-bench-%.8s", id);
+	request.function_name = bench->function;
+	request.runtime = (char *)bench->runtime;
+	request.handler = (char *)source->handler;
+	request.zip_file = (ProtobufCBinaryData){ zip.len, zip.data };
+	request._memory_size_mb_case =
+		MAYFLY__V1__CREATE_FUNCTION_REQUEST___MEMORY_SIZE_MB_MEMORY_SIZE_MB;
+	request.memory_size_mb = (uint32_t)bench->memory_mb;
+	request._timeout_seconds_case =
+		MAYFLY__V1__CREATE_FUNCTION_REQUEST___TIMEOUT_SECONDS_TIMEOUT_SECONDS;
+	request.timeout_seconds = FUNCTION_TIMEOUT_S;
+	snap.apply_on = MAYFLY__V1__SNAP_START_APPLY_ON__SNAP_START_APPLY_ON_LATEST;
+	if (snap_start)
+		request.snap_start = &snap;
+
+	r = client_function_create(context->client, &request, &function, &context->error);
+	if (r < 0) {
+		bench->function[0] = '\0';
+		return r;
+	}
+	r = function_wait(context, &function);
+	return r == 0 && snap_start ? wait_until_optimized(bench) : r;
+}
+
+int bench_set_policy(struct bench *bench, Mayfly__V1__StartPolicy policy, unsigned spares)
+{
+	_cleanup_message_ Mayfly__V1__SetStartPolicyResponse *response = NULL;
+	Mayfly__V1__SetStartPolicyRequest request = MAYFLY__V1__SET_START_POLICY_REQUEST__INIT;
+
+	request.function_name = bench->function;
+	request.policy = policy;
+	request.spares = spares;
+	request.end_idle_sandboxes = true;
+	return client_node_set_start_policy(bench->context->client, &request, &response,
+					    &bench->context->error);
+}
+
+static void take_phases(struct sample *sample, const Mayfly__V1__Phases *phases)
+{
+	struct phase list[PHASES];
+
+	sample->start_kind = phases->start_kind;
+	sample->guest_us = phases->guest_us;
+	sample->total_us = phases->total_us;
+	(void)snprintf(sample->sandbox_id, sizeof(sample->sandbox_id), "%s", phases->sandbox_id);
+	phases_list(phases, list);
+	for (size_t i = 0; i < PHASES; i++)
+		sample->phases_us[i] = list[i].us;
+}
+
+int bench_invoke(struct client *client, const char *function, unsigned hold_ms, struct sample *ret,
+		 struct error *e)
+{
+	_cleanup_invocation_ struct client_invocation invocation = CLIENT_INVOCATION_INIT;
+	Mayfly__V1__InvokeRequest request = MAYFLY__V1__INVOKE_REQUEST__INIT;
+	char event[48];
+
+	int n = snprintf(event, sizeof(event), "{\"sleep_ms\": %u}", hold_ms);
+	request.function_name = (char *)function;
+	request.payload = (ProtobufCBinaryData){ (size_t)n, (uint8_t *)event };
+	int r = client_invoke(client, &request, CLIENT_NO_TIMEOUT, &invocation, e);
+	if (r < 0)
+		return r;
+	if (*invocation.response->function_error)
+		return error_set(e, ERROR_INTERNAL, NULL, "the function failed: %.*s",
+				 (int)invocation.response->payload.len,
+				 (const char *)invocation.response->payload.data);
+	if (!invocation.phases)
+		return error_set(e, ERROR_INTERNAL, NULL, "the answer has no phases");
+	*ret = (struct sample){ .client_us = invocation.received_us - invocation.sent_us };
+	take_phases(ret, invocation.phases);
+	return 0;
+}
+
+void bench_keep(struct bench *bench, const struct series *series, const struct sample *sample,
+		bool discarded)
+{
+	static const Mayfly__V1__Phases none = MAYFLY__V1__PHASES__INIT;
+	struct phase names[PHASES];
+
+	if (!bench->samples)
+		return;
+	_cleanup_json_ json_t *phases = json_object();
+	phases_list(&none, names);
+	for (size_t i = 0; i < PHASES; i++)
+		(void)json_object_set_new(phases, names[i].name,
+					  json_real((double)sample->phases_us[i] / 1e3));
+	_cleanup_json_ json_t *line = json_pack(
+		"{s:s,s:s,s:s,s:f,s:f,s:f,s:O,s:s,s:b}", "mode", series->mode, "runtime",
+		bench->runtime, "start_kind", name_of_start_kind((int)sample->start_kind),
+		"client_ms", (double)sample->client_us / 1e3, "total_ms",
+		(double)sample->total_us / 1e3, "guest_ms", (double)sample->guest_us / 1e3,
+		"phases_ms", phases, "sandbox_id", sample->sandbox_id, "discarded", discarded);
+	if (!line || json_dumpf(line, bench->samples, JSON_COMPACT) < 0)
+		return;
+	(void)fputc('\n', bench->samples);
+}
+
+json_t *bench_host(struct context *context)
+{
+	_cleanup_message_ Mayfly__V1__Node *node = NULL;
+
+	if (client_node_get(context->client, &node, &context->error) < 0)
+		return NULL;
+	json_t *host = json_from_node(node);
+	(void)json_object_del(host, "Gauges");
+	return host;
+}
+
+static const char *host_text(const json_t *host, const char *name)
+{
+	const char *text = json_string_value(json_object_get(host, name));
+	return text ? text : "?";
+}
+
+void bench_print_host(const json_t *host)
+{
+	(void)printf("%s, %lld CPUs, Linux %s, QEMU %s, libvirt %s, accelerator %s, cgroups %s\n\n",
+		     host_text(host, "CpuModel"),
+		     (long long)json_integer_value(json_object_get(host, "CpuCount")),
+		     host_text(host, "KernelRelease"), host_text(host, "QemuVersion"),
+		     host_text(host, "LibvirtVersion"), host_text(host, "Accelerator"),
+		     host_text(host, "CgroupMode"));
+}
