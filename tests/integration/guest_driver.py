@@ -93,11 +93,11 @@ class Guest:
         self._buffer = b""
         self.code = self.folder / "code.img"
         self.scratch = self.folder / "tmp.img"
-        if files is None:
+        if files is None and not self.code.exists():
             for placeholder, size in ((self.code, PACKAGE_BYTES), (self.scratch, SCRATCH_BYTES)):
                 with open(placeholder, "wb") as file:
                     file.truncate(size)
-        else:
+        elif files is not None:
             make_package(self.code, files)
             make_scratch(self.scratch, scratch_mb)
         self._spawn(incoming)
