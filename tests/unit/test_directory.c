@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 // links: mayfly_deploy mayfly_store mayfly_functions mayfly_core mayfly_base
 
-/* The directory with both registries, and with packages that this file makes itself (below), so
- * that a build can be held, fail late, or be counted. */
+/* The directory with both registries, and with packages of package_double.h, so that a build can
+ * be held or fail late. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,125 +16,16 @@
 
 #include <cmocka.h>
 
-#include "agent/core/digest.h"
 #include "agent/deploy/directory.h"
-#include "agent/image/package.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
+#include "tests/unit/package_double.h"
 
 #define REGION       "eu-central-1"
 #define TENANT       "123456789012"
 #define DEADLINE_SEC 20
-
-/* -- packages: "BAD" is refused at once, "LATE" when it is built, "SLOW" waits for the gate -- */
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool open;
-	unsigned waiting;
-} gate = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 };
-
-static void set_gate(bool open)
-{
-	pthread_mutex_lock(&gate.lock);
-	gate.open = open;
-	pthread_cond_broadcast(&gate.changed);
-	pthread_mutex_unlock(&gate.lock);
-}
-
-static void pass_gate(void)
-{
-	pthread_mutex_lock(&gate.lock);
-	gate.waiting++;
-	while (!gate.open)
-		pthread_cond_wait(&gate.changed, &gate.lock);
-	gate.waiting--;
-	pthread_mutex_unlock(&gate.lock);
-}
-
-static bool starts_with(struct slice zip, const char *word)
-{
-	return zip.len >= strlen(word) && memcmp(zip.data, word, strlen(word)) == 0;
-}
-
-int package_verify(const char *state_dir _unused_, struct slice zip, struct package *ret,
-		   struct error *error)
-{
-	struct digest digest;
-
-	if (starts_with(zip, "BAD"))
-		return error_set(error, ERROR_INVALID_ZIP, "zip_file", "Could not unzip");
-	assert_int_equal(digest_bytes(zip.data, zip.len, &digest), 0);
-	digest_base64(&digest, ret->code_sha256);
-	digest_hex(&digest, ret->digest);
-	ret->code_size_bytes = zip.len;
-	return 0;
-}
-
-int package_build(const char *state_dir, struct slice zip, struct package *ret, struct error *error)
-{
-	_cleanup_free_ char *path = NULL;
-	struct package package = { 0 };
-
-	if (starts_with(zip, "SLOW"))
-		pass_gate();
-	if (starts_with(zip, "LATE"))
-		return error_set(error, ERROR_INVALID_ZIP, "zip_file", "Damaged on the way");
-	if (package_verify(state_dir, zip, &package, error) < 0)
-		return -EILSEQ;
-	path = package_path(state_dir, package.digest);
-	if (fs_write_file_atomic(path, zip, 0600) < 0)
-		return error_set(error, ERROR_INTERNAL, NULL, "No place for the image");
-	*ret = package;
-	return 0;
-}
-
-char *package_path(const char *state_dir, const char *digest)
-{
-	char *path;
-
-	return asprintf(&path, "%s/packages/%s.erofs", state_dir, digest) < 0 ? NULL : path;
-}
-
-bool package_exists(const char *state_dir, const char *digest)
-{
-	_cleanup_free_ char *path = package_path(state_dir, digest);
-
-	return fs_exists(path);
-}
-
-int package_remove(const char *state_dir, const char *digest, struct error *error _unused_)
-{
-	_cleanup_free_ char *path = package_path(state_dir, digest);
-
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-int package_collect(const char *state_dir, bool (*is_used)(const char *digest, void *arg),
-		    void *arg, struct error *error)
-{
-	_cleanup_free_ char *folder = NULL;
-	struct dirent *file;
-	DIR *dir;
-
-	assert_true(asprintf(&folder, "%s/packages", state_dir) > 0);
-	dir = opendir(folder);
-	assert_non_null(dir);
-	while ((file = readdir(dir))) {
-		char digest[DIGEST_HEX_BYTES];
-
-		if (file->d_name[0] == '.')
-			continue;
-		(void)snprintf(digest, sizeof(digest), "%.64s", file->d_name);
-		if (!is_used(digest, arg))
-			assert_int_equal(package_remove(state_dir, digest, error), 0);
-	}
-	(void)closedir(dir);
-	return 0;
-}
 
 /* -- a registry whose disk can fill up -- */
 

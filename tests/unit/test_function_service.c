@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// links: mayfly_api mayfly_client mayfly_invoke mayfly_pool mayfly_logs mayfly_vm mayfly_image
+// mayfly_deploy mayfly_store mayfly_functions mayfly_rpc mayfly_core mayfly_base
+
+/* FunctionService over a real socket: the node runs on its own thread, the test is its client. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "agent/api/function_service.h"
+#include "agent/store/registry.h"
+#include "client/client.h"
+#include "mayfly/clock.h"
+#include "tests/unit/package_double.h"
+
+#define REGION       "eu-central-1"
+#define TENANT       "123456789012"
+#define ARN          "arn:aws:lambda:" REGION ":" TENANT ":function:"
+#define DEADLINE_SEC 20
+
+struct node {
+	char folder[64];
+	char socket[96];
+	struct registry *registry;
+	struct loop *loop;
+	struct directory *directory;
+	struct rpc_server *server;
+	struct api_context context;
+	struct function_service *service;
+	pthread_t thread;
+	struct client *client;
+};
+
+static void post(void *context, rpc_fn *fn, void *arg)
+{
+	loop_post(context, fn, arg);
+}
+
+static void *run_node(void *arg)
+{
+	struct node *node = arg;
+
+	(void)loop_run(node->loop);
+	return NULL;
+}
+
+static void open_directory(struct node *node)
+{
+	static const char *const runtimes[] = { "nodejs20.x", "provided.al2023", "python3.13" };
+	const struct directory_config config = {
+		.state_dir = node->folder,
+		.region = REGION,
+		.default_tenant = TENANT,
+		.runtimes = runtimes,
+		.runtime_count = ARRAY_SIZE(runtimes),
+	};
+
+	assert_int_equal(registry_open_memory(&node->registry, NULL), 0);
+	assert_int_equal(
+		directory_open(&config, node->registry, node->loop, &node->directory, NULL), 0);
+}
+
+static int set_up(void **state)
+{
+	struct node *node = calloc(1, sizeof(*node));
+	const struct rpc_server_options options = { .post = post };
+	struct rpc_server_options filled = options;
+	char path[128];
+
+	(void)snprintf(node->folder, sizeof(node->folder), "/tmp/mayfly-service-XXXXXX");
+	assert_non_null(mkdtemp(node->folder));
+	(void)snprintf(node->socket, sizeof(node->socket), "%s/sock", node->folder);
+	(void)snprintf(path, sizeof(path), "%s/packages", node->folder);
+	assert_int_equal(fs_make_directories(path, 0700), 0);
+	assert_int_equal(loop_new(2, &node->loop), 0);
+	open_directory(node);
+	node->context = (struct api_context){ .region = REGION, .tenant = TENANT };
+	filled.post_ctx = node->loop;
+	assert_int_equal(rpc_server_new(&filled, &node->server, NULL), 0);
+	assert_int_equal(function_service_register(node->server, node->directory, &node->context,
+						   &node->service, NULL),
+			 0);
+	assert_int_equal(rpc_server_listen_unix(node->server, node->socket, 0600, (gid_t)-1, NULL),
+			 0);
+	assert_int_equal(rpc_server_start(node->server, NULL), 0);
+	assert_int_equal(pthread_create(&node->thread, NULL, run_node, node), 0);
+	assert_int_equal(client_open(node->socket, &node->client, NULL), 0);
+	*state = node;
+	return 0;
+}
+
+static void on_shut_down(void *arg)
+{
+	struct node *node = arg;
+
+	loop_exit(node->loop, 0);
+}
+
+static void shut_down(void *arg)
+{
+	struct node *node = arg;
+
+	rpc_server_shutdown(node->server, 1000, on_shut_down, node);
+}
+
+static int tear_down(void **state)
+{
+	struct node *node = *state;
+
+	assert_null(client_close(node->client));
+	loop_post(node->loop, shut_down, node);
+	assert_int_equal(pthread_join(node->thread, NULL), 0);
+	node->server = rpc_server_free(node->server);
+	node->service = function_service_free(node->service);
+	node->loop = loop_free(node->loop);
+	node->directory = directory_close(node->directory);
+	registry_close(node->registry);
+	assert_int_equal(fs_remove_tree(node->folder), 0);
+	free(node);
+	return 0;
+}
+
+static ProtobufCBinaryData bytes(const char *text)
+{
+	return (ProtobufCBinaryData){ strlen(text), (uint8_t *)(uintptr_t)text };
+}
+
+static char *borrow(const char *text)
+{
+	return (char *)(uintptr_t)text;
+}
+
+static Mayfly__V1__CreateFunctionRequest create_request(const char *name)
+{
+	Mayfly__V1__CreateFunctionRequest request = MAYFLY__V1__CREATE_FUNCTION_REQUEST__INIT;
+
+	request.function_name = borrow(name);
+	request.runtime = borrow("python3.13");
+	request.handler = borrow("app.handler");
+	request.zip_file = bytes("zip one");
+	return request;
+}
+
+static Mayfly__V1__Function *get(struct node *node, const char *name, struct error *error)
+{
+	Mayfly__V1__GetFunctionRequest request = MAYFLY__V1__GET_FUNCTION_REQUEST__INIT;
+	Mayfly__V1__Function *function = NULL;
+
+	request.function_name = borrow(name);
+	return client_function_get(node->client, &request, &function, error) < 0 ? NULL : function;
+}
+
+/* As a client waits: asks until it is so. */
+static void wait_ready(struct node *node, const char *name)
+{
+	const int64_t deadline = clock_monotonic_us() + DEADLINE_SEC * USEC_PER_SEC;
+
+	for (;;) {
+		_cleanup_message_ Mayfly__V1__Function *function = get(node, name, NULL);
+
+		assert_non_null(function);
+		if (function->state == MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_ACTIVE &&
+		    function->last_update_status ==
+			    MAYFLY__V1__LAST_UPDATE_STATUS__LAST_UPDATE_STATUS_SUCCESSFUL)
+			return;
+		assert_true(clock_monotonic_us() < deadline);
+	}
+}
+
+static void create(struct node *node, const char *name)
+{
+	Mayfly__V1__CreateFunctionRequest request = create_request(name);
+	_cleanup_message_ Mayfly__V1__Function *function = NULL;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	if (client_function_create(node->client, &request, &function, &error) < 0)
+		fail_msg("%s", error_text(&error));
+	wait_ready(node, name);
+}
+
+static void test_create_and_get(void **state)
+{
+	struct node *node = *state;
+	Mayfly__V1__CreateFunctionRequest request = create_request(ARN "f");
+	Mayfly__V1__EnvironmentVariable variable = MAYFLY__V1__ENVIRONMENT_VARIABLE__INIT;
+	Mayfly__V1__EnvironmentVariable *variables[] = { &variable };
+	_cleanup_message_ Mayfly__V1__Function *created = NULL, *got = NULL;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	variable.key = borrow("KEY");
+	variable.value = borrow("value");
+	request.environment = variables;
+	request.n_environment = 1;
+	request._memory_size_mb_case =
+		MAYFLY__V1__CREATE_FUNCTION_REQUEST___MEMORY_SIZE_MB_MEMORY_SIZE_MB;
+	request.memory_size_mb = 256;
+	if (client_function_create(node->client, &request, &created, &error) < 0)
+		fail_msg("%s", error_text(&error));
+	assert_string_equal(created->tenant, TENANT);
+	assert_string_equal(created->function_name, "f");
+	assert_string_equal(created->function_arn, ARN "f");
+	assert_string_equal(created->version, "$LATEST");
+	assert_int_equal(created->state, MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_PENDING);
+	assert_string_equal(created->state_reason_code, "Creating");
+	assert_int_equal(created->last_update_status,
+			 MAYFLY__V1__LAST_UPDATE_STATUS__LAST_UPDATE_STATUS_UNSPECIFIED);
+
+	wait_ready(node, "f:$LATEST");
+	got = get(node, "f", &error);
+	assert_non_null(got);
+	assert_int_equal(got->memory_size_mb, 256);
+	assert_int_equal(got->timeout_seconds, 3);
+	assert_int_equal(got->n_environment, 1);
+	assert_string_equal(got->environment[0]->value, "value");
+	assert_int_equal(got->snap_start->apply_on,
+			 MAYFLY__V1__SNAP_START_APPLY_ON__SNAP_START_APPLY_ON_NONE);
+	assert_false(got->snap_start->optimized);
+	assert_int_equal(got->logging_config->log_format, MAYFLY__V1__LOG_FORMAT__LOG_FORMAT_TEXT);
+	assert_string_equal(got->logging_config->log_group, "/aws/lambda/f");
+	assert_int_equal(got->code_size_bytes, 7);
+	assert_string_equal(got->state_reason, "");
+}
+
+static void test_refusals(void **state)
+{
+	struct node *node = *state;
+	const struct {
+		const char *tenant, *name, *runtime;
+		enum error_code code;
+		const char *field;
+	} rows[] = {
+		{ "", "a b", "python3.13", ERROR_INVALID_PARAMETER, "function_name" },
+		{ "", "f:1", "python3.13", ERROR_INVALID_PARAMETER, "function_name" },
+		{ "", "f", "cobol85", ERROR_INVALID_PARAMETER, "runtime" },
+		{ "999999999999", "f", "python3.13", ERROR_ACCESS_DENIED, "tenant" },
+		{ "mine", "f", "python3.13", ERROR_INVALID_PARAMETER, "tenant" },
+		{ "", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		  "python3.13", ERROR_INVALID_PARAMETER, "function_name" },
+		{ "", "arn:aws:lambda:us-east-1:" TENANT ":function:f", "python3.13",
+		  ERROR_NOT_FOUND, "function_name" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		Mayfly__V1__CreateFunctionRequest request = create_request(rows[i].name);
+		_cleanup_message_ Mayfly__V1__Function *function = NULL;
+		_cleanup_error_ struct error error = ERROR_INIT;
+
+		request.tenant = borrow(rows[i].tenant);
+		request.runtime = borrow(rows[i].runtime);
+		assert_true(client_function_create(node->client, &request, &function, &error) < 0);
+		assert_int_equal(error.code, rows[i].code);
+		assert_string_equal(error.field, rows[i].field);
+	}
+	create(node, "f");
+	{
+		Mayfly__V1__CreateFunctionRequest request = create_request("f");
+		_cleanup_message_ Mayfly__V1__Function *function = NULL;
+		_cleanup_error_ struct error error = ERROR_INIT;
+
+		assert_true(client_function_create(node->client, &request, &function, &error) < 0);
+		assert_int_equal(error.code, ERROR_CONFLICT);
+		assert_string_equal(error_text(&error), "Function already exist: f");
+	}
+}
+
+static void test_missing(void **state)
+{
+	struct node *node = *state;
+	_cleanup_error_ struct error plain = ERROR_INIT, qualified = ERROR_INIT;
+
+	assert_null(get(node, "f", &plain));
+	assert_int_equal(plain.code, ERROR_NOT_FOUND);
+	assert_string_equal(error_text(&plain), "Function not found: " ARN "f");
+	create(node, "f");
+	assert_null(get(node, "f:7", &qualified));
+	assert_string_equal(error_text(&qualified), "Function not found: " ARN "f:7");
+}
+
+static void test_update_configuration(void **state)
+{
+	struct node *node = *state;
+	Mayfly__V1__UpdateFunctionConfigurationRequest request =
+		MAYFLY__V1__UPDATE_FUNCTION_CONFIGURATION_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__Function *updated = NULL, *got = NULL;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	create(node, "f");
+	request.function_name = borrow("f");
+	request._timeout_seconds_case =
+		MAYFLY__V1__UPDATE_FUNCTION_CONFIGURATION_REQUEST___TIMEOUT_SECONDS_TIMEOUT_SECONDS;
+	request.timeout_seconds = 30;
+	request._description_case =
+		MAYFLY__V1__UPDATE_FUNCTION_CONFIGURATION_REQUEST___DESCRIPTION_DESCRIPTION;
+	request.description = borrow("new");
+	if (client_function_update_configuration(node->client, &request, &updated, &error) < 0)
+		fail_msg("%s", error_text(&error));
+	assert_int_equal(updated->last_update_status,
+			 MAYFLY__V1__LAST_UPDATE_STATUS__LAST_UPDATE_STATUS_IN_PROGRESS);
+	assert_int_equal(updated->timeout_seconds, 30);
+	wait_ready(node, "f");
+	got = get(node, "f", NULL);
+	assert_int_equal(got->timeout_seconds, 30);
+	assert_string_equal(got->description, "new");
+	assert_string_equal(got->handler, "app.handler");
+	assert_int_equal(got->memory_size_mb, 128);
+}
+
+static void test_update_code(void **state)
+{
+	struct node *node = *state;
+	Mayfly__V1__UpdateFunctionCodeRequest request =
+		MAYFLY__V1__UPDATE_FUNCTION_CODE_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__Function *dry = NULL, *updated = NULL, *stale = NULL;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	create(node, "f");
+	request.function_name = borrow("f");
+	request.zip_file = bytes("zip  two");
+	request.dry_run = true;
+	assert_int_equal(client_function_update_code(node->client, &request, &dry, &error), 0);
+	assert_int_equal(dry->code_size_bytes, 8);
+	request.dry_run = false;
+	request.revision_id = borrow("00000000-0000-4000-8000-000000000000");
+	assert_true(client_function_update_code(node->client, &request, &stale, &error) < 0);
+	assert_int_equal(error.code, ERROR_PRECONDITION_FAILED);
+	error_clear(&error);
+	request.revision_id = dry->revision_id;
+	assert_int_equal(client_function_update_code(node->client, &request, &updated, &error), 0);
+	assert_string_equal(updated->code_sha256, dry->code_sha256);
+	wait_ready(node, "f");
+}
+
+static int delete_function(struct node *node, const char *name, const char *qualifier,
+			   struct error *error)
+{
+	Mayfly__V1__DeleteFunctionRequest request = MAYFLY__V1__DELETE_FUNCTION_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__DeleteFunctionResponse *response = NULL;
+
+	request.function_name = borrow(name);
+	request.qualifier = borrow(qualifier);
+	return client_function_delete(node->client, &request, &response, error);
+}
+
+static void test_delete(void **state)
+{
+	struct node *node = *state;
+	_cleanup_error_ struct error latest = ERROR_INIT, alias = ERROR_INIT, gone = ERROR_INIT;
+
+	create(node, "f");
+	assert_true(delete_function(node, "f:$LATEST", "", &latest) < 0);
+	assert_string_equal(error_text(&latest),
+			    "$LATEST version cannot be deleted without deleting the function.");
+	assert_true(delete_function(node, "f", "prod", &alias) < 0);
+	assert_string_equal(error_text(&alias), "Deletion of aliases is not currently supported.");
+	assert_int_equal(delete_function(node, "f", "7", NULL), 0);
+	assert_int_equal(delete_function(node, "f", "", NULL), 0);
+	assert_true(delete_function(node, "f", "7", &gone) < 0);
+	assert_string_equal(error_text(&gone), "Function not found: " ARN "f");
+}
+
+static void test_list(void **state)
+{
+	struct node *node = *state;
+	Mayfly__V1__ListFunctionsRequest request = MAYFLY__V1__LIST_FUNCTIONS_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__ListFunctionsResponse *first = NULL, *second = NULL;
+
+	create(node, "b");
+	create(node, "a");
+	create(node, "c");
+	request.max_items = 2;
+	assert_int_equal(client_function_list(node->client, &request, &first, NULL), 0);
+	assert_int_equal(first->n_functions, 2);
+	assert_string_equal(first->functions[0]->function_name, "a");
+	assert_string_equal(first->functions[1]->function_name, "b");
+	request.marker = first->next_marker;
+	assert_int_equal(client_function_list(node->client, &request, &second, NULL), 0);
+	assert_int_equal(second->n_functions, 1);
+	assert_string_equal(second->functions[0]->function_name, "c");
+	assert_string_equal(second->next_marker, "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_create_and_get, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_missing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_update_configuration, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_update_code, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_delete, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_list, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
