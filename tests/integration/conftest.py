@@ -21,6 +21,6 @@ def build(request):
 
 @pytest.fixture(scope="session")
 def images():
-    path = Path(os.environ.get("MAYFLY_IMAGES", ROOT / "build/images"))
-    assert (path / "images.json").exists(), f"no guest images in {path} (tools/dev images)"
+    path = Path(os.environ.get("MAYFLY_IMAGES", "/var/lib/mayfly/images"))
+    assert (path / "images.json").exists(), f"no guest images in {path} (set MAYFLY_IMAGES)"
     return path
