@@ -5,6 +5,9 @@
 
 #include <stdatomic.h>
 #include <sys/queue.h>
+
+/* uthash's own choice falls through switch labels, which clang does not forgive. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 #include "agent/core/lane.h"

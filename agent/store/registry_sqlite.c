@@ -47,8 +47,7 @@ static const char *const sql[_STATEMENT_COUNT] = {
 	[GET] = "SELECT value, revision FROM entry WHERE key = ?1",
 	[GET_REVISION] = "SELECT revision FROM entry WHERE key = ?1",
 	[LIST] = "SELECT key, value, revision FROM entry WHERE key >= ?1 ORDER BY key",
-	[PUT] = "INSERT INTO entry VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"
-		" value = excluded.value, revision = excluded.revision",
+	[PUT] = "REPLACE INTO entry VALUES (?1, ?2, ?3)",
 	[REMOVE] = "DELETE FROM entry WHERE key = ?1",
 	[COUNT_UP] = "UPDATE counter SET revision = revision + 1 RETURNING revision",
 };
