@@ -17,6 +17,7 @@ add_library(mayfly_flags INTERFACE)
 target_compile_options(mayfly_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
   -Wwrite-strings -Wvla -Wformat=2 -Wimplicit-fallthrough -Wno-missing-field-initializers
+  $<$<C_COMPILER_ID:Clang>:-Wno-implicit-fallthrough> # it cannot read uthash's comments
   -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
   -Werror=int-conversion -Werror=return-type -Werror=overflow
   -fno-strict-aliasing -fstack-protector-strong -fno-common

@@ -173,7 +173,7 @@ static void pump(struct rpc_stream *stream)
 		if (flag && !stream->cancelled)
 			until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
 					     gpr_time_from_millis(CANCEL_POLL_MS, GPR_TIMESPAN));
-		if (flag && *flag)
+		if (flag && __atomic_load_n(flag, __ATOMIC_RELAXED))
 			cancel(stream);
 		grpc_event event = grpc_completion_queue_next(stream->cq, until, NULL);
 		if (event.type == GRPC_QUEUE_TIMEOUT)

@@ -140,6 +140,10 @@ static inline bool gate_wait(struct gate *gate, int value, int limit_s)
 
 /* -- the server -- */
 
+struct harness;
+typedef void harness_get_fn(struct harness *h, struct rpc_call *call,
+			    const Mayfly__V1__GetFunctionRequest *request);
+
 struct harness {
 	struct test_loop loop;
 	struct rpc_server *server;
@@ -147,20 +151,30 @@ struct harness {
 	char path[128];
 	char address[160];
 	char tcp[64];
-	struct gate stopped, cancelled, sent, entered;
+	struct gate stopped, cancelled, sent, entered, served;
 
-	/* What the handlers do; set before a call. */
-	void (*on_get)(struct harness *h, struct rpc_call *call,
-		       const Mayfly__V1__GetFunctionRequest *);
+	/* What the handlers do; see harness_set(). */
+	harness_get_fn *on_get;
 	size_t chunk_bytes; /* Tail sends this over and over */
 	struct rpc_call *held;
 	struct rpc_peer peer;
 };
 
+/* What the handlers do from now on; the loop reads it after it took this lock. */
+static inline void harness_set(struct harness *h, harness_get_fn *on_get, size_t chunk_bytes)
+{
+	(void)pthread_mutex_lock(&h->loop.lock);
+	if (on_get)
+		h->on_get = on_get;
+	h->chunk_bytes = chunk_bytes;
+	(void)pthread_mutex_unlock(&h->loop.lock);
+}
+
 static inline void harness_get(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	struct harness *h = user;
 	h->peer = rpc_call_peer(call);
+	gate_add(&h->served, 1);
 	h->on_get(h, call, (const Mayfly__V1__GetFunctionRequest *)request);
 }
 
@@ -219,7 +233,7 @@ static inline int harness_setup(void **state)
 	uint16_t port = 0;
 
 	assert_non_null(h);
-	h->stopped = h->cancelled = h->sent = h->entered = gate;
+	h->stopped = h->cancelled = h->sent = h->entered = h->served = gate;
 	h->on_get = harness_echo;
 	(void)snprintf(h->dir, sizeof(h->dir), "/tmp/mayfly-rpc-XXXXXX");
 	assert_non_null(mkdtemp(h->dir));

@@ -22,6 +22,7 @@ static void test_unary_over(struct harness *h, const char *address, enum rpc_pee
 	assert_int_equal(trailer.len, 3);
 	assert_memory_equal(trailer.data, "\0\1\2", 3);
 	assert_true(answer.received_us >= answer.sent_us && answer.sent_us > 0);
+	assert_true(gate_wait(&h->served, 1, GATE_LIMIT_S));
 	assert_int_equal(h->peer.kind, kind);
 }
 
@@ -56,7 +57,7 @@ static void test_rich_error(void **state)
 	_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
 	_cleanup_error_ struct error e = ERROR_INIT;
 
-	h->on_get = fail_not_found;
+	harness_set(h, fail_not_found, 0);
 	assert_int_equal(harness_call(channel, "größe", 10 * SECOND, &answer, &e), -ENOENT);
 	assert_int_equal(e.code, ERROR_NOT_FOUND);
 	assert_string_equal(e.field, "function_name");
@@ -79,7 +80,7 @@ static void test_long_message_is_cut(void **state)
 	_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
 	_cleanup_error_ struct error e = ERROR_INIT;
 
-	h->on_get = fail_at_length;
+	harness_set(h, fail_at_length, 0);
 	assert_int_equal(harness_call(channel, "f", 10 * SECOND, &answer, &e), -EIO);
 	assert_int_equal(strlen(e.message), 2000);
 }
@@ -140,7 +141,7 @@ static void test_deadline(void **state)
 	_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
 	_cleanup_error_ struct error e = ERROR_INIT;
 
-	h->on_get = hold_call;
+	harness_set(h, hold_call, 0);
 	assert_int_equal(harness_call(channel, "f", SECOND / 5, &answer, &e), -ETIMEDOUT);
 	assert_int_equal(e.code, ERROR_DEADLINE_EXCEEDED);
 	assert_true(gate_wait(&h->cancelled, 1, GATE_LIMIT_S));
@@ -152,7 +153,7 @@ static void *cancel_when_entered(void *arg)
 {
 	struct harness *h = arg;
 	(void)gate_wait(&h->entered, 1, GATE_LIMIT_S);
-	cancel_flag = 1;
+	__atomic_store_n(&cancel_flag, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -164,7 +165,7 @@ static void test_cancel(void **state)
 	_cleanup_error_ struct error e = ERROR_INIT;
 	pthread_t thread;
 
-	h->on_get = hold_call;
+	harness_set(h, hold_call, 0);
 	cancel_flag = 0;
 	rpc_channel_set_cancel_flag(channel, &cancel_flag);
 	assert_int_equal(pthread_create(&thread, NULL, cancel_when_entered, h), 0);
@@ -189,7 +190,7 @@ static void test_back_pressure(void **state)
 	struct harness *h = *state;
 	_cleanup_(rpc_channel_free_p) struct rpc_channel *channel = harness_channel(h->address);
 
-	h->chunk_bytes = 256 << 10;
+	harness_set(h, NULL, 256 << 10);
 	struct rpc_stream *stream = open_tail(channel);
 	assert_true(gate_wait(&h->sent, 1, GATE_LIMIT_S));
 	assert_false(gate_wait(&h->sent, 64, 1)); /* 16 MiB would mean that nothing holds it */
@@ -227,7 +228,7 @@ static void test_ready_stream_starves_nobody(void **state)
 	_cleanup_(rpc_channel_free_p) struct rpc_channel *channel = harness_channel(h->address);
 	pthread_t thread;
 
-	h->chunk_bytes = 100;
+	harness_set(h, NULL, 100);
 	struct drain drain = { .stream = open_tail(busy) };
 	assert_int_equal(pthread_create(&thread, NULL, drain_stream, &drain), 0);
 	assert_true(gate_wait(&h->sent, 100, GATE_LIMIT_S));
@@ -274,7 +275,7 @@ static void test_finish_after_send(void **state)
 	_cleanup_(rpc_channel_free_p) struct rpc_channel *channel = harness_channel(h->address);
 	_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
 
-	h->on_get = send_and_finish;
+	harness_set(h, send_and_finish, 0);
 	assert_int_equal(harness_call(channel, "f", 10 * SECOND, &answer, NULL), 0);
 }
 
