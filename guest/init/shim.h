@@ -21,7 +21,8 @@
 enum shim_type {
 	/* init to shim */
 	SHIM_START = 1,           /* meta: handler, log group, stream, format, level, init type;
-				   * data: KEY=VALUE entries separated by NUL */
+				   * data: KEY=VALUE entries separated by NUL, or nothing when
+				   * the process has its environment */
 	SHIM_INVOKE = 2,          /* meta: id, arn, deadline ms, trace, client context, cognito
 				   * identity, tenant, content type; data: the event */
 	SHIM_PING = 3,            /* data: an event */

@@ -169,7 +169,9 @@ void tasks_on_exit(struct guest *guest, int wait_status)
 
 /* ---- INIT ---- */
 
-static int send_start(struct guest *guest)
+/* `live`: the runtime was started without the function's environment and takes it on now. One that
+ * was started with it keeps what a wrapper made of it. */
+static int send_start(struct guest *guest, bool live)
 {
 	const initialize_message *f = guest->function;
 	_cleanup_buf_ struct buf meta = BUF_INIT_MAX(UINT16_MAX);
@@ -181,7 +183,7 @@ static int send_start(struct guest *guest)
 		f->log_format == MAYFLY__GUEST__V1__LOG_FORMAT__LOG_FORMAT_JSON ? "JSON" : "Text",
 		f->application_log_level,
 	};
-	int r = environment_join(&guest->environment, &environment);
+	int r = live ? environment_join(&guest->environment, &environment) : 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(fields); i++)
 		r = buf_append(&meta, fields[i], strlen(fields[i]) + 1);
@@ -203,7 +205,7 @@ void tasks_begin_init(struct guest *guest)
 		return;
 	}
 	if (guest->runtime == RUNTIME_IDLE && !environment_needs_restart(guest->function)) {
-		r = send_start(guest);
+		r = send_start(guest, true);
 		if (r == 0)
 			return;
 		outcome_set_platform(&outcome, STATUS(GUEST_FAILURE), "Sandbox.Failure",
@@ -294,7 +296,7 @@ static void on_hello(struct slice version, void *user)
 	guest->shim_spoke = true;
 	if (guest->task == TASK_PREPARE)
 		tasks_start_pings(guest, guest->pings_left);
-	else if (guest->function && send_start(guest) < 0)
+	else if (guest->function && send_start(guest, false) < 0)
 		on_broken("the function could not be started", guest);
 }
 

@@ -62,7 +62,7 @@ async function start(meta, data) {
   logStream = logStreamName;
   hasFunction = true;
   try {
-    setEnvironment(data);
+    if (data.length > 0) setEnvironment(data);
     logging.configure(format, level);
     process.chdir(TASK_ROOT);
     handler = await loadHandler(TASK_ROOT, name);

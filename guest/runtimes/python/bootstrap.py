@@ -124,7 +124,8 @@ def _start(meta, data):
     handler, _log_group, _log_stream, log_format, level = meta[:5]
     _has_function = True
     try:
-        _set_environment(data)
+        if data:
+            _set_environment(data)
         mayfly_logging.configure(log_format, level)
         os.chdir(_TASK_ROOT)
         _set_paths()
