@@ -9,6 +9,8 @@
 #include "agent/core/workers.h"
 
 #define WORKERS_MAX 256U
+/* Jobs wait for disks and for libvirt more than they compute: a small machine needs some too. */
+#define WORKERS_MIN 8
 
 struct post {
 	loop_fn *fn;
@@ -74,7 +76,7 @@ int loop_new(unsigned workers, struct loop **ret)
 	if (workers == 0) {
 		long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-		workers = processors > 0 ? (unsigned)processors : 1;
+		workers = processors > WORKERS_MIN ? (unsigned)processors : WORKERS_MIN;
 	}
 	if (workers > WORKERS_MAX)
 		workers = WORKERS_MAX;

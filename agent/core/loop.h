@@ -13,7 +13,8 @@
 
 struct loop;
 
-/* `workers` threads run jobs (0: as many as processors). Returns 0 or a negative errno. */
+/* `workers` threads run jobs (0: as many as processors, at least eight). Returns 0 or a negative
+ * errno. */
 int loop_new(unsigned workers, struct loop **ret) _must_use_;
 
 /* Ends the workers (after the jobs under way), drops posted calls. Loop thread; copes with NULL. */
