@@ -116,6 +116,11 @@ int package_collect(const char *state_dir, bool (*is_used)(const char *digest, v
 		if (file->d_name[0] == '.')
 			continue;
 		(void)snprintf(digest, sizeof(digest), "%.64s", file->d_name);
+		/* What an interrupted build left has a longer name. */
+		if (strlen(file->d_name) != 64 + strlen(".erofs")) {
+			assert_int_equal(unlinkat(dirfd(dir), file->d_name, 0), 0);
+			continue;
+		}
 		if (!is_used(digest, arg))
 			assert_int_equal(package_remove(state_dir, digest, error), 0);
 	}

@@ -7,12 +7,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -21,6 +24,7 @@
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
+#include "mayfly/log.h"
 #include "tests/unit/package_double.h"
 
 #define REGION       "eu-central-1"
@@ -886,6 +890,105 @@ static void test_stop_ends_jobs_and_refuses(void **state)
 	run_until(node, find(node, "f")->state == FUNCTION_ACTIVE);
 }
 
+static void reopen_registry(struct node *node)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/registry.db", node->folder);
+	assert_int_equal(registry_open_sqlite(path, &node->registry.inner, NULL), 0);
+}
+
+/* Creates f0, f1, ... and says each number once its creation is acknowledged. */
+static _Noreturn void create_until_killed(struct node *node, unsigned first, int pipe_fd)
+{
+	char name[16], zip[32];
+
+	reopen_registry(node);
+	open_directory(node);
+	for (unsigned n = first;; n++) {
+		_cleanup_answer_ struct answer answer = { 0 };
+		struct directory_create_request request;
+
+		(void)snprintf(name, sizeof(name), "f%u", n);
+		(void)snprintf(zip, sizeof(zip), "zip %u", n);
+		request = create_request(name, zip);
+		directory_create(node->directory, &request, take_answer, &answer);
+		while (!answer.here)
+			(void)sd_event_run(loop_event(node->loop), UINT64_MAX);
+		if (answer.error.code || write(pipe_fd, &n, sizeof(n)) != sizeof(n))
+			_exit(1);
+	}
+}
+
+/* Returns the number of acknowledged creations. */
+static unsigned kill_a_node(struct node *node, unsigned first, unsigned delay)
+{
+	unsigned n, last = 0;
+	int pipe_fds[2], status;
+	pid_t pid;
+
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		create_until_killed(node, first, pipe_fds[1]);
+	(void)close(pipe_fds[1]);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(read(pipe_fds[0], &last, sizeof(last)), sizeof(last));
+	for (volatile unsigned spin = 0; spin < delay; spin++)
+		;
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	while (read(pipe_fds[0], &n, sizeof(n)) == sizeof(n))
+		last = n;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	(void)close(pipe_fds[0]);
+	return last + 1;
+}
+
+struct census {
+	unsigned all;
+	unsigned active;
+};
+
+static void count_function(const struct function *function, void *arg)
+{
+	struct census *census = arg;
+
+	census->all++;
+	census->active += function->state == FUNCTION_ACTIVE;
+}
+
+static struct census take_census(struct node *node)
+{
+	struct census census = { 0 };
+
+	directory_each(node->directory, count_function, &census);
+	return census;
+}
+
+static void test_killed_node_keeps_what_it_acknowledged(void **state)
+{
+	struct node *node = *state;
+	unsigned functions = 0, acknowledged;
+
+	crash(node);
+	for (unsigned round = 0; round < 20; round++) {
+		registry_close(node->registry.inner);
+		acknowledged = kill_a_node(node, functions, round * 60013);
+		reopen_registry(node);
+		open_directory(node);
+		functions = take_census(node).all;
+		/* Perhaps the one under way was written, but not yet acknowledged. */
+		assert_true(functions == acknowledged || functions == acknowledged + 1);
+		run_until(node, take_census(node).active == functions);
+		assert_int_equal(count_files(node, "packages"), functions);
+		assert_int_equal(count_files(node, "uploads"), 0);
+		crash(node);
+	}
+	open_directory(node);
+}
+
 #define BOTH(test)                                                                                 \
 	{ #test " (memory)", test, set_up_memory, tear_down, NULL },                               \
 	{                                                                                          \
@@ -919,7 +1022,10 @@ int main(void)
 		BOTH(test_full_disk_refuses_and_leaves_nothing),
 		BOTH(test_outcome_is_written_once_there_is_space),
 		BOTH(test_stop_ends_jobs_and_refuses),
+		cmocka_unit_test_setup_teardown(test_killed_node_keeps_what_it_acknowledged,
+						set_up_sqlite, tear_down),
 	};
 
+	log_set_max_priority(LOG_WARNING);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
