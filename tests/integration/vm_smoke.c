@@ -499,6 +499,7 @@ int main(int argc, char **argv)
 	int r;
 
 	parse_options(argc, argv);
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	config = (struct vm_host_config){
 		.state_dir = options.state_dir,
 		.images_dir = options.images,

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/vm/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "mayfly/fs.h"
+
+#define PERIOD_US 100000U
+
+static const char *const controllers[CGROUP_CONTROLLERS] = { "memory", "cpu" };
+
+const char *cgroup_mode_name(enum cgroup_mode mode)
+{
+	static const char *const names[] = { "none", "v1", "v2" };
+
+	return names[mode];
+}
+
+_printf_(1, 2) static char *path_format(const char *format, ...)
+{
+	va_list arguments;
+	char *path;
+	int r;
+
+	va_start(arguments, format);
+	r = vasprintf(&path, format, arguments);
+	va_end(arguments);
+	return r < 0 ? NULL : path;
+}
+
+static int write_value(const char *folder, const char *file, const char *value)
+{
+	_cleanup_free_ char *path = path_format("%s/%s", folder, file);
+	_cleanup_close_ int fd = -1;
+
+	if (!path)
+		return -ENOMEM;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return fs_write_all(fd, value, strlen(value));
+}
+
+static int write_number(const char *folder, const char *file, uint64_t number)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+	return write_value(folder, file, text);
+}
+
+static int make_folder(const char *path)
+{
+	return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* "2:cpu,cpuacct:/path" or, for version 2, "0::/path". */
+int cgroup_parse_self(const char *text, const char *controller, char *out, size_t size)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	char *rest = copy;
+	char *line;
+
+	if (!copy)
+		return -ENOMEM;
+	while ((line = strsep(&rest, "\n"))) {
+		char *path;
+		char *name;
+		char *list;
+
+		(void)strsep(&line, ":");
+		list = strsep(&line, ":");
+		path = line;
+		if (!list || !path)
+			continue;
+		if (!*controller && *list)
+			continue;
+		while ((name = strsep(&list, ",")))
+			if (strcmp(name, controller) == 0)
+				return snprintf(out, size, "%s", path) < (int)size ? 0
+										    : -ENAMETOOLONG;
+	}
+	return -ENOENT;
+}
+
+static void add_warning(struct cgroups *cgroups, char *text)
+{
+	if (cgroups->warning)
+		free(text);
+	else
+		cgroups->warning = text;
+}
+
+/* Removes the groups of VMs that are gone; one that still has processes stays. */
+static void remove_leftovers(const char *parent)
+{
+	const struct dirent *entry;
+	DIR *dir;
+
+	dir = opendir(parent);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+			(void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+	(void)closedir(dir);
+}
+
+static void open_v1_controller(struct cgroups *cgroups, const char *root, const char *self,
+			       unsigned index)
+{
+	char own[512];
+	char *parent;
+	int r;
+
+	if (cgroup_parse_self(self, controllers[index], own, sizeof(own)) < 0) {
+		add_warning(cgroups, path_format("this host has no cgroup controller \"%s\"",
+						 controllers[index]));
+		return;
+	}
+	/* In a container the own path may not exist below its mount: then the mount's top. */
+	parent = path_format("%s/%s%s", root, controllers[index], own[1] ? own : "");
+	if (parent && !fs_exists(parent)) {
+		free(parent);
+		parent = path_format("%s/%s", root, controllers[index]);
+	}
+	cgroups->parents[index] = parent ? path_format("%s/mayfly-vm", parent) : NULL;
+	free(parent);
+	if (!cgroups->parents[index])
+		return;
+	r = make_folder(cgroups->parents[index]);
+	if (r < 0) {
+		add_warning(cgroups, path_format("cannot make %s: %s", cgroups->parents[index],
+						 strerror(-r)));
+		free(TAKE_PTR(cgroups->parents[index]));
+		return;
+	}
+	remove_leftovers(cgroups->parents[index]);
+}
+
+/* A group with processes cannot hand controllers down: the agent moves into a leaf of its own
+ * group first. That works where systemd delegated it (Delegate=yes) and at the top. */
+static int delegate_v2(const char *own, const char *parent)
+{
+	_cleanup_free_ char *leaf = path_format("%s/mayfly-agent", own);
+	int r;
+
+	if (!leaf)
+		return -ENOMEM;
+	if (write_value(own, "cgroup.subtree_control", "+memory +cpu") < 0) {
+		r = make_folder(leaf);
+		if (r >= 0)
+			r = write_number(leaf, "cgroup.procs", (uint64_t)getpid());
+		if (r >= 0)
+			r = write_value(own, "cgroup.subtree_control", "+memory +cpu");
+		if (r < 0)
+			return r;
+	}
+	r = make_folder(parent);
+	return r < 0 ? r : write_value(parent, "cgroup.subtree_control", "+memory +cpu");
+}
+
+static void open_v2(struct cgroups *cgroups, const char *root, const char *self)
+{
+	_cleanup_free_ char *own = NULL;
+	char *parent;
+	char path[512];
+	size_t len;
+	int r;
+
+	if (cgroup_parse_self(self, "", path, sizeof(path)) < 0)
+		path[0] = '\0';
+	/* A restarted agent may find itself in the leaf that it made. */
+	len = strlen(path);
+	if (len > 13 && strcmp(path + len - 13, "/mayfly-agent") == 0)
+		path[len - 13] = '\0';
+	own = path_format("%s%s", root, path[0] && path[1] ? path : "");
+	parent = own ? path_format("%s/mayfly-vm", own) : NULL;
+	if (!parent)
+		return;
+	r = delegate_v2(own, parent);
+	if (r < 0) {
+		add_warning(cgroups,
+			    path_format("cgroup %s does not hand memory and cpu down (%s): VMs run "
+					"without these limits",
+					own, strerror(-r)));
+		free(parent);
+		return;
+	}
+	cgroups->parents[0] = parent;
+	remove_leftovers(parent);
+}
+
+void cgroups_open(const char *root, const char *self_path, struct cgroups *ret)
+{
+	_cleanup_free_ char *v2 = path_format("%s/cgroup.controllers", root);
+	_cleanup_free_ char *v1 = path_format("%s/memory", root);
+	_cleanup_buf_ struct buf self = BUF_INIT;
+
+	*ret = (struct cgroups){ .mode = CGROUP_NONE };
+	if (v2 && fs_exists(v2))
+		ret->mode = CGROUP_V2;
+	else if (v1 && fs_exists(v1))
+		ret->mode = CGROUP_V1;
+	if (ret->mode == CGROUP_NONE || fs_read_file(self_path, 1U << 20, &self) < 0) {
+		ret->mode = CGROUP_NONE;
+		add_warning(ret, path_format("no cgroups on this host: VMs run without a memory "
+					     "limit and CPU quota of the host"));
+		return;
+	}
+	if (ret->mode == CGROUP_V2) {
+		open_v2(ret, root, buf_string(&self));
+		return;
+	}
+	for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++)
+		open_v1_controller(ret, root, buf_string(&self), i);
+}
+
+void cgroups_close(struct cgroups *cgroups)
+{
+	for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++) {
+		if (cgroups->parents[i])
+			(void)rmdir(cgroups->parents[i]);
+		free(cgroups->parents[i]);
+	}
+	free(cgroups->warning);
+	*cgroups = (struct cgroups){ 0 };
+}
+
+static int set_limits(enum cgroup_mode mode, const char *folder, unsigned index,
+		      const struct cgroup_limits *limits)
+{
+	char quota[48];
+	int r;
+
+	if (mode == CGROUP_V2) {
+		r = write_number(folder, "memory.max", limits->memory_bytes);
+		if (r < 0 || !limits->cpu_quota_us)
+			return r;
+		(void)snprintf(quota, sizeof(quota), "%u %u", limits->cpu_quota_us, PERIOD_US);
+		return write_value(folder, "cpu.max", quota);
+	}
+	if (index == 0)
+		return write_number(folder, "memory.limit_in_bytes", limits->memory_bytes);
+	if (!limits->cpu_quota_us)
+		return 0;
+	r = write_number(folder, "cpu.cfs_period_us", PERIOD_US);
+	return r < 0 ? r : write_number(folder, "cpu.cfs_quota_us", limits->cpu_quota_us);
+}
+
+int cgroup_create(const struct cgroups *cgroups, const char *id, pid_t pid,
+		  const struct cgroup_limits *limits)
+{
+	int first = 0;
+	int r;
+
+	for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++) {
+		_cleanup_free_ char *folder = NULL;
+
+		if (!cgroups->parents[i])
+			continue;
+		folder = path_format("%s/%s", cgroups->parents[i], id);
+		if (!folder)
+			return -ENOMEM;
+		r = make_folder(folder);
+		if (r >= 0)
+			r = set_limits(cgroups->mode, folder, i, limits);
+		if (r < 0 && !first)
+			first = r;
+		r = write_number(folder, "cgroup.procs", (uint64_t)pid);
+		if (r < 0 && !first)
+			first = r;
+	}
+	return first;
+}
+
+int cgroup_remove(const struct cgroups *cgroups, const char *id)
+{
+	int first = 0;
+
+	for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++) {
+		_cleanup_free_ char *folder = NULL;
+
+		if (!cgroups->parents[i])
+			continue;
+		folder = path_format("%s/%s", cgroups->parents[i], id);
+		if (!folder)
+			return -ENOMEM;
+		if (rmdir(folder) < 0 && errno != ENOENT && !first)
+			first = -errno;
+	}
+	return first;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One cgroup per VM with its memory limit and CPU quota, written straight into cgroupfs: version
+ * 2, version 1 or neither. What cannot be set is said once as a warning and never stops a VM.
+ * cgroups_open() before the loop; the rest from jobs, any thread. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "mayfly/cleanup.h"
+
+enum cgroup_mode { CGROUP_NONE, CGROUP_V1, CGROUP_V2 };
+
+#define CGROUP_CONTROLLERS 2 /* memory, cpu */
+
+struct cgroups {
+	enum cgroup_mode mode;
+	/* Folders of ours that hold one folder per VM; owned, NULL where a controller is missing.
+	 * With version 2 the first stands for both. */
+	char *parents[CGROUP_CONTROLLERS];
+	char *warning; /* owned; NULL when all can be set */
+};
+
+struct cgroup_limits {
+	uint64_t memory_bytes;
+	unsigned cpu_quota_us; /* per 100 ms; 0: no limit */
+};
+
+/* Finds out what this host has, makes the parents, removes groups that were left behind.
+ * `root` is "/sys/fs/cgroup", or a copy's top in tests. Never fails: the mode says what is there. */
+void cgroups_open(const char *root, const char *self_path, struct cgroups *ret);
+void cgroups_close(struct cgroups *cgroups);
+
+/* The name that users and benchmarks read. */
+const char *cgroup_mode_name(enum cgroup_mode mode);
+
+/* Makes the VM's groups and moves the process in. Returns 0, or the first negative errno, after
+ * trying everything. */
+int cgroup_create(const struct cgroups *cgroups, const char *id, pid_t pid,
+		  const struct cgroup_limits *limits) _must_use_;
+/* To be called after the process has ended. */
+int cgroup_remove(const struct cgroups *cgroups, const char *id) _must_use_;
+
+/* The line of /proc/self/cgroup for a controller ("" for version 2), without its newline, into
+ * `out`. Returns 0 or -ENOENT. `text` is the file's whole content. */
+int cgroup_parse_self(const char *text, const char *controller, char *out, size_t size) _must_use_;

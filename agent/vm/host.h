@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share of a vm_host. Fields up to the line below are constant
+ * while VMs live, so jobs may read them; the rest is the loop thread's. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <libvirt/libvirt.h>
+
+#include "agent/image/runtime_catalogue.h"
+#include "agent/vm/accelerator.h"
+#include "agent/vm/cgroup.h"
+#include "agent/vm/reaper.h"
+#include "agent/vm/vm.h"
+
+#define VM_NAME_PREFIX    "mayfly-"
+#define VM_ID_BYTES       33 /* with NUL */
+#define VM_NAME_BYTES     (sizeof(VM_NAME_PREFIX) - 1 + VM_ID_BYTES)
+#define HOST_WARNINGS_MAX 8
+#define DEFAULT_EMULATOR  "/usr/bin/qemu-system-x86_64"
+#define DEFAULT_URI       "embedded"
+
+struct vm_host {
+	struct loop *loop;
+	char *state_dir;    /* owned, as all strings here */
+	char *libvirt_root; /* of the embedded driver */
+	char *run_dir;      /* one folder per VM */
+	char *scratch_dir;  /* bases of scratch disks */
+	char *templates_dir;
+	char *placeholder_path; /* an empty package */
+	char *preload_path;
+	char *emulator;
+	char *libvirt_uri;
+	bool embedded;
+	bool cpu_limits;
+	unsigned tb_size_mb;
+	unsigned guest_overhead_mb;
+	uid_t uid; /* of QEMU */
+	gid_t gid;
+	bool change_owner; /* QEMU runs as another user than the agent */
+	bool ram_readonly_option;
+	uint64_t tsc_khz;
+	struct accelerator_verdict verdict;
+	struct cgroups cgroups;
+	struct runtime_catalogue *catalogue;
+	virConnectPtr connection;
+	struct reaper *reaper;
+	int lock_fd;
+	/* ---- loop thread only ---- */
+	char qemu_version[32];
+	char libvirt_version[32];
+	struct vm_host_info info;
+	char *warnings[HOST_WARNINGS_MAX + 1];
+	size_t n_warnings;
+	struct vm *vms; /* by id */
+	int stopped_callback;
+	pthread_t event_thread;
+	bool event_thread_runs;
+	atomic_bool event_thread_stop;
+};
+
+/* Adds a sentence to the host's warnings; steals it, copes with NULL. */
+void host_warn(struct vm_host *host, char *text);
+
+/* libvirt_link.c: connection and event thread. */
+int libvirt_link_open(struct vm_host *host, struct error *error) _must_use_;
+void libvirt_link_close(struct vm_host *host);
+/* Takes libvirt's thread-local last error for a failed call. */
+int libvirt_error_set(struct error *error, const char *what);
+
+/* leftovers.c: ends what a former agent left. Before the connection is opened. */
+int leftovers_end(struct vm_host *host, struct error *error) _must_use_;
+/* After it: domains of ours that the driver still knows. */
+void leftovers_end_domains(struct vm_host *host);
+
+/* vm.c: libvirt saw the end of a domain. */
+void host_domain_stopped(struct vm_host *host, const char *id);

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/vm/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "agent/image/scratch.h"
+#include "mayfly/clock.h"
+#include "mayfly/fs.h"
+
+#define MIB                  (1ULL << 20)
+#define QEMU_OVERHEAD_BYTES  (192 * MIB) /* QEMU itself, over RAM and translation buffer */
+#define LAMBDA_MB_PER_CPU    1769U
+#define CPU_PERIOD_US        100000U
+#define LAST_WORDS_BYTES     1024U
+#define SYSTEM_LIBVIRT_PIDS  "/run/libvirt/qemu"
+
+/* Paths inside one VM's folder. */
+struct vm_paths {
+	char folder[PATH_MAX];
+	char scratch[PATH_MAX];
+	char channel[PATH_MAX];
+	char monitor[PATH_MAX];
+};
+
+static int paths_fill(const struct vm_host *host, const char *id, struct vm_paths *ret)
+{
+	int n = snprintf(ret->folder, PATH_MAX, "%s/%s", host->run_dir, id);
+
+	if (n < 0 || n > PATH_MAX - 32)
+		return -ENAMETOOLONG;
+	(void)snprintf(ret->scratch, PATH_MAX, "%.*s/scratch.qcow2", PATH_MAX - 32, ret->folder);
+	(void)snprintf(ret->channel, PATH_MAX, "%.*s/channel", PATH_MAX - 32, ret->folder);
+	(void)snprintf(ret->monitor, PATH_MAX, "%.*s/monitor", PATH_MAX - 32, ret->folder);
+	return 0;
+}
+
+static int give_to_qemu(const struct vm_host *host, const char *path)
+{
+	if (!host->change_owner)
+		return 0;
+	return chown(path, host->uid, host->gid) < 0 ? -errno : 0;
+}
+
+static int make_folder(struct spawn *spawn, const struct vm_paths *paths)
+{
+	int r;
+
+	if (mkdir(paths->folder, 0700) < 0)
+		return error_set_errno(&spawn->error, errno, "cannot make %s", paths->folder);
+	r = give_to_qemu(spawn->host, paths->folder);
+	if (r < 0)
+		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
+				       paths->folder);
+	return 0;
+}
+
+static int make_scratch(struct spawn *spawn, const struct vm_paths *paths)
+{
+	int r;
+
+	if (spawn->scratch_source) {
+		r = fs_copy_sparse(spawn->scratch_source, paths->scratch, 0600);
+		if (r < 0)
+			return error_set_errno(&spawn->error, r, "cannot copy a scratch disk");
+	} else {
+		r = scratch_create(spawn->host->scratch_dir, spawn->ephemeral_storage_mb,
+				   paths->scratch, &spawn->error);
+		if (r < 0)
+			return r;
+	}
+	r = give_to_qemu(spawn->host, paths->scratch);
+	if (r < 0)
+		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
+				       paths->scratch);
+	return 0;
+}
+
+static int build_definition(struct spawn *spawn, const struct vm_paths *paths, char **ret)
+{
+	const struct vm_host *host = spawn->host;
+	char name[VM_NAME_BYTES];
+	const struct domain_spec spec = {
+		.name = name,
+		.id = spawn->id,
+		.emulator = host->emulator,
+		.accelerator = host->verdict.accelerator,
+		.tb_size_mb = host->tb_size_mb,
+		.ram_bytes = spawn->ram_bytes,
+		.vcpus = spawn->vcpus,
+		.ram_mode = spawn->ram_mode,
+		.ram_path = spawn->ram_path,
+		.ram_readonly_option = host->ram_readonly_option,
+		.ram_preload = host->preload_path,
+		.kernel = runtime_catalogue_kernel(host->catalogue)->path,
+		.initramfs = runtime_catalogue_initramfs(host->catalogue)->path,
+		.tsc_khz = host->tsc_khz,
+		.root_path = spawn->root_path,
+		.code_path = spawn->code_path,
+		.scratch_path = paths->scratch,
+		.channel_path = paths->channel,
+		.monitor_path = paths->monitor,
+		.incoming = spawn->state_path != NULL,
+	};
+
+	(void)snprintf(name, sizeof(name), VM_NAME_PREFIX "%s", spawn->id);
+	return domain_xml_build(&spec, ret, &spawn->error);
+}
+
+static int start_domain(struct spawn *spawn, const struct vm_paths *paths)
+{
+	_cleanup_free_ char *definition = NULL;
+	virDomainPtr domain;
+	int r;
+
+	r = build_definition(spawn, paths, &definition);
+	if (r < 0)
+		return r;
+	domain = virDomainCreateXML(spawn->host->connection, definition, VIR_DOMAIN_START_PAUSED);
+	if (!domain)
+		return libvirt_error_set(&spawn->error, "cannot start QEMU");
+	(void)virDomainFree(domain);
+	return 0;
+}
+
+/* One of QEMU's arguments is the domain's name, so a pid that was given anew is not taken. */
+static bool process_is_domain(pid_t pid, const char *id)
+{
+	_cleanup_buf_ struct buf line = BUF_INIT;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	if (fs_read_file(path, 1U << 20, &line) < 0)
+		return false;
+	/* A zombie has no arguments left: it is still the one, for nobody else reaps it. */
+	return !line.len || memmem(line.data, line.len, id, strlen(id)) != NULL;
+}
+
+int spawn_find_pid(const struct vm_host *host, const char *id, pid_t *ret)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	_cleanup_free_ char *path = NULL;
+	long pid;
+
+	if (asprintf(&path, "%s%s/" VM_NAME_PREFIX "%s.pid",
+		     host->embedded ? host->libvirt_root : SYSTEM_LIBVIRT_PIDS,
+		     host->embedded ? "/run/qemu" : "", id) < 0)
+		return -ENOMEM;
+	if (fs_read_file(path, 64, &text) < 0)
+		return -ENOENT;
+	pid = strtol(buf_string(&text), NULL, 10);
+	if (pid <= 1 || !process_is_domain((pid_t)pid, id))
+		return -ENOENT;
+	*ret = (pid_t)pid;
+	return 0;
+}
+
+static int open_process(struct spawn *spawn)
+{
+	int r;
+
+	r = spawn_find_pid(spawn->host, spawn->id, &spawn->pid);
+	if (r < 0)
+		return error_set(&spawn->error, ERROR_INTERNAL, NULL, "QEMU ended at once");
+	spawn->pidfd = pidfd_open(spawn->pid, 0);
+	if (spawn->pidfd < 0)
+		return error_set_errno(&spawn->error, errno, "cannot watch QEMU");
+	reaper_adopt(spawn->host->reaper, spawn->pid);
+	return 0;
+}
+
+static int connect_socket(const char *path, int *ret)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = -1;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+static int open_files(struct spawn *spawn, const struct vm_paths *paths)
+{
+	int r;
+
+	r = connect_socket(paths->monitor, &spawn->monitor_fd);
+	if (r < 0)
+		return error_set_errno(&spawn->error, r, "cannot reach QEMU's monitor");
+	r = connect_socket(paths->channel, &spawn->channel_fd);
+	if (r < 0)
+		return error_set_errno(&spawn->error, r, "cannot reach the guest channel");
+	if (!spawn->state_path)
+		return 0;
+	spawn->state_fd = open(spawn->state_path, O_RDONLY | O_CLOEXEC);
+	if (spawn->state_fd < 0)
+		return error_set_errno(&spawn->error, errno, "cannot open %s", spawn->state_path);
+	return 0;
+}
+
+static void set_limits(struct spawn *spawn)
+{
+	const struct vm_host *host = spawn->host;
+	struct cgroup_limits limits = {
+		.memory_bytes =
+			spawn->ram_bytes + host->tb_size_mb * MIB + QEMU_OVERHEAD_BYTES,
+	};
+
+	if (host->cpu_limits)
+		limits.cpu_quota_us = (unsigned)((uint64_t)spawn->memory_mb * CPU_PERIOD_US /
+						 LAMBDA_MB_PER_CPU);
+	spawn->cgroup_result = cgroup_create(&host->cgroups, spawn->id, spawn->pid, &limits);
+}
+
+static int spawn_steps(struct spawn *spawn)
+{
+	struct vm_paths paths;
+	int r;
+
+	r = template_files_check_stamps(&spawn->files, &spawn->error);
+	if (r < 0) {
+		spawn->files_damaged = true;
+		return r;
+	}
+	r = paths_fill(spawn->host, spawn->id, &paths);
+	if (r < 0)
+		return error_set_errno(&spawn->error, r, "cannot name a VM's folder");
+	r = make_folder(spawn, &paths);
+	if (r >= 0)
+		r = make_scratch(spawn, &paths);
+	if (r >= 0)
+		r = start_domain(spawn, &paths);
+	if (r >= 0)
+		r = open_process(spawn);
+	if (r < 0)
+		return r;
+	set_limits(spawn);
+	return open_files(spawn, &paths);
+}
+
+void spawn_run(struct spawn *spawn)
+{
+	spawn->pidfd = spawn->monitor_fd = spawn->channel_fd = spawn->state_fd = -1;
+	spawn->result = spawn_steps(spawn);
+	spawn->spawned_us = clock_monotonic_us();
+}
+
+void spawn_clear(struct spawn *spawn)
+{
+	free(spawn->ram_path);
+	free(spawn->root_path);
+	free(spawn->code_path);
+	free(spawn->scratch_source);
+	free(spawn->state_path);
+	error_clear(&spawn->error);
+	close_p(&spawn->pidfd);
+	close_p(&spawn->monitor_fd);
+	close_p(&spawn->channel_fd);
+	close_p(&spawn->state_fd);
+}
+
+/* The end of QEMU's own log says why it would not start. */
+static char *read_last_words(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[LAST_WORDS_BYTES + 1];
+	off_t size;
+	ssize_t n;
+
+	if (fd < 0)
+		return NULL;
+	size = lseek(fd, 0, SEEK_END);
+	n = pread(fd, text, LAST_WORDS_BYTES,
+		  size > (off_t)LAST_WORDS_BYTES ? size - (off_t)LAST_WORDS_BYTES : 0);
+	if (n <= 0)
+		return NULL;
+	text[n] = '\0';
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20)
+			*p = ' ';
+	return strdup(text);
+}
+
+static void end_domain(const struct sweep *sweep)
+{
+	char name[VM_NAME_BYTES];
+	virDomainPtr domain;
+
+	(void)snprintf(name, sizeof(name), VM_NAME_PREFIX "%s", sweep->id);
+	domain = virDomainLookupByName(sweep->host->connection, name);
+	if (!domain)
+		return;
+	(void)virDomainDestroy(domain);
+	(void)virDomainFree(domain);
+}
+
+void sweep_run(struct sweep *sweep)
+{
+	_cleanup_free_ char *log = NULL;
+	struct vm_paths paths;
+	int r;
+
+	if (sweep->domain_may_live)
+		end_domain(sweep);
+	sweep->result = paths_fill(sweep->host, sweep->id, &paths);
+	if (sweep->result >= 0)
+		sweep->result = fs_remove_tree(paths.folder);
+	r = cgroup_remove(&sweep->host->cgroups, sweep->id);
+	if (r < 0 && sweep->result >= 0)
+		sweep->result = r;
+	if (!sweep->host->embedded ||
+	    asprintf(&log, "%s/log/qemu/" VM_NAME_PREFIX "%s.log", sweep->host->libvirt_root,
+		     sweep->id) < 0)
+		return;
+	if (sweep->want_last_words)
+		sweep->last_words = read_last_words(log);
+	(void)unlink(log);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A template and its store, for the files of this room. Loop thread. */
+
+#include <sys/queue.h>
+
+#include "agent/vm/template_manifest.h"
+#include "agent/vm/vm_internal.h"
+
+struct template_waiter {
+	STAILQ_ENTRY(template_waiter) entry;
+	template_ready_fn *ready;
+	void *arg;
+};
+STAILQ_HEAD(template_waiters, template_waiter);
+
+struct template_build;
+
+struct template {
+	TAILQ_ENTRY(template) entry; /* of the store, while listed */
+	struct template_store *store; /* outlives us */
+	unsigned refs;
+	bool listed;
+	enum template_state state;
+	struct template_manifest manifest;
+	char *folder;                /* owned; whole once READY */
+	struct template_files files; /* constant while READY */
+	bool verified;               /* digests were compared by this process */
+	bool verify_under_way;
+	struct job verify_job;
+	struct template_files verify_files; /* the job's; paths borrowed from `files` */
+	int verify_result;
+	struct error verify_error;
+	struct template_waiters waiters;
+	struct template_build *build; /* owned; while BUILDING */
+	const char *step;
+	char *reason; /* owned */
+	unsigned clones;
+	/* ---- what a function template is made with ---- */
+	char *package_path; /* owned */
+	uint8_t *initialize; /* owned; packed */
+	size_t initialize_len;
+};
+
+struct template_store {
+	struct vm_host *host;
+	struct loop *loop;
+	TAILQ_HEAD(, template) templates;
+	char cpu_model[MANIFEST_TEXT];
+	void (*listener)(const struct template_facts *facts, void *arg);
+	void *listener_arg;
+	unsigned boot_timeout_s;
+	unsigned boot_tries;
+};
+
+/* What a clone of this template is started with. */
+void template_fill_start(struct template *template, struct vm_start *start);
+void template_add_clone(struct template *template);
+void template_remove_clone(struct template *template);
+
+/* Removes a folder; a failure is logged, for nothing depends on it. */
+void template_folder_discard(const char *path);
+
+/* Any change that a listener should hear of. */
+void template_changed(struct template *template);
+void template_set_reason(struct template *template, const char *reason);
+
+/* template_build.c: builds; template_build_done() follows through the loop. */
+int template_build_start(struct template *template) _must_use_;
+/* template_store.c */
+void template_build_done(struct template *template, const struct error *error);
+
+/* What a template of this request would have in its manifest if it were made now. */
+int template_manifest_now(struct template_store *store, const char *runtime, unsigned memory_mb,
+			  struct template_manifest *ret, struct error *error) _must_use_;
