@@ -67,19 +67,20 @@ static void print_phases(const Mayfly__V1__Phases *phases, int64_t client_us)
 		(void)fprintf(stderr, "  %-8s %9.3f\n", "client", (double)client_us / 1e3);
 }
 
+static void write_bytes(const ProtobufCBinaryData *bytes, FILE *out)
+{
+	if (bytes->len > 0)
+		(void)fwrite(bytes->data, 1, bytes->len, out);
+	(void)fflush(out);
+}
+
 /* The result as it is; a terminal gets a newline behind it. */
 static void print_payload(const ProtobufCBinaryData *payload)
 {
-	(void)fwrite(payload->data, 1, payload->len, stdout);
-	(void)fflush(stdout);
+	write_bytes(payload, stdout);
 	bool ends = payload->len > 0 && payload->data[payload->len - 1] == '\n';
 	if (isatty(STDOUT_FILENO) && payload->len > 0 && !ends)
 		(void)putchar('\n');
-}
-
-static void print_log(const ProtobufCBinaryData *log)
-{
-	(void)fwrite(log->data, 1, log->len, stderr);
 }
 
 static int print_json(const struct client_invocation *invocation)
@@ -123,7 +124,7 @@ static int invoke(struct context *context, const Mayfly__V1__InvokeRequest *requ
 		return r < 0 ? r : code;
 	}
 	print_payload(&response->payload);
-	print_log(&response->log_result);
+	write_bytes(&response->log_result, stderr);
 	if (code)
 		(void)fprintf(stderr, "mayfly: function error: %s (request %s)\n",
 			      response->function_error, response->request_id);
@@ -148,11 +149,10 @@ static int print_event(const struct context *context, const Mayfly__V1__InvokeSt
 				      event->start->content_type);
 		return 0;
 	case MAYFLY__V1__INVOKE_STREAM_RESPONSE__EVENT_PAYLOAD_CHUNK:
-		(void)fwrite(event->payload_chunk.data, 1, event->payload_chunk.len, stdout);
-		(void)fflush(stdout);
+		write_bytes(&event->payload_chunk, stdout);
 		return 0;
 	case MAYFLY__V1__INVOKE_STREAM_RESPONSE__EVENT_COMPLETE:
-		print_log(&event->complete->log_result);
+		write_bytes(&event->complete->log_result, stderr);
 		if (!*event->complete->error_code)
 			return 0;
 		(void)fprintf(stderr, "mayfly: function error: %s: %s\n",
