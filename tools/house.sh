@@ -55,16 +55,20 @@ packages_missing() {
 
 # packages_install SET...: installs what is missing, and nothing when nothing is.
 packages_install() {
-	local missing
+	local missing log
 	mapfile -t missing < <(packages_missing "$@")
 	[ ${#missing[@]} -gt 0 ] || return 0
 	need_root
+	mkdir -p "$HOUSE/build"
+	log=$HOUSE/build/apt.log
 	say "installing ${#missing[@]} packages: ${missing[*]}"
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get -q=2 update || die "apt-get update failed"
-	apt-get -q=2 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io \
-		install -y --no-install-recommends "${missing[@]}" >"${APT_LOG:-/dev/null}" ||
-		die "apt-get install failed"
+	if ! apt-get -q=2 update >"$log" 2>&1 ||
+		! apt-get -q=2 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io \
+			install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
+		tail -20 "$log" >&2
+		die "packages cannot be installed (log: build/apt.log)"
+	fi
 	say "packages are installed"
 }
 
