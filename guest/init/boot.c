@@ -24,10 +24,10 @@
 #include "mayfly/clock.h"
 #include "runtime_api.h"
 
-#define MODULES_DIR     "/modules"
-#define DEVICE_WAIT_US  (10 * USEC_PER_SEC)
-#define ENTROPY_BYTES   64
-#define CLOCK_SLACK_US  1000
+#define MODULES_DIR    "/modules"
+#define DEVICE_WAIT_US (10 * USEC_PER_SEC)
+#define ENTROPY_BYTES  64
+#define CLOCK_SLACK_US 1000
 
 struct mount_step {
 	const char *source;
@@ -196,8 +196,8 @@ static int make_devices(char failure[BOOT_FAILURE_SIZE])
 		unsigned major;
 		unsigned minor;
 	} nodes[] = {
-		{ BOOT_ROOT "/dev/null", 1, 3 },   { BOOT_ROOT "/dev/zero", 1, 5 },
-		{ BOOT_ROOT "/dev/full", 1, 7 },   { BOOT_ROOT "/dev/random", 1, 8 },
+		{ BOOT_ROOT "/dev/null", 1, 3 },    { BOOT_ROOT "/dev/zero", 1, 5 },
+		{ BOOT_ROOT "/dev/full", 1, 7 },    { BOOT_ROOT "/dev/random", 1, 8 },
 		{ BOOT_ROOT "/dev/urandom", 1, 9 },
 	};
 	static const struct {
@@ -311,19 +311,20 @@ int boot_mount_function(char failure[BOOT_FAILURE_SIZE])
 
 int boot_add_entropy(struct slice entropy)
 {
-	struct {
-		struct rand_pool_info info;
-		uint8_t bytes[ENTROPY_BYTES];
-	} pool = { .info = { .entropy_count = ENTROPY_BYTES * 8, .buf_size = ENTROPY_BYTES } };
+	_Alignas(struct rand_pool_info)
+		uint8_t space[sizeof(struct rand_pool_info) + ENTROPY_BYTES] = { 0 };
+	struct rand_pool_info *pool = (struct rand_pool_info *)space;
 
 	if (entropy.len < ENTROPY_BYTES)
 		return -EINVAL;
-	memcpy(pool.bytes, entropy.data, ENTROPY_BYTES);
+	pool->entropy_count = ENTROPY_BYTES * 8;
+	pool->buf_size = ENTROPY_BYTES;
+	memcpy(space + sizeof(*pool), entropy.data, ENTROPY_BYTES);
 	_cleanup_close_ int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	int r = ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? -errno : 0;
-	explicit_bzero(&pool, sizeof(pool));
+	int r = ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? -errno : 0;
+	explicit_bzero(space, sizeof(space));
 	return r;
 }
 

@@ -13,8 +13,7 @@
 
 static int dispatch_frame(struct channel *channel, struct slice body)
 {
-	host_message *message =
-		mayfly__guest__v1__host_message__unpack(NULL, body.len, body.data);
+	host_message *message = mayfly__guest__v1__host_message__unpack(NULL, body.len, body.data);
 
 	if (!message)
 		return -EBADMSG;
@@ -33,8 +32,7 @@ int channel_feed(struct channel *channel, struct slice bytes)
 	for (;;) {
 		struct slice body;
 		size_t consumed;
-		struct slice rest =
-			slice_new(channel->in.data + offset, channel->in.len - offset);
+		struct slice rest = slice_new(channel->in.data + offset, channel->in.len - offset);
 
 		r = frame_parse(rest, &body, &consumed);
 		if (r <= 0)

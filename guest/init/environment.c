@@ -143,9 +143,9 @@ static int set_reserved(struct environment *environment, int runtime_kind,
 		{ "AWS_LAMBDA_LOG_GROUP_NAME", streams ? initialize->log_group_name : NULL },
 		{ "AWS_LAMBDA_LOG_STREAM_NAME", streams ? initialize->log_stream_name : NULL },
 		{ "AWS_LAMBDA_LOG_FORMAT", json ? "JSON" : NULL },
-		{ "AWS_LAMBDA_LOG_LEVEL",
-		  json && *initialize->application_log_level ? initialize->application_log_level
-							     : NULL },
+		{ "AWS_LAMBDA_LOG_LEVEL", json && *initialize->application_log_level
+						  ? initialize->application_log_level
+						  : NULL },
 	};
 	return set_all(environment, pairs, ARRAY_SIZE(pairs));
 }
@@ -166,8 +166,8 @@ int environment_set_function(struct environment *environment, int runtime_kind,
 bool environment_needs_restart(const initialize_message *initialize)
 {
 	static const char *const prefixes[] = {
-		"PYTHON", "NODE_", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "OPENSSL_", "SSL_",
-		"UV_", "V8_", "GCONV_", "LOCPATH", "AWS_LAMBDA_EXEC_WRAPPER",
+		"PYTHON",   "NODE_", "LD_", "LC_", "LANG",   "MALLOC_", "GLIBC_",
+		"OPENSSL_", "SSL_",  "UV_", "V8_", "GCONV_", "LOCPATH", "AWS_LAMBDA_EXEC_WRAPPER",
 	};
 
 	for (size_t i = 0; i < initialize->n_environment; i++)

@@ -27,7 +27,7 @@ static int64_t timers_next_us(const struct event_loop *loop)
 	const struct event_timer *timer;
 	int64_t next = INT64_MAX;
 
-	LIST_FOREACH(timer, &loop->timers, link)
+	LIST_FOREACH (timer, &loop->timers, link)
 		if (timer->at_us > 0 && timer->at_us < next)
 			next = timer->at_us;
 	return next;
@@ -54,7 +54,7 @@ static void timers_run(struct event_loop *loop)
 	struct event_timer *timer;
 	int64_t now = 0;
 
-	LIST_FOREACH(timer, &loop->timers, link) {
+	LIST_FOREACH (timer, &loop->timers, link) {
 		if (timer->at_us == 0)
 			continue;
 		if (now == 0)

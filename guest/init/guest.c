@@ -17,9 +17,8 @@
 #include "mayfly/log.h"
 #include "process.h"
 
-#define SEED_BYTES     64
-#define RESTORE_HOOKS  1
-#define LAST_WORDS_US  USEC_PER_SEC
+#define SEED_BYTES    64
+#define LAST_WORDS_US USEC_PER_SEC
 
 void guest_fail(struct guest *guest, const char *format, ...)
 {
@@ -89,10 +88,9 @@ static void on_restore(struct guest *guest, const restore_message *message)
 		guest->runtime = RUNTIME_LOADING;
 		return;
 	}
-	if (!runtime_has_shim(guest) ||
-	    getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed) ||
-	    shim_send(&guest->shim, SHIM_RESEED, guest->function ? RESTORE_HOOKS : 0, SLICE_INIT,
-		      slice_new(seed, sizeof(seed))) < 0)
+	if (!runtime_has_shim(guest) || getrandom(seed, sizeof(seed), 0) != (ssize_t)sizeof(seed) ||
+	    shim_send(&guest->shim, SHIM_RESEED, guest->function ? SHIM_FLAG_RESTORE_HOOKS : 0,
+		      SLICE_INIT, slice_new(seed, sizeof(seed))) < 0)
 		tasks_finish_ok(guest);
 	explicit_bzero(seed, sizeof(seed));
 }

@@ -70,10 +70,10 @@ struct guest {
 	enum guest_task task;
 	enum runtime_state runtime;
 	int runtime_kind;
-	pid_t pid;            /* of the runtime, 0: none */
-	bool kill_wanted;     /* before the next sleep: not from within its own frames */
-	bool shim_spoke;      /* this process is a shim, not an HTTP client */
-	uint64_t oom_kills;   /* when the runtime started */
+	pid_t pid;          /* of the runtime, 0: none */
+	bool kill_wanted;   /* before the next sleep: not from within its own frames */
+	bool shim_spoke;    /* this process is a shim, not an HTTP client */
+	uint64_t oom_kills; /* when the runtime started */
 	uint32_t pings_left;
 	char runtime_version[GUEST_ID_BYTES];
 	bool mounted;

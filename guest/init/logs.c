@@ -8,7 +8,7 @@
 
 #include "mayfly/clock.h"
 
-#define READ_BYTES     (16U << 10)
+#define READ_BYTES          (16U << 10)
 #define TELEMETRY_MAX_BYTES (1U << 20)
 
 static void on_timer(void *user)
@@ -176,8 +176,8 @@ static void feed_frames(struct logs_stream *stream, struct slice bytes, int64_t 
 	size_t offset = 0;
 	for (;;) {
 		struct telemetry_frame frame;
-		struct slice rest = slice_new(stream->partial.data + offset,
-					      stream->partial.len - offset);
+		struct slice rest =
+			slice_new(stream->partial.data + offset, stream->partial.len - offset);
 		int r = telemetry_parse(rest, TELEMETRY_MAX_BYTES, &frame);
 		if (r == 0)
 			break;

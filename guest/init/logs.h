@@ -10,12 +10,12 @@
 #include "mayfly/buf.h"
 #include "telemetry.h"
 
-#define LOGS_RECORD_BYTES   (256U << 10) /* longer lines are split */
-#define LOGS_BATCH_BYTES    (128U << 10)
-#define LOGS_BATCH_RECORDS  512
-#define LOGS_BACKLOG_BYTES  (8U << 20) /* of the channel; above it records are dropped */
-#define LOGS_DRAIN_BYTES    (1U << 20) /* read at most at an invocation's end, per stream */
-#define LOGS_FLUSH_US       20000
+#define LOGS_RECORD_BYTES  (256U << 10) /* longer lines are split */
+#define LOGS_BATCH_BYTES   (128U << 10)
+#define LOGS_BATCH_RECORDS 512
+#define LOGS_BACKLOG_BYTES (8U << 20) /* of the channel; above it records are dropped */
+#define LOGS_DRAIN_BYTES   (1U << 20) /* read at most at an invocation's end, per stream */
+#define LOGS_FLUSH_US      20000
 
 enum logs_stream_kind { LOGS_STDOUT, LOGS_STDERR, LOGS_TELEMETRY, _LOGS_STREAMS };
 

@@ -38,7 +38,8 @@ void outcome_normalise_type(struct slice type, char out[OUTCOME_TYPE_BYTES])
 	if (type.len < OUTCOME_TYPE_BYTES && strlen(out) == type.len && type_is_known(out))
 		return;
 	bool function = strncmp(out, "Function.", 9) == 0;
-	(void)snprintf(out, OUTCOME_TYPE_BYTES, "%s", function ? "Function.Unknown" : "Runtime.Unknown");
+	(void)snprintf(out, OUTCOME_TYPE_BYTES, "%s",
+		       function ? "Function.Unknown" : "Runtime.Unknown");
 }
 
 void outcome_set_reported(struct outcome *outcome, struct slice type, struct slice body)
@@ -155,8 +156,7 @@ void outcome_set_exit(struct outcome *outcome, const char *request_id, int wait_
 		return;
 	}
 	outcome_set_platform(outcome, status, type, request_id,
-			     "Runtime exited with error: exit status %d",
-			     WEXITSTATUS(wait_status));
+			     "Runtime exited with error: exit status %d", WEXITSTATUS(wait_status));
 }
 
 outcome_message outcome_to_message(struct outcome *outcome)

@@ -18,10 +18,10 @@
 
 #include "mayfly/clock.h"
 
-#define KILL_WAIT_US    2000000
-#define FALLBACK_USER   993
-#define FALLBACK_GROUP  990
-#define TASK_ROOT       "/var/task"
+#define KILL_WAIT_US   2000000
+#define FALLBACK_USER  993
+#define FALLBACK_GROUP 990
+#define TASK_ROOT      "/var/task"
 
 struct identity {
 	uid_t uid;

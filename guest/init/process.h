@@ -14,10 +14,10 @@
 #define PROCESS_USER   "sbx_user1051"
 
 struct process_plan {
-	const char *root;          /* chroot, such as /rootfs */
-	const char *const *argv;   /* paths inside the root */
+	const char *root;        /* chroot, such as /rootfs */
+	const char *const *argv; /* paths inside the root */
 	const char *const *environment;
-	int link_fd;               /* becomes 3, or -1 */
+	int link_fd;                /* becomes 3, or -1 */
 	int log_fds[_LOGS_STREAMS]; /* become 1, 2, 4 */
 };
 

@@ -15,10 +15,10 @@ typedef Mayfly__Guest__V1__Outcome outcome_message;
 typedef Mayfly__Guest__V1__Status outcome_status;
 
 #define GUEST_MESSAGE(field, case_name)                                                            \
-	((guest_message){ .base = PROTOBUF_C_MESSAGE_INIT(                                         \
-				  &mayfly__guest__v1__guest_message__descriptor),                  \
-			  .kind_case = MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_##case_name,         \
-			  field })
+	((guest_message){                                                                          \
+		.base = PROTOBUF_C_MESSAGE_INIT(&mayfly__guest__v1__guest_message__descriptor),    \
+		.kind_case = MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_##case_name,                   \
+		field })
 
 #define STATUS(name)     MAYFLY__GUEST__V1__STATUS__STATUS_##name
 #define HOST_KIND(name)  MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_##name

@@ -38,6 +38,8 @@ struct runtime_listener {
 	void (*on_hooks_done)(struct slice type, struct slice body, void *user);
 	/* Waits for the restore. */
 	void (*on_restore_next)(void *user);
+	/* Ends by itself now, and takes no further event. */
+	void (*on_leaving)(void *user);
 	/* Broke the protocol beyond repair. */
 	void (*on_broken)(const char *reason, void *user);
 };

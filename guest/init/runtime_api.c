@@ -11,8 +11,8 @@
 #include "outcome.h"
 #include "runtime_api_errors.h"
 
-#define API_PREFIX "/2018-06-01"
-#define ERROR_BODY_BYTES (OUTCOME_LIMIT_BYTES)
+#define API_PREFIX         "/2018-06-01"
+#define ERROR_BODY_BYTES   (OUTCOME_LIMIT_BYTES)
 #define NEXT_HEADERS_BYTES (64U << 10)
 
 enum endpoint {
@@ -306,9 +306,8 @@ static void handle_response(struct runtime_api *api, struct http_connection *c, 
 		return;
 	}
 	if (!mode_is_valid(c)) {
-		static const char body[] =
-			"{\"errorType\":\"Runtime.InvalidResponseModeHeader\","
-			"\"errorMessage\":\"Invalid function response mode\"}";
+		static const char body[] = "{\"errorType\":\"Runtime.InvalidResponseModeHeader\","
+					   "\"errorMessage\":\"Invalid function response mode\"}";
 		api->state = RUNTIME_API_RESPONSE_SENT;
 		api->listener->on_error(slice_from_string("Runtime.InvalidResponseModeHeader"),
 					slice_from_string(body), api->user);

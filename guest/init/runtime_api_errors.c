@@ -97,8 +97,8 @@ static char *without_causes(const struct buf *body)
 
 void runtime_api_strip_cause(struct slice content_type, struct buf *body, struct buf *ret)
 {
-	bool cause = slice_equals_string(content_type,
-					 "application/vnd.aws.lambda.error.cause+json");
+	bool cause =
+		slice_equals_string(content_type, "application/vnd.aws.lambda.error.cause+json");
 	_cleanup_free_ char *text = cause && body->len > 0 ? without_causes(body) : NULL;
 
 	if (text && buf_append_string(ret, text) == 0)

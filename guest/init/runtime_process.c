@@ -146,8 +146,8 @@ int runtime_process_start(struct guest *guest, const struct environment *environ
 	int r = plan_argv(guest, wrapper, heap, sizeof(heap), argv, outcome);
 	if (r < 0)
 		return r;
-	bool snap_start = guest->function &&
-			  guest->function->initialization_type == INIT_TYPE(SNAP_START);
+	bool snap_start =
+		guest->function && guest->function->initialization_type == INIT_TYPE(SNAP_START);
 	runtime_api_reset(&guest->api, snap_start);
 	guest->oom_kills = process_oom_kills();
 	r = start_planned(guest, argv, environment);

@@ -76,6 +76,8 @@ static void deliver(struct shim *shim, const struct shim_frame *frame)
 	case SHIM_ERROR:
 		listener->on_error(frame->meta, frame->data, shim->user);
 		listener->on_next(shim->user);
+		if (frame->flags & SHIM_FLAG_LEAVING)
+			listener->on_leaving(shim->user);
 		return;
 	case SHIM_STREAM_START:
 		listener->on_response_start(frame->meta, true, shim->user);
@@ -275,9 +277,10 @@ int shim_send(struct shim *shim, enum shim_type type, uint8_t flags, struct slic
 	    shim->out.len + length > OUT_MAX_BYTES)
 		return -EMSGSIZE;
 	uint8_t header[SHIM_HEADER_BYTES] = {
-		(uint8_t)length, (uint8_t)(length >> 8),  (uint8_t)(length >> 16),
-		(uint8_t)(length >> 24), (uint8_t)type, flags,
-		(uint8_t)meta.len, (uint8_t)(meta.len >> 8),
+		(uint8_t)length,         (uint8_t)(length >> 8),
+		(uint8_t)(length >> 16), (uint8_t)(length >> 24),
+		(uint8_t)type,           flags,
+		(uint8_t)meta.len,       (uint8_t)(meta.len >> 8),
 	};
 	struct iovec parts[] = {
 		{ header, sizeof(header) },
@@ -316,10 +319,14 @@ int shim_send_event(struct shim *shim, const struct runtime_event *event)
 
 	(void)snprintf(deadline, sizeof(deadline), "%lld", (long long)event->deadline_ms);
 	const struct slice fields[] = {
-		slice_from_string(event->request_id),   slice_from_string(event->function_arn),
-		slice_from_string(deadline),            slice_from_string(event->trace_id),
-		event->client_context,                  event->cognito_identity,
-		slice_from_string(event->tenant_id),    slice_from_string(event->content_type),
+		slice_from_string(event->request_id),
+		slice_from_string(event->function_arn),
+		slice_from_string(deadline),
+		slice_from_string(event->trace_id),
+		event->client_context,
+		event->cognito_identity,
+		slice_from_string(event->tenant_id),
+		slice_from_string(event->content_type),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		int r = append_field(&meta, fields[i]);

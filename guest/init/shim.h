@@ -15,30 +15,34 @@
 #include "mayfly/buf.h"
 #include "runtime.h"
 
-#define SHIM_HEADER_BYTES 8
-#define SHIM_FRAME_BYTES  (8U << 20) /* most that is kept of one frame */
+#define SHIM_HEADER_BYTES       8
+#define SHIM_FRAME_BYTES        (8U << 20) /* most that is kept of one frame */
+
+#define SHIM_FLAG_RESTORE_HOOKS 1U /* of SHIM_RESEED */
+#define SHIM_FLAG_LEAVING       1U /* of SHIM_ERROR */
 
 enum shim_type {
 	/* init to shim */
-	SHIM_START = 1,           /* meta: handler, log group, stream, format, level, init type;
-				   * data: KEY=VALUE entries separated by NUL, or nothing when
-				   * the process has its environment */
-	SHIM_INVOKE = 2,          /* meta: id, arn, deadline ms, trace, client context, cognito
-				   * identity, tenant, content type; data: the event */
-	SHIM_PING = 3,            /* data: an event */
-	SHIM_RESEED = 4,          /* data: fresh random bytes; flags 1: run the restore hooks */
+	SHIM_START = 1,  /* meta: handler, log group, stream, format, level, init type;
+			  * data: KEY=VALUE entries separated by NUL, or nothing when
+			  * the process has its environment */
+	SHIM_INVOKE = 2, /* meta: id, arn, deadline ms, trace, client context, cognito
+			  * identity, tenant, content type; data: the event */
+	SHIM_PING = 3,   /* data: an event */
+	SHIM_RESEED = 4, /* data: fresh random bytes; flags 1: run the restore hooks */
 	SHIM_BEFORE_SNAPSHOT = 5,
 	/* shim to init */
-	SHIM_HELLO = 16,          /* meta: version of the language */
-	SHIM_READY = 17,          /* the function is loaded */
-	SHIM_INIT_ERROR = 18,     /* meta: type; data: JSON */
+	SHIM_HELLO = 16,      /* meta: version of the language */
+	SHIM_READY = 17,      /* the function is loaded */
+	SHIM_INIT_ERROR = 18, /* meta: type; data: JSON */
 	SHIM_PONG = 19,
-	SHIM_RESPONSE = 20,       /* meta: content type; data: all of it */
-	SHIM_ERROR = 21,          /* meta: type; data: JSON; before or within a stream */
-	SHIM_STREAM_START = 22,   /* meta: content type */
+	SHIM_RESPONSE = 20,     /* meta: content type; data: all of it */
+	SHIM_ERROR = 21,        /* meta: type; data: JSON; before or within a stream; flags 1: the
+				 * process ends after it */
+	SHIM_STREAM_START = 22, /* meta: content type */
 	SHIM_STREAM_CHUNK = 23,
 	SHIM_STREAM_END = 24,
-	SHIM_HOOKS_DONE = 25,     /* meta: type, empty if all went well; data: JSON */
+	SHIM_HOOKS_DONE = 25, /* meta: type, empty if all went well; data: JSON */
 };
 
 struct shim_frame {

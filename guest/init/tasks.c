@@ -83,7 +83,7 @@ static void finish_snapshot(struct guest *guest, struct outcome *outcome)
 void tasks_finish(struct guest *guest, struct outcome *outcome)
 {
 	static void (*const finishers[])(struct guest *, struct outcome *) = {
-		[TASK_PREPARE] = finish_prepare,   [TASK_RESTORE] = finish_restore,
+		[TASK_PREPARE] = finish_prepare,       [TASK_RESTORE] = finish_restore,
 		[TASK_INITIALIZE] = finish_initialize, [TASK_WARM] = finish_warm,
 		[TASK_SNAPSHOT] = finish_snapshot,
 	};
@@ -162,8 +162,8 @@ void tasks_on_exit(struct guest *guest, int wait_status)
 	}
 	bool out_of_memory = process_oom_kills() > guest->oom_kills && WIFSIGNALED(wait_status);
 	outcome_set_exit(&outcome, current_request(guest), wait_status, out_of_memory);
-	guest->invocation.stream_failed = guest->task == TASK_INVOKE &&
-					  guest->invocation.response == RESPONSE_STARTED;
+	guest->invocation.stream_failed =
+		guest->task == TASK_INVOKE && guest->invocation.response == RESPONSE_STARTED;
 	tasks_finish(guest, &outcome);
 }
 
@@ -239,8 +239,8 @@ static void send_ping(struct guest *guest)
 {
 	static const char event[] = "{\"ping\": true}";
 
-	if (shim_send(&guest->shim, SHIM_PING, 0, SLICE_INIT,
-		      slice_new(event, sizeof(event) - 1)) < 0)
+	if (shim_send(&guest->shim, SHIM_PING, 0, SLICE_INIT, slice_new(event, sizeof(event) - 1)) <
+	    0)
 		runtime_process_kill_later(guest);
 }
 
@@ -282,6 +282,11 @@ static void on_broken(const char *reason, void *user)
 	guest->invocation.stream_failed = guest->invocation.response == RESPONSE_STARTED;
 	runtime_process_kill_later(guest);
 	tasks_finish(guest, &outcome);
+}
+
+static void on_leaving(void *user)
+{
+	runtime_process_kill_later(user);
 }
 
 static void on_hello(struct slice version, void *user)
@@ -446,6 +451,7 @@ const struct runtime_listener guest_shim_listener = {
 	.on_error = on_error,
 	.on_hooks_done = on_hooks_done,
 	.on_restore_next = on_restore_next,
+	.on_leaving = on_leaving,
 	.on_broken = on_broken,
 };
 
@@ -461,5 +467,6 @@ const struct runtime_listener guest_api_listener = {
 	.on_error = on_error,
 	.on_hooks_done = on_hooks_done,
 	.on_restore_next = on_restore_next,
+	.on_leaving = on_leaving,
 	.on_broken = on_broken,
 };

@@ -20,10 +20,27 @@ static void take(struct slice s)
 		seen += s.data[i];
 }
 
-static void on_event(void *user) { (void)user; }
-static void on_two(struct slice a, struct slice b, void *user) { (void)user; take(a); take(b); }
-static void on_start(struct slice a, bool s, void *user) { (void)user; (void)s; take(a); }
-static void on_data(struct slice a, void *user) { (void)user; take(a); }
+static void on_event(void *user)
+{
+	(void)user;
+}
+static void on_two(struct slice a, struct slice b, void *user)
+{
+	(void)user;
+	take(a);
+	take(b);
+}
+static void on_start(struct slice a, bool s, void *user)
+{
+	(void)user;
+	(void)s;
+	take(a);
+}
+static void on_data(struct slice a, void *user)
+{
+	(void)user;
+	take(a);
+}
 
 static const struct runtime_listener listener = {
 	.on_next = on_event,

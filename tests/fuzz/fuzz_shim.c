@@ -20,11 +20,32 @@ static void take(struct slice s)
 		seen += s.data[i];
 }
 
-static void on_event(void *user) { (void)user; }
-static void on_one(struct slice a, void *user) { (void)user; take(a); }
-static void on_two(struct slice a, struct slice b, void *user) { (void)user; take(a); take(b); }
-static void on_start(struct slice a, bool s, void *user) { (void)user; (void)s; take(a); }
-static void on_broken(const char *reason, void *user) { (void)reason; shim_close(user); }
+static void on_event(void *user)
+{
+	(void)user;
+}
+static void on_one(struct slice a, void *user)
+{
+	(void)user;
+	take(a);
+}
+static void on_two(struct slice a, struct slice b, void *user)
+{
+	(void)user;
+	take(a);
+	take(b);
+}
+static void on_start(struct slice a, bool s, void *user)
+{
+	(void)user;
+	(void)s;
+	take(a);
+}
+static void on_broken(const char *reason, void *user)
+{
+	(void)reason;
+	shim_close(user);
+}
 
 static const struct runtime_listener listener = {
 	.on_hello = on_one,
@@ -37,6 +58,7 @@ static const struct runtime_listener listener = {
 	.on_response_too_large = on_event,
 	.on_error = on_two,
 	.on_hooks_done = on_two,
+	.on_leaving = on_event,
 	.on_broken = on_broken,
 };
 

@@ -497,3 +497,100 @@ def test_a_hostile_function_on_the_link(clone):
     done, _, _ = guest.invoke({})
     assert done.outcome.status == pb.STATUS_EXIT
     assert "malformed frame" in body_of(done)["errorMessage"]
+
+
+# ---- custom runtimes ----
+
+def test_provided_example(clone):
+    guest = ready(clone, "provided", example("provided"), handler="any.thing")
+    for event in ({"a": 1}, "x" * 1000):
+        done, body, start = guest.invoke(event)
+        assert done.outcome.status == pb.STATUS_OK
+        assert json.loads(body) == {"handler": "any.thing", "bytes": len(json.dumps(event))}
+        assert start.content_type == "application/json"
+        assert guest.log_lines()[0].startswith(f"event {guest.request_id}: ")
+        assert guest.logs[0].source == pb.LOG_SOURCE_STDERR
+
+
+def test_provided_restore(templates, tmp_path):
+    """A runtime that knows restore/next waits there over the snapshot."""
+    loop = ('while :; do curl -sS -D /tmp/h -o /dev/null "$api/invocation/next"\n'
+            "id=$(sed -n 's/^Lambda-Runtime-Aws-Request-Id: *\\([^[:space:]]*\\).*/\\1/p' /tmp/h)\n"
+            'curl -sS -o /dev/null -d "\\"$restored\\"" "$api/invocation/$id/response"\ndone\n')
+    files = {"bootstrap": '#!/bin/sh\napi="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"\n'
+             "restored=$(curl -sS -o /dev/null -w '%{http_code}' \"$api/restore/next\")\n" + loop}
+    with Guest(tmp_path / "f", "provided", files=files, incoming=templates("provided")) as guest:
+        guest.restore()
+        initialized = guest.initialize(initialization_type=pb.INITIALIZATION_TYPE_SNAP_START)
+        assert initialized.outcome.status == pb.STATUS_OK, initialized
+        assert guest.snapshot().outcome.status == pb.STATUS_OK
+        assert guest.restore().outcome.status == pb.STATUS_OK
+        assert guest.invoke({})[1] == b'"200"'
+
+
+@pytest.mark.parametrize("files, kind_of_error, message", [
+    ({"other": ""}, "Runtime.InvalidEntrypoint",
+     "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
+    ({"bootstrap": "#!/no/such/interpreter\n"}, "Runtime.InvalidEntrypoint",
+     "fork/exec /var/task/bootstrap: no such file or directory"),
+    ({"bootstrap": "not a program"}, "Runtime.InvalidEntrypoint",
+     "fork/exec /var/task/bootstrap: exec format error"),
+    ({"bootstrap": "#!/bin/sh\nexit 5\n"}, "Runtime.ExitError",
+     "Runtime exited with error: exit status 5"),
+])
+def test_provided_that_does_not_start(clone, files, kind_of_error, message):
+    guest = clone("provided", files)
+    outcome = guest.initialize().outcome
+    assert json.loads(outcome.error_body) == {"errorType": kind_of_error,
+                                              "errorMessage": f"Error: {message}"}
+    done, _, _ = guest.invoke({})
+    assert body_of(done) == {"errorType": kind_of_error,
+                             "errorMessage": f"RequestId: {guest.request_id} Error: {message}"}
+
+
+def test_init_error_of_a_custom_runtime(clone):
+    files = {"bootstrap": '#!/bin/sh\ncurl -sS -H "Lambda-Runtime-Function-Error-Type: Runtime.Mine" '
+             '-d \'{"errorType":"Mine","errorMessage":"no"}\' '
+             '"http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/init/error"\n'}
+    outcome = clone("provided", files).initialize().outcome
+    assert outcome.status == pb.STATUS_FUNCTION_ERROR and outcome.error_type == "Runtime.Mine"
+    assert outcome.error_body == b'{"errorType":"Mine","errorMessage":"no"}'
+
+
+def test_whatever_a_function_leaves_running_dies_with_it(clone):
+    guest = ready(clone, "python", python("""
+import subprocess
+if event.get('spawn'):
+    subprocess.Popen(['/bin/sh', '-c', 'trap "" TERM; exec sleep 600'], start_new_session=True)
+    os._exit(1)
+names = []
+for p in os.listdir('/proc'):
+    if p.isdigit():
+        try: names.append(open(f'/proc/{p}/comm').read().strip())
+        except OSError: pass
+return names"""))
+    guest.invoke({"spawn": True})
+    names = json.loads(guest.invoke({})[1])
+    assert "sleep" not in names and names
+
+
+def test_unhandled_node_errors(clone):
+    guest = ready(clone, "nodejs", nodejs(
+        "if (event.reject) Promise.reject(new Error('lost')); else setTimeout(() => "
+        "{ throw new Error('late'); }, 5); await new Promise((r) => setTimeout(r, 500));"))
+    done, _, _ = guest.invoke({"reject": 1})
+    assert body_of(done)["errorType"] == "Runtime.UnhandledPromiseRejection"
+    assert body_of(done)["errorMessage"] == "Error: lost"
+    done, _, _ = guest.invoke({})
+    assert body_of(done)["errorMessage"] == "late"
+
+
+def test_a_response_that_streams_over_a_timeout(clone):
+    guest = ready(clone, "nodejs", {"index.mjs": """
+export const handler = awslambda.streamifyResponse(async (event, stream) => {
+  stream.write('begun');
+  await new Promise((r) => setTimeout(r, 60000));
+});"""})
+    done, body, _ = guest.invoke({}, timeout_ms=1000)
+    assert body == b"begun" and done.stream_failed
+    assert done.outcome.status == pb.STATUS_TIMEOUT

@@ -149,7 +149,9 @@ static void test_long_lines_are_split(void **state)
 }
 
 /* A telemetry frame with a three-byte message. */
-#define FRAME "\xa5\x5a\x00\x0f\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x09" "a\nb"
+#define FRAME                                                                                      \
+	"\xa5\x5a\x00\x0f\x00\x00\x00\x03\x00\x00\x00\x00\x00\x00\x00\x09"                         \
+	"a\nb"
 
 static void test_telemetry_frames(void **state)
 {

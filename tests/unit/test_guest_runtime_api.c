@@ -182,7 +182,7 @@ static const char *read_answer(struct world *w)
 
 #define NEXT "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 #define POST(path, headers, body_len)                                                              \
-	"POST /2018-06-01/runtime/" path " HTTP/1.1\r\nHost: x\r\n" headers                       \
+	"POST /2018-06-01/runtime/" path " HTTP/1.1\r\nHost: x\r\n" headers                        \
 	"Content-Length: " body_len "\r\n\r\n"
 
 static const struct runtime_event event = {
@@ -237,8 +237,8 @@ static void test_response(void **state)
 	struct world *w = *state;
 
 	begin(w);
-	const char *answer = talk(w, POST("invocation/id-1/response", "Content-Type: a/b\r\n", "3")
-					  "abc");
+	const char *answer =
+		talk(w, POST("invocation/id-1/response", "Content-Type: a/b\r\n", "3") "abc");
 	assert_string_equal(answer, "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
 				    "Content-Length: 16\r\n\r\n{\"status\":\"OK\"}\n");
 	assert_int_equal(w->starts, 1);
@@ -253,8 +253,8 @@ static void test_response(void **state)
 static void test_every_split_of_a_request(void **state)
 {
 	struct world *w = *state;
-	static const char text[] = POST("invocation/id-1/response", "Content-Type: a/b\r\n", "3")
-		"abc" NEXT;
+	static const char text[] =
+		POST("invocation/id-1/response", "Content-Type: a/b\r\n", "3") "abc" NEXT;
 
 	for (size_t step = 1; step < sizeof(text); step += 7) {
 		runtime_api_reset(&w->api, false);
@@ -282,11 +282,13 @@ static void test_refusals(void **state)
 {
 	struct world *w = *state;
 
-	assert_refusal(talk(w, POST("invocation/id-1/response", "", "0")), "HTTP/1.1 400 Bad Request",
-		       "{\"errorMessage\":\"Invalid request ID\",\"errorType\":\"InvalidRequestID\"}");
+	assert_refusal(
+		talk(w, POST("invocation/id-1/response", "", "0")), "HTTP/1.1 400 Bad Request",
+		"{\"errorMessage\":\"Invalid request ID\",\"errorType\":\"InvalidRequestID\"}");
 	begin(w);
-	assert_refusal(talk(w, POST("invocation/other/error", "", "0")), "HTTP/1.1 400 Bad Request",
-		       "{\"errorMessage\":\"Invalid request ID\",\"errorType\":\"InvalidRequestID\"}");
+	assert_refusal(
+		talk(w, POST("invocation/other/error", "", "0")), "HTTP/1.1 400 Bad Request",
+		"{\"errorMessage\":\"Invalid request ID\",\"errorType\":\"InvalidRequestID\"}");
 	assert_refusal(talk(w, NEXT), "HTTP/1.1 403 Forbidden",
 		       "{\"errorMessage\":\"State transition from Running to Ready failed for "
 		       "runtime. Error: State transition is not allowed\","
@@ -323,8 +325,9 @@ static void test_errors_pass_through(void **state)
 	struct world *w = *state;
 
 	begin(w);
-	(void)talk(w, POST("invocation/id-1/error",
-			   "Lambda-Runtime-Function-Error-Type: Runtime.Mine\r\n", "7") "{\"e\":1}");
+	(void)talk(w,
+		   POST("invocation/id-1/error",
+			"Lambda-Runtime-Function-Error-Type: Runtime.Mine\r\n", "7") "{\"e\":1}");
 	assert_int_equal(w->errors, 1);
 	assert_string_equal(w->type, "Runtime.Mine");
 	assert_string_equal(buf_string(&w->error), "{\"e\":1}");
@@ -336,8 +339,8 @@ static void test_error_cause_is_stripped(void **state)
 
 	begin(w);
 	(void)talk(w, POST("invocation/id-1/error",
-			   "Content-Type: application/vnd.aws.lambda.error.cause+json\r\n", "37")
-			   "{\"errorMessage\":\"m\",\"causes\":[1,2,3]}");
+			   "Content-Type: application/vnd.aws.lambda.error.cause+json\r\n",
+			   "37") "{\"errorMessage\":\"m\",\"causes\":[1,2,3]}");
 	assert_string_equal(buf_string(&w->error), "{\"errorMessage\":\"m\"}");
 }
 
@@ -345,10 +348,10 @@ static void test_init_error(void **state)
 {
 	struct world *w = *state;
 
-	assert_non_null(strstr(talk(w, POST("init/error",
-					    "lambda-runtime-function-error-type: Runtime.No\r\n",
-					    "2") "{}"),
-			       "202 Accepted"));
+	assert_non_null(strstr(
+		talk(w, POST("init/error", "lambda-runtime-function-error-type: Runtime.No\r\n",
+			     "2") "{}"),
+		"202 Accepted"));
 	assert_int_equal(w->init_errors, 1);
 	assert_string_equal(w->type, "Runtime.No");
 	assert_non_null(strstr(talk(w, NEXT), "403 Forbidden"));
@@ -451,8 +454,8 @@ static void test_restore(void **state)
 	assert_int_equal(runtime_api_send_restored(&w->api), 0);
 	assert_string_equal(read_answer(w), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	(void)talk(w, POST("restore/error",
-			   "Lambda-Runtime-Function-Error-Type: Runtime.AfterRestoreError\r\n", "2")
-			   "{}");
+			   "Lambda-Runtime-Function-Error-Type: Runtime.AfterRestoreError\r\n",
+			   "2") "{}");
 	assert_int_equal(w->hooks, 1);
 	assert_string_equal(w->type, "Runtime.AfterRestoreError");
 }
@@ -462,8 +465,9 @@ static void test_expect_continue(void **state)
 	struct world *w = *state;
 
 	begin(w);
-	assert_string_equal(talk(w, POST("invocation/id-1/response", "Expect: 100-continue\r\n", "1")),
-			    "HTTP/1.1 100 Continue\r\n\r\n");
+	assert_string_equal(
+		talk(w, POST("invocation/id-1/response", "Expect: 100-continue\r\n", "1")),
+		"HTTP/1.1 100 Continue\r\n\r\n");
 	assert_non_null(strstr(talk(w, "x"), "202 Accepted"));
 }
 

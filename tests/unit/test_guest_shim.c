@@ -32,16 +32,53 @@ static void say(struct world *w, const char *what, struct slice data)
 	assert_int_equal(buf_append_string(&w->heard, ";"), 0);
 }
 
-static void on_hello(struct slice v, void *u) { say(u, "hello ", v); }
-static void on_pong(void *u) { say(u, "pong", SLICE_INIT); }
-static void on_next(void *u) { say(u, "next", SLICE_INIT); }
-static void on_init_error(struct slice t, struct slice b, void *u) { (void)b; say(u, "init-error ", t); }
-static void on_start(struct slice t, bool s, void *u) { say(u, s ? "stream " : "start ", t); }
-static void on_data(struct slice d, void *u) { say(u, "data ", d); }
-static void on_end(void *u) { say(u, "end", SLICE_INIT); }
-static void on_large(void *u) { say(u, "large", SLICE_INIT); }
-static void on_error(struct slice t, struct slice b, void *u) { (void)b; say(u, "error ", t); }
-static void on_hooks(struct slice t, struct slice b, void *u) { (void)b; say(u, "hooks ", t); }
+static void on_hello(struct slice v, void *u)
+{
+	say(u, "hello ", v);
+}
+static void on_pong(void *u)
+{
+	say(u, "pong", SLICE_INIT);
+}
+static void on_next(void *u)
+{
+	say(u, "next", SLICE_INIT);
+}
+static void on_init_error(struct slice t, struct slice b, void *u)
+{
+	(void)b;
+	say(u, "init-error ", t);
+}
+static void on_start(struct slice t, bool s, void *u)
+{
+	say(u, s ? "stream " : "start ", t);
+}
+static void on_data(struct slice d, void *u)
+{
+	say(u, "data ", d);
+}
+static void on_end(void *u)
+{
+	say(u, "end", SLICE_INIT);
+}
+static void on_large(void *u)
+{
+	say(u, "large", SLICE_INIT);
+}
+static void on_error(struct slice t, struct slice b, void *u)
+{
+	(void)b;
+	say(u, "error ", t);
+}
+static void on_hooks(struct slice t, struct slice b, void *u)
+{
+	(void)b;
+	say(u, "hooks ", t);
+}
+static void on_leaving(void *u)
+{
+	say(u, "leaving", SLICE_INIT);
+}
 static void on_broken(const char *reason, void *u)
 {
 	say(u, "broken ", slice_from_string(reason));
@@ -59,6 +96,7 @@ static const struct runtime_listener listener = {
 	.on_response_too_large = on_large,
 	.on_error = on_error,
 	.on_hooks_done = on_hooks,
+	.on_leaving = on_leaving,
 	.on_broken = on_broken,
 };
 
@@ -91,9 +129,14 @@ static int teardown(void **state)
 static void put_frame(struct buf *b, uint8_t type, const char *meta, size_t data_len, char fill)
 {
 	size_t meta_len = strlen(meta), length = meta_len + data_len;
-	uint8_t header[SHIM_HEADER_BYTES] = { (uint8_t)length, (uint8_t)(length >> 8),
-					      (uint8_t)(length >> 16), (uint8_t)(length >> 24),
-					      type, 0, (uint8_t)meta_len, 0 };
+	uint8_t header[SHIM_HEADER_BYTES] = { (uint8_t)length,
+					      (uint8_t)(length >> 8),
+					      (uint8_t)(length >> 16),
+					      (uint8_t)(length >> 24),
+					      type,
+					      0,
+					      (uint8_t)meta_len,
+					      0 };
 
 	assert_int_equal(buf_append(b, header, sizeof(header)), 0);
 	assert_int_equal(buf_append_string(b, meta), 0);
@@ -105,7 +148,8 @@ static void put_frame(struct buf *b, uint8_t type, const char *meta, size_t data
 static void feed_all(struct world *w, struct buf *b, size_t step)
 {
 	for (size_t at = 0; at < b->len; at += step)
-		shim_feed(&w->shim, slice_new(b->data + at, b->len - at < step ? b->len - at : step));
+		shim_feed(&w->shim,
+			  slice_new(b->data + at, b->len - at < step ? b->len - at : step));
 	buf_free(b);
 }
 
@@ -127,16 +171,18 @@ static void test_frames_in_any_pieces(void **state)
 		put_frame(&b, SHIM_PONG, "", 0, 0);
 		buf_reset(&w->heard);
 		feed_all(w, &b, step);
-		assert_string_equal(buf_string(&w->heard),
-				    "hello 3.13;next;start a/b;data xxx;end;next;stream c/d;"
-				    "data yy;end;next;error Bad;next;init-error Worse;hooks ;pong;");
+		assert_string_equal(
+			buf_string(&w->heard),
+			"hello 3.13;next;start a/b;data xxx;end;next;stream c/d;"
+			"data yy;end;next;error Bad;next;init-error Worse;hooks ;pong;");
 	}
 }
 
 static void test_oversized_responses_are_skipped(void **state)
 {
 	struct world *w = *state;
-	const size_t sizes[] = { OUTCOME_LIMIT_BYTES + 1, SHIM_FRAME_BYTES + 1, 3U * SHIM_FRAME_BYTES };
+	const size_t sizes[] = { OUTCOME_LIMIT_BYTES + 1, SHIM_FRAME_BYTES + 1,
+				 3U * SHIM_FRAME_BYTES };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		struct buf b = BUF_INIT;
@@ -152,10 +198,10 @@ static void test_broken_frames(void **state)
 {
 	struct world *w = *state;
 	static const uint8_t frames[][SHIM_HEADER_BYTES] = {
-		{ 0, 0, 0, 0, 1, 0, 0, 0 },                          /* init's own type */
-		{ 0, 0, 0, 0, 200, 0, 0, 0 },                        /* unknown type */
-		{ 1, 0, 0, 0, SHIM_PONG, 0, 2, 0 },                  /* meta beyond the frame */
-		{ 0, 0, 0, 0x7f, SHIM_STREAM_CHUNK, 0, 0, 0 },       /* oversized, not an answer */
+		{ 0, 0, 0, 0, 1, 0, 0, 0 },                    /* init's own type */
+		{ 0, 0, 0, 0, 200, 0, 0, 0 },                  /* unknown type */
+		{ 1, 0, 0, 0, SHIM_PONG, 0, 2, 0 },            /* meta beyond the frame */
+		{ 0, 0, 0, 0x7f, SHIM_STREAM_CHUNK, 0, 0, 0 }, /* oversized, not an answer */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
@@ -185,7 +231,8 @@ static void test_event_frame(void **state)
 		.payload = { (const uint8_t *)"{}", 2 },
 		.deadline_ms = 5,
 	};
-	static const char expected[] = "id\0arn\0" "5\0\0a\0\0blue\0\0{}";
+	static const char expected[] = "id\0arn\0"
+				       "5\0\0a\0\0blue\0\0{}";
 	uint8_t bytes[128];
 
 	assert_int_equal(shim_send_event(&w->shim, &event), 0);
@@ -246,10 +293,14 @@ static void test_error_bodies(void **state)
 static void test_error_types(void **state)
 {
 	static const char *const cases[][2] = {
-		{ "Runtime.Mine", "Runtime.Mine" },   { "Function.Mine", "Function.Mine" },
-		{ "Function.mine", "Function.Unknown" }, { "Function.A1", "Function.Unknown" },
-		{ "Runtime.A", "Runtime.Unknown" },   { "TypeError", "Runtime.Unknown" },
-		{ "", "Runtime.Unknown" },            { "XRuntime.Mine", "Runtime.Unknown" },
+		{ "Runtime.Mine", "Runtime.Mine" },
+		{ "Function.Mine", "Function.Mine" },
+		{ "Function.mine", "Function.Unknown" },
+		{ "Function.A1", "Function.Unknown" },
+		{ "Runtime.A", "Runtime.Unknown" },
+		{ "TypeError", "Runtime.Unknown" },
+		{ "", "Runtime.Unknown" },
+		{ "XRuntime.Mine", "Runtime.Unknown" },
 	};
 	char out[OUTCOME_TYPE_BYTES];
 	char huge[500];

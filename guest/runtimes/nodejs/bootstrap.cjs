@@ -209,7 +209,7 @@ function onFatal(what, error, exitCode) {
   if (invocation) {
     const response = errors.toResponse(error);
     logFailure(what, error);
-    link.send(Kind.ERROR, response.errorType, JSON.stringify(response));
+    link.send(Kind.ERROR, response.errorType, JSON.stringify(response), link.FLAG_LEAVING);
   }
   process.exit(exitCode);
 }

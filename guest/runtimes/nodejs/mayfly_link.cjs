@@ -67,14 +67,17 @@ function writeAll(bytes) {
   }
 }
 
+// Of an ERROR frame: the process ends after it.
+const FLAG_LEAVING = 1;
+
 // Sends one frame; `data` is text or bytes.
-function send(kind, meta = '', data = '') {
+function send(kind, meta = '', data = '', flags = 0) {
   const metaBytes = Buffer.byteLength(meta);
   const dataBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.length;
   const frame = Buffer.allocUnsafe(HEADER_BYTES + metaBytes + dataBytes);
   frame.writeUInt32LE(metaBytes + dataBytes, 0);
   frame[4] = kind;
-  frame[5] = 0;
+  frame[5] = flags;
   frame.writeUInt16LE(metaBytes, 6);
   frame.write(meta, HEADER_BYTES);
   if (typeof data === 'string') frame.write(data, HEADER_BYTES + metaBytes);
@@ -88,4 +91,4 @@ function sendChunks(data) {
   }
 }
 
-module.exports = { Kind, receive, send, sendChunks };
+module.exports = { Kind, FLAG_LEAVING, receive, send, sendChunks };
