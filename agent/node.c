@@ -172,6 +172,12 @@ static int build_pool(struct node *node, struct error *error)
 			   error);
 }
 
+static void prepare_function(const struct function *function, const struct function_config *config,
+			     directory_prepared_fn *done, void *done_arg, void *user)
+{
+	pool_prepare_function(user, function, config, done, done_arg);
+}
+
 static void post_to_loop(void *loop, rpc_fn *fn, void *arg)
 {
 	loop_post(loop, fn, arg);
@@ -356,6 +362,8 @@ int node_open(const struct config *config, struct node **ret, struct error *erro
 		if (r < 0)
 			return r;
 	}
+	struct deploy_hooks hooks = { .prepare = prepare_function, .user = node->pool };
+	directory_set_hooks(node->directory, &hooks);
 	directory_start(node->directory);
 	*ret = TAKE_PTR(node);
 	return 0;

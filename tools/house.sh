@@ -71,8 +71,3 @@ packages_install() {
 	fi
 	say "packages are installed"
 }
-
-# version_of PROGRAM: its first version number.
-version_of() {
-	"$1" --version 2>/dev/null | grep -o -m1 '[0-9]\+\(\.[0-9]\+\)\+' | head -1
-}
