@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -261,23 +262,20 @@ def test_damaged_manifest(private_node):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own, so small that it can be filled."""
+def small_disk():
+    """A file system of its own, so small that it can be filled; of a short path, for sockets."""
     mounted = []
 
     def mount(megabytes):
-        folder = tmp_path / "disk"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="mayfly-disk-", dir="/var/tmp"))
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "mayfly-e2e", folder], check=True)
         mounted.append(folder)
-        for parent in folder.parents:  # the VM's user must come through
-            if parent.stat().st_mode & 0o005 != 0o005 and str(parent).startswith("/tmp/"):
-                parent.chmod(parent.stat().st_mode | 0o055)
         return folder
 
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "-l", folder], check=False)
+        folder.rmdir()
 
 
 def test_disk_full_on_the_state_directory(private_node, small_disk):
