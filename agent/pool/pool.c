@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pool/pool.h"
+
+#include <errno.h>
+
+#include "agent/pool/memory.h"
+#include "agent/pool/pool_internal.h"
+#include "mayfly/clock.h"
+#include "mayfly/log.h"
+
+#define STARVED_RETRY_US (200 * USEC_PER_MSEC)
+
+void pool_mark_dirty(struct pool *pool)
+{
+	dirty_mark(&pool->dirty);
+}
+
+void pool_add_starved(struct version *version)
+{
+	if (version->starved)
+		return;
+	version->starved = true;
+	TAILQ_INSERT_TAIL(&version->pool->starved_versions, version, starved_link);
+	pool_mark_dirty(version->pool);
+}
+
+static void remove_starved(struct version *version)
+{
+	version->starved = false;
+	TAILQ_REMOVE(&version->pool->starved_versions, version, starved_link);
+}
+
+/* -- starts -- */
+
+enum start_result { START_DONE, START_NOT_NOW, START_NOTHING };
+
+static void start_failed(struct version *version, struct error *error)
+{
+	error_wrap(error, "No sandbox could be started for the function");
+	version->pool->start_failures++;
+	log_write(LOG_WARNING,
+		  &(struct log_fields){ .tenant = version->tenant,
+					.function = version->function_name },
+		  "%s", error_text(error));
+	version_count_failure(version, error, false);
+}
+
+static enum start_result start_one(struct version *version)
+{
+	struct pool *pool = version->pool;
+	_cleanup_error_ struct error error = ERROR_INIT;
+	bool for_demand;
+	int r;
+
+	if (!version->current || version->retry_at_us > 0 ||
+	    version_wanted_starts(version, &for_demand) == 0)
+		return START_NOTHING;
+	r = version_ensure_template(version);
+	if (r < 0) {
+		(void)error_set_errno(&error, r, "Cannot ask for its template");
+		start_failed(version, &error);
+	}
+	if (r <= 0)
+		return START_NOTHING;
+	if (pool->restoring >= pool->config.max_starts)
+		return START_NOT_NOW;
+	r = memory_make_room(pool, version->cost_bytes, for_demand, &error);
+	if (r < 0) {
+		version_fail_demands(version, &error);
+		return START_NOTHING;
+	}
+	if (r == 0)
+		return for_demand ? START_NOT_NOW : START_NOTHING;
+	if (sandbox_start(version, &error) < 0) {
+		start_failed(version, &error);
+		return START_NOTHING;
+	}
+	return START_DONE;
+}
+
+static void on_starved_time(void *arg)
+{
+	pool_mark_dirty(arg);
+}
+
+/* In turn, one start each, until all have what they want or a limit is reached. */
+static void serve_starved(struct pool *pool)
+{
+	struct version *version;
+
+	while ((version = TAILQ_FIRST(&pool->starved_versions))) {
+		enum start_result result;
+
+		version->references++;
+		result = start_one(version);
+		if (result != START_NOT_NOW && version->starved)
+			remove_starved(version);
+		if (result == START_DONE)
+			pool_add_starved(version);
+		version_unref(version);
+		if (result == START_NOT_NOW)
+			break;
+	}
+	/* Memory may come from elsewhere than this pool. */
+	if (version && pool->restoring < pool->config.max_starts)
+		(void)!timer_arm(&pool->starved_timer, pool->loop,
+				 clock_monotonic_us() + STARVED_RETRY_US, on_starved_time, pool);
+}
+
+/* -- draining -- */
+
+static void end_idle_sandboxes(struct pool *pool, bool all)
+{
+	struct sandbox *sandbox, *next;
+	struct version *version;
+
+	TAILQ_FOREACH (version, &pool->all, link) {
+		if (version->waiting > 0 && !all)
+			continue;
+		for (sandbox = TAILQ_FIRST(&version->sandboxes); sandbox; sandbox = next) {
+			next = TAILQ_NEXT(sandbox, link);
+			if (all || sandbox->state != SANDBOX_BUSY)
+				sandbox_stop(sandbox, "the node is shutting down");
+		}
+	}
+}
+
+static void on_drain_limit(void *arg)
+{
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct pool *pool = arg;
+	struct version *version, *next;
+
+	(void)error_set(&error, ERROR_UNAVAILABLE, NULL, "The node is shutting down.");
+	for (version = TAILQ_FIRST(&pool->all); version; version = next) {
+		next = TAILQ_NEXT(version, link);
+		version_fail_demands(version, &error);
+	}
+	end_idle_sandboxes(pool, true);
+	pool_mark_dirty(pool);
+}
+
+static void drain_check(struct pool *pool)
+{
+	loop_fn *done = pool->drained;
+
+	if (!pool->draining)
+		return;
+	end_idle_sandboxes(pool, false);
+	if (pool->sandbox_count > 0 || pool->waiting > 0 || !done)
+		return;
+	timer_disarm(&pool->drain_timer);
+	timer_disarm(&pool->starved_timer);
+	pool->drained = NULL;
+	done(pool->drained_arg);
+}
+
+void pool_drain(struct pool *pool, int64_t limit_us, loop_fn *done, void *arg)
+{
+	struct version *version;
+
+	pool->draining = true;
+	pool->drained = done;
+	pool->drained_arg = arg;
+	TAILQ_FOREACH (version, &pool->all, link)
+		version_mark_dirty(version);
+	if (timer_arm(&pool->drain_timer, pool->loop, clock_monotonic_us() + limit_us,
+		      on_drain_limit, pool) < 0)
+		loop_post(pool->loop, on_drain_limit, pool);
+	pool_mark_dirty(pool);
+}
+
+static void pool_converge(void *arg)
+{
+	struct pool *pool = arg;
+	struct version *version;
+
+	while ((version = TAILQ_FIRST(&pool->dirty_versions))) {
+		version->dirty = false;
+		TAILQ_REMOVE(&pool->dirty_versions, version, dirty_link);
+		version_converge(version);
+	}
+	serve_starved(pool);
+	drain_check(pool);
+}
+
+/* -- news of functions -- */
+
+void pool_function_changed(struct pool *pool, const struct function *function)
+{
+	struct version *old = version_find(pool, function->tenant, function->name);
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct version *version;
+
+	if (function->state != FUNCTION_ACTIVE || !function->config.package_digest ||
+	    (old && old->generation == function->generation))
+		return;
+	if (version_get(pool, function, &version, &error) < 0) {
+		log_warning("Cannot take up a function: %s", error_text(&error));
+		return;
+	}
+	if (pool->config.spares_on_deploy)
+		version_touch(version);
+}
+
+void pool_function_deleted(struct pool *pool, const char *tenant, const char *name)
+{
+	struct version *version = version_find(pool, tenant, name);
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	if (!version)
+		return;
+	(void)error_set(&error, ERROR_NOT_FOUND, NULL, "Function not found: %s:%s", version->arn,
+			VERSION_LATEST);
+	version_fail_demands(version, &error);
+	policy_cancel(version, &error);
+	version_retire(version, NULL);
+}
+
+/* -- demands -- */
+
+int pool_acquire(struct pool *pool, const struct function *function, struct demand *demand,
+		 struct sandbox **ret, struct error *error)
+{
+	struct sandbox *sandbox;
+	struct version *version;
+	int r;
+
+	if (pool->draining)
+		return error_set(error, ERROR_UNAVAILABLE, NULL, "The node is shutting down.");
+	r = version_get(pool, function, &version, error);
+	if (r < 0)
+		return r;
+	demand->queued_us = clock_monotonic_us();
+	demand->version = NULL;
+	version_touch(version);
+	sandbox = version->waiting == 0 ? TAILQ_FIRST(&version->idle) : NULL;
+	if (sandbox) {
+		/* The last spare went: another is due. */
+		if (sandbox->invocations == 0)
+			version_mark_dirty(version);
+		sandbox_bind(sandbox, demand);
+		*ret = sandbox;
+		return 1;
+	}
+	if (version->failure.code != ERROR_NONE) {
+		error_clear(error);
+		(void)!error_copy(error, &version->failure);
+		return -error_kind(version->failure.code)->errno_value;
+	}
+	if (pool->waiting >= pool->config.max_waiting)
+		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
+	demand->version = version;
+	TAILQ_INSERT_TAIL(&version->demands, demand, link);
+	version->waiting++;
+	pool->waiting++;
+	version_mark_dirty(version);
+	return 0;
+}
+
+void pool_cancel(struct pool *pool, struct demand *demand)
+{
+	struct version *version = demand->version;
+
+	if (!version)
+		return;
+	TAILQ_REMOVE(&version->demands, demand, link);
+	version->waiting--;
+	pool->waiting--;
+	demand->version = NULL;
+	pool_mark_dirty(pool);
+}
+
+/* -- facts -- */
+
+int pool_add_listener(struct pool *pool, pool_listener *listener, void *arg)
+{
+	if (pool->listener_count == POOL_LISTENERS_MAX)
+		return -ENOSPC;
+	pool->listeners[pool->listener_count].fn = listener;
+	pool->listeners[pool->listener_count].arg = arg;
+	pool->listener_count++;
+	return 0;
+}
+
+void pool_notify(struct sandbox *sandbox)
+{
+	struct pool *pool = sandbox->pool;
+	struct sandbox_facts facts;
+
+	if (pool->listener_count == 0)
+		return;
+	sandbox_get_facts(sandbox, &facts);
+	for (unsigned i = 0; i < pool->listener_count; i++)
+		pool->listeners[i].fn(&facts, pool->listeners[i].arg);
+}
+
+void pool_each(struct pool *pool, void (*fn)(const struct sandbox_facts *facts, void *arg),
+	       void *arg)
+{
+	struct sandbox_facts facts;
+	struct sandbox *sandbox;
+	struct version *version;
+
+	TAILQ_FOREACH (version, &pool->all, link) {
+		TAILQ_FOREACH (sandbox, &version->sandboxes, link) {
+			sandbox_get_facts(sandbox, &facts);
+			fn(&facts, arg);
+		}
+	}
+}
+
+void pool_gauges(const struct pool *pool, struct pool_gauges *ret)
+{
+	*ret = (struct pool_gauges){
+		.total = pool->sandbox_count,
+		.busy = pool->by_state[SANDBOX_BUSY],
+		.frozen = pool->by_state[SANDBOX_FROZEN],
+		.spare = pool->spares,
+		.starting =
+			pool->by_state[SANDBOX_RESTORING] + pool->by_state[SANDBOX_INITIALIZING],
+		.waiting = pool->waiting,
+		.starts = pool->starts,
+		.start_failures = pool->start_failures,
+		.evictions = pool->evictions,
+		.memory_committed_bytes = pool->committed_bytes,
+		.memory_budget_bytes = pool->config.memory_budget_bytes,
+	};
+}
+
+/* -- the pool -- */
+
+#define DEFAULT(field, value)                                                                      \
+	do {                                                                                       \
+		if (config->field == 0)                                                            \
+			config->field = (value);                                                   \
+	} while (0)
+
+static void fill_defaults(struct pool_config *config, const struct vm_host_info *host)
+{
+	bool slow = host->accelerator == ACCELERATOR_TCG;
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	DEFAULT(memory_budget_bytes, memory_total_bytes() / 10 * 8);
+	DEFAULT(memory_reserve_bytes, 512ULL << 20);
+	DEFAULT(memory_commit_percent, 10);
+	DEFAULT(sandbox_overhead_mb, 32);
+	DEFAULT(max_sandboxes, 4096);
+	DEFAULT(max_starts, processors > 0 ? (unsigned)processors : 1);
+	DEFAULT(max_waiting, 10000);
+	DEFAULT(keep_alive_us, 600 * USEC_PER_SEC);
+	DEFAULT(freeze_after_us, 10 * USEC_PER_MSEC);
+	DEFAULT(active_window_us, 600 * USEC_PER_SEC);
+	DEFAULT(warm_rounds, 3);
+	DEFAULT(start_timeout_us, (slow ? 60 : 10) * USEC_PER_SEC);
+	DEFAULT(boot_timeout_us, (slow ? 180 : 30) * USEC_PER_SEC);
+	DEFAULT(init_timeout_ms, 10000);
+	DEFAULT(guest_grace_us, 2 * USEC_PER_SEC);
+}
+
+int pool_new_with_driver(const struct pool_config *config, struct loop *loop,
+			 const struct vm_driver *driver, struct vm_host *host,
+			 struct template_store *templates, struct log_store *logs,
+			 struct pool **ret, struct error *error)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	int r;
+
+	if (!pool)
+		return error_set_errno(error, ENOMEM, "Cannot make the pool");
+	*pool = (struct pool){
+		.loop = loop,
+		.driver = driver,
+		.host = host,
+		.templates = templates,
+		.logs = logs,
+		.config = *config,
+	};
+	TAILQ_INIT(&pool->all);
+	TAILQ_INIT(&pool->dirty_versions);
+	TAILQ_INIT(&pool->starved_versions);
+	TAILQ_INIT(&pool->lru);
+	fill_defaults(&pool->config, driver->host_info(host));
+	r = dirty_init(&pool->dirty, loop, pool_converge, pool);
+	if (r < 0) {
+		free(pool);
+		return error_set_errno(error, r, "Cannot make the pool");
+	}
+	*ret = pool;
+	return 0;
+}
+
+/* What a node that could not drain leaves: its VMs are ended by the next start. */
+static void free_sandboxes(struct version *version)
+{
+	struct sandbox *sandbox;
+
+	while ((sandbox = TAILQ_FIRST(&version->sandboxes))) {
+		sandbox_unset_idle(sandbox);
+		TAILQ_REMOVE(&version->sandboxes, sandbox, link);
+		sandbox_free(sandbox);
+	}
+}
+
+struct pool *pool_free(struct pool *pool)
+{
+	struct version *version;
+
+	if (!pool)
+		return NULL;
+	timer_disarm(&pool->drain_timer);
+	timer_disarm(&pool->starved_timer);
+	while ((version = TAILQ_FIRST(&pool->all))) {
+		free_sandboxes(version);
+		if (version->current)
+			HASH_DEL(pool->versions, version);
+		version->references = 1; /* nobody is left to answer */
+		version_unref(version);
+	}
+	dirty_free(&pool->dirty);
+	free(pool);
+	return NULL;
+}

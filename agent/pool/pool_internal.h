@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share. Loop thread. */
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "agent/logs/log_lines.h"
+#include "agent/pool/pool.h"
+#include "agent/pool/vm_driver.h"
+#include "mayfly/id.h"
+
+#define POOL_LISTENERS_MAX 8
+#define VERSION_LATEST     "$LATEST"
+#define START_FAILURES_MAX 3 /* in a row, until waiting demands fail */
+#define LOAD_FAILURES_MAX  2 /* in a row, until the template counts as damaged */
+
+TAILQ_HEAD(demand_list, demand);
+TAILQ_HEAD(sandbox_list, sandbox);
+TAILQ_HEAD(version_list, version);
+
+/* pool_set_policy() that waits. */
+struct policy_wait {
+	pool_policy_fn *done;
+	void *arg;
+	unsigned ending; /* sandboxes not gone yet */
+	unsigned ended;
+	bool wants_spares;
+	TAILQ_ENTRY(policy_wait) link;
+};
+
+/* One generation of one version of one function. */
+struct version {
+	struct pool *pool;
+	UT_hash_handle hh; /* the current ones, by key */
+	char *key;         /* TENANT/NAME */
+	char *tenant;
+	char *function_name;
+	char *arn;
+	char *package_path;
+	uint64_t generation;
+	struct function_config config;
+	struct line_style style;
+	struct line_runtime runtime;
+	uint64_t cost_bytes; /* of one sandbox, against the budget */
+
+	bool current;        /* else it drains */
+	unsigned references; /* being current, each sandbox, a template asked for */
+
+	struct demand_list demands;
+	unsigned waiting;
+	struct sandbox_list sandboxes;
+	struct sandbox_list idle; /* used ones first, the latest foremost; spares behind */
+	unsigned starting;        /* RESTORING or INITIALIZING */
+	unsigned spares_ready;    /* idle and never used */
+
+	struct template *template; /* referenced, or NULL */
+	bool template_asked;
+
+	unsigned failures;      /* starts in a row */
+	unsigned load_failures; /* the same, before the clone was loaded */
+	struct error failure;   /* set: demands fail with it until retry_at_us */
+	int64_t retry_at_us;
+	struct timer retry_timer;
+
+	int64_t active_until_us;
+	enum pool_policy policy;
+	unsigned policy_spares;
+	TAILQ_HEAD(, policy_wait) policy_waits;
+
+	bool dirty; /* on the pool's list */
+	TAILQ_ENTRY(version) dirty_link;
+	bool starved; /* wants to start more than it may now */
+	TAILQ_ENTRY(version) starved_link;
+	TAILQ_ENTRY(version) link; /* of all */
+};
+
+struct sandbox {
+	struct pool *pool;
+	struct version *version; /* referenced */
+	struct vm *vm;           /* until on_gone */
+	char id[HEX_ID_BYTES];
+	enum sandbox_state state;
+	enum sandbox_origin origin;
+	enum sandbox_init init;
+	struct log_stream *log;
+	char log_stream_name[LOG_STREAM_NAME_BYTES];
+	char *template_id;
+	struct demand *demand;           /* while BUSY */
+	struct policy_wait *policy_wait; /* told when it is gone */
+	bool idle;                       /* on the version's and the pool's lists */
+	bool frozen_wish;                /* the last wish told to the VM was to stop */
+	bool slot;                       /* counts as a restore under way */
+	uint64_t invocations;
+	int64_t created_us;
+	int64_t last_used_us;
+	int64_t requested_us;
+	int64_t restored_us;
+	int64_t restore_sent_us;
+	int64_t init_sent_us;
+	int64_t init_done_us;
+	int64_t ready_us;
+	int64_t resume_asked_us;
+	int64_t resume_done_us;
+	bool loaded;
+	bool stopped_starting;          /* ended before it was ready: a failed start */
+	struct timer timer;             /* meaning by state */
+	TAILQ_ENTRY(sandbox) link;      /* of the version */
+	TAILQ_ENTRY(sandbox) idle_link; /* of the version's idle ones */
+	TAILQ_ENTRY(sandbox) lru_link;  /* of the pool's idle ones, the longest idle first */
+};
+
+struct pool {
+	struct loop *loop;
+	const struct vm_driver *driver;
+	struct vm_host *host;
+	struct template_store *templates;
+	struct log_store *logs;
+	struct pool_config config; /* with the defaults filled in */
+
+	struct version *versions; /* current ones by key */
+	struct version_list all;  /* draining ones too */
+	struct version_list dirty_versions;
+	struct version_list starved_versions;
+	struct dirty dirty;
+	struct timer starved_timer;
+
+	struct sandbox_list lru;
+	unsigned sandbox_count;
+	unsigned restoring;
+	unsigned by_state[_SANDBOX_STATE_MAX];
+	unsigned spares;
+	unsigned waiting;
+	uint64_t committed_bytes;
+	uint64_t freeing_bytes; /* of those, what STOPPING ones will give back */
+	uint64_t starts;
+	uint64_t start_failures;
+	uint64_t evictions;
+
+	struct {
+		pool_listener *fn;
+		void *arg;
+	} listeners[POOL_LISTENERS_MAX];
+	unsigned listener_count;
+
+	bool draining;
+	loop_fn *drained;
+	void *drained_arg;
+	struct timer drain_timer;
+};
+
+/* -- sandbox.c -- */
+
+/* The one setter: checks the matrix (an unknown step is a bug, told and refused with -EINVAL),
+ * keeps the counters, tells the listeners. */
+int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state);
+void sandbox_bind(struct sandbox *sandbox, struct demand *demand);
+/* STOPPING, and the VM's end; `reason` is copied. */
+void sandbox_stop(struct sandbox *sandbox, const char *reason);
+void sandbox_set_idle(struct sandbox *sandbox);
+void sandbox_unset_idle(struct sandbox *sandbox);
+bool sandbox_is_starting(const struct sandbox *sandbox);
+void sandbox_arm(struct sandbox *sandbox, int64_t at_us);
+void sandbox_free(struct sandbox *sandbox);
+
+/* -- sandbox_start.c -- */
+
+int sandbox_start(struct version *version, struct error *error);
+/* A message while it starts. */
+void sandbox_on_start_message(struct sandbox *sandbox,
+			      const Mayfly__Guest__V1__GuestMessage *message);
+
+void sandbox_on_loaded(struct sandbox *sandbox);
+
+/* -- sandbox_events.c -- */
+extern const struct vm_events sandbox_vm_events;
+
+/* -- version.c -- */
+
+int version_new(struct pool *pool, const char *tenant, const char *name,
+		const struct function_config *config, uint64_t generation, struct version **ret);
+bool version_has_snap_start(const struct version *version);
+/* The current version of a function, made or replaced when the generation differs. */
+int version_get(struct pool *pool, const struct function *function, struct version **ret,
+		struct error *error);
+struct version *version_find(struct pool *pool, const char *tenant, const char *name);
+void version_mark_dirty(struct version *version);
+void version_converge(struct version *version);
+void version_unref(struct version *version);
+void version_retire(struct version *version, struct version *successor);
+void version_fail_demands(struct version *version, const struct error *error);
+void version_count_failure(struct version *version, const struct error *error, bool fatal);
+void version_count_success(struct version *version);
+bool version_is_active(const struct version *version);
+void version_touch(struct version *version);
+unsigned version_spare_target(const struct version *version);
+unsigned version_wanted_starts(const struct version *version, bool *ret_for_demand);
+
+/* -- version_template.c -- */
+
+/* 1: `version->template` may be cloned; 0: it is being made, the version gets dirty later. */
+int version_ensure_template(struct version *version);
+void version_drop_template(struct version *version);
+int version_request_function_template(struct version *version, template_ready_fn *ready, void *arg);
+
+/* -- initialize.c -- */
+
+/* Fills a message from the version; what it points to is the version's and `environment`'s, to
+ * be freed with initialize_clear(). */
+struct initialize {
+	Mayfly__Guest__V1__Initialize message;
+	char group[LOG_GROUP_NAME_MAX + 1];
+};
+int initialize_fill(const struct version *version, const char *log_stream_name,
+		    struct initialize *ret);
+void initialize_clear(struct initialize *initialize);
+Mayfly__Guest__V1__RuntimeKind initialize_runtime_kind(const char *runtime);
+
+/* -- policy.c -- */
+void policy_check(struct version *version);
+void policy_sandbox_gone(struct sandbox *sandbox);
+void policy_cancel(struct version *version, const struct error *error);
+void policy_move(struct version *from, struct version *to);
+
+/* -- pool.c -- */
+void pool_mark_dirty(struct pool *pool);
+void pool_add_starved(struct version *version);
+void pool_notify(struct sandbox *sandbox);
+struct line_source version_line_source(const struct version *version);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a sandbox hears from its VM, in whatever state. */
+
+#include "agent/pool/pool_internal.h"
+#include "mayfly/clock.h"
+#include "mayfly/log.h"
+
+static void on_loaded(struct vm *vm _unused_, void *user)
+{
+	sandbox_on_loaded(user);
+}
+
+static void write_logs(struct sandbox *sandbox, const Mayfly__Guest__V1__LogRecords *logs)
+{
+	_cleanup_buf_ struct buf line = BUF_INIT;
+	int64_t now_us;
+
+	for (size_t i = 0; i < logs->n_records; i++) {
+		const Mayfly__Guest__V1__LogRecord *record = logs->records[i];
+
+		log_stream_write(sandbox->log, record->time_us,
+				 slice_new(record->data.data, record->data.len));
+	}
+	if (logs->dropped_records == 0)
+		return;
+	now_us = clock_realtime_us();
+	if (log_line_dropped(&line, sandbox->version->style, now_us, logs->dropped_records,
+			     logs->dropped_bytes) >= 0 &&
+	    line.len > 0)
+		log_stream_write(sandbox->log, now_us, buf_slice(&line));
+}
+
+static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMessage *message,
+		       void *user)
+{
+	struct sandbox *sandbox = user;
+	char reason[256];
+
+	if (sandbox->state == SANDBOX_STOPPING)
+		return;
+	switch (message->kind_case) {
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_LOGS:
+		write_logs(sandbox, message->logs);
+		return;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_FATAL:
+		(void)snprintf(reason, sizeof(reason), "the guest gave up: %.200s",
+			       message->fatal->message);
+		sandbox_stop(sandbox, reason);
+		return;
+	default:
+		break;
+	}
+	if (sandbox_is_starting(sandbox)) {
+		sandbox_on_start_message(sandbox, message);
+		return;
+	}
+	if (sandbox->demand) {
+		sandbox->demand->events->on_message(sandbox->demand, message);
+		return;
+	}
+	sandbox_stop(sandbox, "the guest sent a message while it was idle");
+}
+
+static void count_failed_start(struct sandbox *sandbox, const char *reason)
+{
+	struct version *version = sandbox->version;
+	struct pool *pool = sandbox->pool;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	pool->start_failures++;
+	log_write(LOG_WARNING,
+		  &(struct log_fields){ .tenant = version->tenant,
+					.function = version->function_name,
+					.sandbox = sandbox->id },
+		  "A sandbox could not be started: %s", reason);
+	if (!sandbox->loaded && sandbox->origin != SANDBOX_FROM_BOOT &&
+	    ++version->load_failures >= LOAD_FAILURES_MAX && version->template) {
+		pool->driver->template_mark_damaged(version->template, reason);
+		version_drop_template(version);
+		version->load_failures = 0;
+	}
+	(void)error_set(&error, ERROR_INTERNAL, NULL,
+			"No sandbox could be started for the function: %s", reason);
+	version_count_failure(version, &error, false);
+}
+
+static void on_gone(struct vm *vm, const char *reason, void *user)
+{
+	struct sandbox *sandbox = user;
+	struct version *version = sandbox->version;
+	struct pool *pool = sandbox->pool;
+	struct demand *demand = TAKE_PTR(sandbox->demand);
+	struct version *current;
+	bool starting = sandbox->stopped_starting || sandbox_is_starting(sandbox);
+	bool delivered = sandbox->resume_asked_us == 0 || sandbox->resume_done_us > 0;
+
+	(void)vm;
+	sandbox_unset_idle(sandbox);
+	if (sandbox->state != SANDBOX_STOPPING)
+		(void)sandbox_set_state(sandbox, SANDBOX_STOPPING);
+	(void)sandbox_set_state(sandbox, SANDBOX_GONE);
+	sandbox->vm = NULL;
+	TAILQ_REMOVE(&version->sandboxes, sandbox, link);
+	pool->by_state[SANDBOX_GONE]--;
+	pool->sandbox_count--;
+	pool->committed_bytes -= version->cost_bytes;
+	pool->freeing_bytes -= version->cost_bytes;
+	if (starting && version->current && !pool->draining)
+		count_failed_start(sandbox, reason);
+	policy_sandbox_gone(sandbox);
+	if (demand)
+		demand->events->on_lost(demand, reason, delivered);
+	sandbox_free(sandbox);
+	current = version->current ? version
+				   : version_find(pool, version->tenant, version->function_name);
+	if (current)
+		version_mark_dirty(current);
+	version_unref(version);
+	pool_mark_dirty(pool);
+}
+
+const struct vm_events sandbox_vm_events = {
+	.on_loaded = on_loaded,
+	.on_message = on_message,
+	.on_gone = on_gone,
+};

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A version: one generation of a function's code and configuration, the demands that wait for it
+ * and the sandboxes that serve it. */
+
+#include <errno.h>
+
+#include "agent/pool/pool_internal.h"
+#include "mayfly/clock.h"
+#include "mayfly/log.h"
+
+#define RETRY_FIRST_US (100 * USEC_PER_MSEC)
+#define RETRY_LAST_US  (30 * USEC_PER_SEC)
+
+bool version_has_snap_start(const struct version *version)
+{
+	return version->config.snap_start == SNAP_START_LATEST;
+}
+
+struct line_source version_line_source(const struct version *version)
+{
+	return (struct line_source){
+		.function_name = version->function_name,
+		.function_version = VERSION_LATEST,
+		.runtime = &version->runtime,
+		.snap_start = version_has_snap_start(version),
+	};
+}
+
+/* -- life -- */
+
+static void version_free(struct version *version)
+{
+	struct pool *pool = version->pool;
+
+	timer_disarm(&version->retry_timer);
+	version_drop_template(version);
+	if (version->dirty)
+		TAILQ_REMOVE(&pool->dirty_versions, version, dirty_link);
+	if (version->starved)
+		TAILQ_REMOVE(&pool->starved_versions, version, starved_link);
+	TAILQ_REMOVE(&pool->all, version, link);
+	function_config_clear(&version->config);
+	error_clear(&version->failure);
+	free(version->key);
+	free(version->tenant);
+	free(version->function_name);
+	free(version->arn);
+	free(version->package_path);
+	free(version);
+}
+
+void version_unref(struct version *version)
+{
+	if (--version->references == 0)
+		version_free(version);
+}
+
+static void set_runtime(struct version *version)
+{
+	const struct pool *pool = version->pool;
+	const struct runtime_image *image =
+		pool->config.catalogue
+			? runtime_catalogue_find(pool->config.catalogue, version->config.runtime)
+			: NULL;
+
+	line_runtime_set(&version->runtime, version->config.runtime,
+			 image ? image->file.digest : NULL, pool->config.region);
+}
+
+int version_new(struct pool *pool, const char *tenant, const char *name,
+		const struct function_config *config, uint64_t generation, struct version **ret)
+{
+	struct version *version = calloc(1, sizeof(*version));
+	int r;
+
+	if (!version)
+		return -ENOMEM;
+	TAILQ_INIT(&version->demands);
+	TAILQ_INIT(&version->sandboxes);
+	TAILQ_INIT(&version->idle);
+	TAILQ_INIT(&version->policy_waits);
+	TAILQ_INSERT_TAIL(&pool->all, version, link);
+	version->pool = pool;
+	version->references = 1;
+	version->generation = generation;
+	version->tenant = strdup(tenant);
+	version->function_name = strdup(name);
+	version->arn = function_arn(pool->config.region, tenant, name, NULL);
+	version->package_path =
+		pool->config.package_path(config->package_digest, pool->config.package_path_arg);
+	r = function_config_copy(&version->config, config);
+	if (r < 0 || !version->tenant || !version->function_name || !version->arn ||
+	    !version->package_path || asprintf(&version->key, "%s/%s", tenant, name) < 0) {
+		version->key = NULL;
+		version_unref(version);
+		return r < 0 ? r : -ENOMEM;
+	}
+	version->style = (struct line_style){ .format = config->log_format,
+					      .level = line_level_parse(config->system_log_level) };
+	set_runtime(version);
+	version->cost_bytes =
+		((uint64_t)pool->config.sandbox_overhead_mb << 20) +
+		((uint64_t)config->memory_size_mb << 20) * pool->config.memory_commit_percent / 100;
+	*ret = version;
+	return 0;
+}
+
+struct version *version_find(struct pool *pool, const char *tenant, const char *name)
+{
+	char key[TENANT_ID_DIGITS + 256];
+	struct version *version;
+
+	if (snprintf(key, sizeof(key), "%s/%s", tenant, name) >= (int)sizeof(key))
+		return NULL;
+	HASH_FIND_STR(pool->versions, key, version);
+	return version;
+}
+
+int version_get(struct pool *pool, const struct function *function, struct version **ret,
+		struct error *error)
+{
+	struct version *old = version_find(pool, function->tenant, function->name);
+	struct version *version;
+	int r;
+
+	if (old && old->generation == function->generation) {
+		*ret = old;
+		return 0;
+	}
+	if (!function->config.package_digest)
+		return error_set(error, ERROR_RESOURCE_NOT_READY, NULL,
+				 "The function has no package yet.");
+	r = version_new(pool, function->tenant, function->name, &function->config,
+			function->generation, &version);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot take up the function");
+	if (old)
+		version_retire(old, version);
+	version->current = true;
+	HASH_ADD_KEYPTR(hh, pool->versions, version->key, strlen(version->key), version);
+	version_mark_dirty(version);
+	*ret = version;
+	return 0;
+}
+
+/* Its demands go to the successor (or fail, when there is none), idle sandboxes end, busy ones when
+ * they are released. */
+void version_retire(struct version *version, struct version *successor)
+{
+	struct pool *pool = version->pool;
+	struct demand *demand;
+	struct sandbox *sandbox, *next;
+
+	version->current = false;
+	HASH_DEL(pool->versions, version);
+	while (successor && (demand = TAILQ_FIRST(&version->demands))) {
+		TAILQ_REMOVE(&version->demands, demand, link);
+		TAILQ_INSERT_TAIL(&successor->demands, demand, link);
+		demand->version = successor;
+		version->waiting--;
+		successor->waiting++;
+	}
+	if (successor) {
+		successor->active_until_us = version->active_until_us;
+		policy_move(version, successor);
+	}
+	for (sandbox = TAILQ_FIRST(&version->sandboxes); sandbox; sandbox = next) {
+		next = TAILQ_NEXT(sandbox, link);
+		if (sandbox->state != SANDBOX_BUSY)
+			sandbox_stop(sandbox, "a newer generation of the function serves");
+	}
+	timer_disarm(&version->retry_timer);
+	version_unref(version);
+}
+
+/* -- failures -- */
+
+void version_fail_demands(struct version *version, const struct error *error)
+{
+	struct demand *demand;
+
+	while ((demand = TAILQ_FIRST(&version->demands))) {
+		TAILQ_REMOVE(&version->demands, demand, link);
+		version->waiting--;
+		version->pool->waiting--;
+		demand->version = NULL;
+		demand->events->on_failed(demand, error);
+	}
+}
+
+static void on_retry(void *arg)
+{
+	struct version *version = arg;
+
+	version->retry_at_us = 0;
+	error_clear(&version->failure);
+	version_mark_dirty(version);
+}
+
+/* Backs off; after a fatal failure, or some in a row, demands fail until the time is over. */
+void version_count_failure(struct version *version, const struct error *error, bool fatal)
+{
+	unsigned doublings = version->failures < 10 ? version->failures : 10;
+	int64_t wait_us = RETRY_FIRST_US << doublings;
+
+	version->failures++;
+	if (wait_us > RETRY_LAST_US)
+		wait_us = RETRY_LAST_US;
+	version->retry_at_us = clock_monotonic_us() + wait_us;
+	if (timer_arm(&version->retry_timer, version->pool->loop, version->retry_at_us, on_retry,
+		      version) < 0)
+		version->retry_at_us = 0;
+	if (!fatal && version->failures < START_FAILURES_MAX)
+		return;
+	error_clear(&version->failure);
+	if (version->retry_at_us > 0)
+		(void)error_copy(&version->failure, error);
+	version_fail_demands(version, error);
+	policy_check(version);
+}
+
+void version_count_success(struct version *version)
+{
+	version->failures = 0;
+	version->load_failures = 0;
+}
+
+/* -- activity -- */
+
+void version_touch(struct version *version)
+{
+	version->active_until_us = clock_monotonic_us() + version->pool->config.active_window_us;
+}
+
+bool version_is_active(const struct version *version)
+{
+	if (!version->current || version->pool->draining)
+		return false;
+	return version->policy == POOL_POLICY_SPARE ||
+	       clock_monotonic_us() < version->active_until_us;
+}
+
+unsigned version_spare_target(const struct version *version)
+{
+	if (version->pool->draining)
+		return 0;
+	if (version->policy == POOL_POLICY_SPARE)
+		return version->policy_spares;
+	if (version->policy != POOL_POLICY_DEFAULT || !version_is_active(version))
+		return 0;
+	return version->pool->config.spares;
+}
+
+/* -- convergence -- */
+
+void version_mark_dirty(struct version *version)
+{
+	if (version->dirty)
+		return;
+	version->dirty = true;
+	TAILQ_INSERT_TAIL(&version->pool->dirty_versions, version, dirty_link);
+	pool_mark_dirty(version->pool);
+}
+
+static void serve_demands(struct version *version)
+{
+	struct sandbox *sandbox;
+	struct demand *demand;
+
+	while ((demand = TAILQ_FIRST(&version->demands)) &&
+	       (sandbox = TAILQ_FIRST(&version->idle))) {
+		TAILQ_REMOVE(&version->demands, demand, link);
+		version->waiting--;
+		version->pool->waiting--;
+		demand->version = NULL;
+		sandbox_bind(sandbox, demand);
+		demand->events->on_bound(demand, sandbox);
+	}
+}
+
+/* Demands first: each that waits is worth one sandbox under way, never more. */
+unsigned version_wanted_starts(const struct version *version, bool *ret_for_demand)
+{
+	unsigned starting = version->starting;
+	unsigned spares = version->spares_ready;
+	unsigned target;
+
+	*ret_for_demand = version->waiting > starting;
+	if (*ret_for_demand)
+		return version->waiting - starting;
+	spares += starting - version->waiting;
+	target = version_spare_target(version);
+	return target > spares ? target - spares : 0;
+}
+
+void version_converge(struct version *version)
+{
+	bool for_demand;
+
+	if (!version->current)
+		return;
+	version->references++; /* callbacks may retire it */
+	serve_demands(version);
+	if (version->current && version->retry_at_us == 0 &&
+	    version_wanted_starts(version, &for_demand) > 0)
+		pool_add_starved(version);
+	policy_check(version);
+	version_unref(version);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pool/vm_driver.h"
+
+#include "agent/pool/pool.h"
+
+const struct vm_driver vm_driver_libvirt = {
+	.clone = vm_clone,
+	.boot = vm_boot,
+	.send = vm_send,
+	.resume = vm_resume,
+	.pause = vm_pause,
+	.end = vm_end,
+	.facts = vm_facts,
+	.host_info = vm_host_info,
+	.template_get_base = template_store_get_base,
+	.template_get_function = template_store_get_function,
+	.template_ref = template_ref,
+	.template_unref = template_unref,
+	.template_mark_damaged = template_mark_damaged,
+	.template_get_facts = template_get_facts,
+};
+
+int pool_new(const struct pool_config *config, struct loop *loop, struct vm_host *host,
+	     struct template_store *templates, struct log_store *logs, struct pool **ret,
+	     struct error *error)
+{
+	return pool_new_with_driver(config, loop, &vm_driver_libvirt, host, templates, logs, ret,
+				    error);
+}
