@@ -15,6 +15,7 @@
 
 EMBED(probe_init, MAYFLY_PROBE_INIT_FILE)
 EMBED(ram_readonly, MAYFLY_RAM_READONLY_FILE)
+EMBED(qemu_without_kvm, MAYFLY_QEMU_WITHOUT_KVM_FILE)
 
 struct slice embedded_probe_init(void)
 {
@@ -26,4 +27,10 @@ struct slice embedded_ram_readonly(void)
 {
 	return slice_new(mayfly_ram_readonly_start,
 			 (size_t)(mayfly_ram_readonly_end - mayfly_ram_readonly_start));
+}
+
+struct slice embedded_qemu_without_kvm(void)
+{
+	return slice_new(mayfly_qemu_without_kvm_start,
+			 (size_t)(mayfly_qemu_without_kvm_end - mayfly_qemu_without_kvm_start));
 }

@@ -8,7 +8,6 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "agent/image/package.h"
 #include "agent/vm/domain_xml.h"
@@ -160,38 +159,6 @@ static int take_lock(struct vm_host *host, struct error *error)
 	return 0;
 }
 
-/* "QEMU emulator version 7.2.22 (…)"; run directly, without a shell. */
-static int read_qemu_version(struct vm_host *host, struct error *error)
-{
-	char text[256] = "";
-	unsigned major = 0, minor = 0, micro = 0;
-	int pipe_fds[2];
-	ssize_t n;
-	pid_t pid;
-
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return error_set_errno(error, errno, "cannot make a pipe");
-	pid = fork();
-	if (pid == 0) {
-		(void)dup2(pipe_fds[1], STDOUT_FILENO);
-		execl(host->emulator, host->emulator, "--version", (char *)NULL);
-		_exit(127);
-	}
-	(void)close(pipe_fds[1]);
-	n = pid < 0 ? -1 : read(pipe_fds[0], text, sizeof(text) - 1);
-	(void)close(pipe_fds[0]);
-	if (pid > 0)
-		(void)waitpid(pid, NULL, 0);
-	if (n <= 0 ||
-	    sscanf(text, "QEMU emulator version %u.%u.%u", &major, &minor, &micro) < 2)
-		return error_set(error, ERROR_INVALID_PARAMETER, "emulator",
-				 "\"%s\" is not a QEMU that runs here", host->emulator);
-	(void)snprintf(host->qemu_version, sizeof(host->qemu_version), "%u.%u.%u", major, minor,
-		       micro);
-	host->ram_readonly_option = major > 8 || (major == 8 && minor >= 2);
-	return 0;
-}
-
 static int prepare_files(struct vm_host *host, struct error *error)
 {
 	int r;
@@ -224,26 +191,6 @@ static int open_images(struct vm_host *host, const char *images_dir, struct erro
 		r = runtime_catalogue_verify(host->catalogue,
 					     runtime_catalogue_initramfs(host->catalogue), error);
 	return r;
-}
-
-static void decide_accelerator(struct vm_host *host, enum accelerator wanted)
-{
-	_cleanup_free_ char *cache = NULL;
-	struct accelerator_probe probe = {
-		.emulator = host->emulator,
-		.kernel = runtime_catalogue_kernel(host->catalogue)->path,
-		.work_dir = host->run_dir,
-		.qemu_version = host->qemu_version,
-		.tsc_khz = host->tsc_khz,
-	};
-
-	if (asprintf(&cache, "%s/accelerator.json", host->state_dir) < 0)
-		cache = NULL;
-	probe.cache_path = cache ? cache : "";
-	accelerator_decide(&probe, wanted, &host->verdict);
-	log_notice("accelerator %s (%s)",
-		   host->verdict.accelerator == ACCELERATOR_KVM ? "kvm" : "tcg",
-		   host->verdict.reason);
 }
 
 static void fill_info(struct vm_host *host)
@@ -288,15 +235,15 @@ static int host_open(struct vm_host *host, const struct vm_host_config *config,
 	if (r >= 0)
 		r = make_folders(host, error);
 	if (r >= 0)
-		r = read_qemu_version(host, error);
-	if (r >= 0)
 		r = prepare_files(host, error);
 	if (r >= 0)
 		r = open_images(host, config->images_dir, error);
 	if (r < 0)
 		return r;
 	host->tsc_khz = tsc_measure_khz();
-	decide_accelerator(host, config->accelerator);
+	r = emulator_open(host, config->accelerator, error);
+	if (r < 0)
+		return r;
 	host->cpu_limits = config->cpu_limits && host->verdict.accelerator == ACCELERATOR_KVM;
 	cgroups_open("/sys/fs/cgroup", "/proc/self/cgroup", &host->cgroups);
 	if (host->cgroups.warning)
@@ -360,6 +307,7 @@ struct vm_host *vm_host_close(struct vm_host *host)
 	free(host->placeholder_path);
 	free(host->preload_path);
 	free(host->emulator);
+	free(host->emulator_started);
 	free(host->libvirt_uri);
 	free(host);
 	return NULL;

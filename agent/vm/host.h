@@ -33,7 +33,8 @@ struct vm_host {
 	char *templates_dir;
 	char *placeholder_path; /* an empty package */
 	char *preload_path;
-	char *emulator;
+	char *emulator;         /* QEMU */
+	char *emulator_started; /* what libvirt starts: QEMU, or our program before it */
 	char *libvirt_uri;
 	bool embedded;
 	bool cpu_limits;
@@ -65,6 +66,10 @@ struct vm_host {
 
 /* Adds a sentence to the host's warnings; steals it, copes with NULL. */
 void host_warn(struct vm_host *host, char *text);
+
+/* emulator.c: asks QEMU for its version, decides about the accelerator and about what stands
+ * before QEMU. */
+int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *error) _must_use_;
 
 /* libvirt_link.c: connection and event thread. */
 int libvirt_link_open(struct vm_host *host, struct error *error) _must_use_;

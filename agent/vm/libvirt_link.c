@@ -147,7 +147,7 @@ static int warm_capabilities(struct vm_host *host, struct error *error)
 	_cleanup_free_ char *answer = NULL;
 
 	answer = virConnectGetDomainCapabilities(
-		host->connection, host->emulator, "x86_64", "microvm",
+		host->connection, host->emulator_started, "x86_64", "microvm",
 		host->verdict.accelerator == ACCELERATOR_KVM ? "kvm" : "qemu", 0);
 	if (!answer)
 		return libvirt_error_set(error, "libvirt cannot use this QEMU");

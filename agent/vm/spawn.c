@@ -89,7 +89,7 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 	const struct domain_spec spec = {
 		.name = name,
 		.id = spawn->id,
-		.emulator = host->emulator,
+		.emulator = host->emulator_started,
 		.accelerator = host->verdict.accelerator,
 		.tb_size_mb = host->tb_size_mb,
 		.ram_bytes = spawn->ram_bytes,

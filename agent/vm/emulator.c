@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/vm/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "agent/vm/embedded.h"
+#include "mayfly/fs.h"
+#include "mayfly/log.h"
+
+/* "QEMU emulator version 7.2.22 (…)"; run directly, without a shell. */
+static int read_qemu_version(struct vm_host *host, struct error *error)
+{
+	char text[256] = "";
+	unsigned major = 0, minor = 0, micro = 0;
+	int pipe_fds[2];
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	pid = fork();
+	if (pid == 0) {
+		(void)dup2(pipe_fds[1], STDOUT_FILENO);
+		execl(host->emulator, host->emulator, "--version", (char *)NULL);
+		_exit(127);
+	}
+	(void)close(pipe_fds[1]);
+	n = pid < 0 ? -1 : read(pipe_fds[0], text, sizeof(text) - 1);
+	(void)close(pipe_fds[0]);
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
+	if (n <= 0 ||
+	    sscanf(text, "QEMU emulator version %u.%u.%u", &major, &minor, &micro) < 2)
+		return error_set(error, ERROR_INVALID_PARAMETER, "emulator",
+				 "\"%s\" is not a QEMU that runs here", host->emulator);
+	(void)snprintf(host->qemu_version, sizeof(host->qemu_version), "%u.%u.%u", major, minor,
+		       micro);
+	host->ram_readonly_option = major > 8 || (major == 8 && minor >= 2);
+	return 0;
+}
+
+/* As QEMU's user with its groups, in a child, as libvirt itself looks. */
+static bool user_may_open_kvm(const struct vm_host *host)
+{
+	const struct passwd *user = getpwuid(host->uid);
+	int status = 0;
+	pid_t pid;
+
+	if (!host->change_owner || !user)
+		return access("/dev/kvm", R_OK | W_OK) == 0;
+	pid = fork();
+	if (pid == 0) {
+		if (initgroups(user->pw_name, host->gid) < 0 || setgid(host->gid) < 0 ||
+		    setuid(host->uid) < 0)
+			_exit(1);
+		_exit(access("/dev/kvm", R_OK | W_OK) == 0 ? 0 : 1);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
+}
+
+static void decide_accelerator(struct vm_host *host, enum accelerator wanted,
+				bool kvm_accessible)
+{
+	_cleanup_free_ char *cache = NULL;
+	struct accelerator_probe probe = {
+		.emulator = host->emulator,
+		.kernel = runtime_catalogue_kernel(host->catalogue)->path,
+		.work_dir = host->run_dir,
+		.qemu_version = host->qemu_version,
+		.tsc_khz = host->tsc_khz,
+	};
+
+	if (asprintf(&cache, "%s/accelerator.json", host->state_dir) < 0)
+		cache = NULL;
+	probe.cache_path = cache ? cache : "";
+	accelerator_decide(&probe, wanted, &host->verdict);
+	if (host->verdict.accelerator == ACCELERATOR_KVM && !kvm_accessible)
+		host->verdict = (struct accelerator_verdict){
+			.accelerator = ACCELERATOR_TCG,
+			.reason = "KVM works, but QEMU's user may not open /dev/kvm",
+		};
+	log_notice("accelerator %s (%s)",
+		   host->verdict.accelerator == ACCELERATOR_KVM ? "kvm" : "tcg",
+		   host->verdict.reason);
+}
+
+/* Left alone when it is as it should be: libvirt's cached answers are bound to its times. */
+static int write_program(const char *path, struct slice content)
+{
+	_cleanup_buf_ struct buf now = BUF_INIT;
+
+	if (fs_read_file(path, content.len + 1, &now) >= 0 && now.len == content.len &&
+	    memcmp(now.data, content.data, content.len) == 0)
+		return 0;
+	return fs_write_file_atomic(path, content, 0555);
+}
+
+static int write_link(const char *path, const char *target)
+{
+	char now[PATH_MAX];
+	ssize_t n = readlink(path, now, sizeof(now) - 1);
+
+	if (n >= 0) {
+		now[n] = '\0';
+		if (strcmp(now, target) == 0)
+			return 0;
+		if (unlink(path) < 0)
+			return -errno;
+	}
+	return symlink(target, path) < 0 ? -errno : 0;
+}
+
+static int place_wrapper(struct vm_host *host, struct error *error)
+{
+	_cleanup_free_ char *folder = NULL;
+	_cleanup_free_ char *link = NULL;
+	int r;
+
+	if (asprintf(&folder, "%s/run/qemu", host->state_dir) < 0 ||
+	    asprintf(&link, "%s/emulator", folder) < 0 ||
+	    asprintf(&host->emulator_started, "%s/qemu-without-kvm", folder) < 0)
+		return error_set_errno(error, ENOMEM, "cannot prepare QEMU");
+	r = fs_make_directories(folder, 0755);
+	if (r >= 0)
+		r = write_link(link, host->emulator);
+	if (r >= 0)
+		r = write_program(host->emulator_started, embedded_qemu_without_kvm());
+	return r < 0 ? error_set_errno(error, r, "cannot write %s", folder) : 0;
+}
+
+int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *error)
+{
+	bool accessible;
+	int r;
+
+	r = read_qemu_version(host, error);
+	if (r < 0)
+		return r;
+	accessible = user_may_open_kvm(host);
+	decide_accelerator(host, wanted, accessible);
+	if (fs_exists("/dev/kvm") && !accessible)
+		return place_wrapper(host, error);
+	host->emulator_started = strdup(host->emulator);
+	return host->emulator_started ? 0
+				      : error_set_errno(error, ENOMEM, "cannot prepare QEMU");
+}
