@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/core/digest.h"
 #include "mayfly/buf.h"
 #include "mayfly/error.h"
 
@@ -22,26 +23,24 @@
 #define PACKAGE_NAME_BYTES     255U         /* of one part of a path */
 #define PACKAGE_DEPTH          64U          /* parts of a path */
 
-#define PACKAGE_DIGEST_BYTES   65 /* hex SHA-256 with NUL */
-#define PACKAGE_SHA256_BYTES   45 /* base64 SHA-256 with NUL */
-
 struct package {
-	char digest[PACKAGE_DIGEST_BYTES];      /* of the image: its address */
-	char code_sha256[PACKAGE_SHA256_BYTES]; /* of the ZIP: Lambda's CodeSha256 */
-	uint64_t code_size_bytes;               /* of the ZIP: Lambda's CodeSize */
+	char digest[DIGEST_HEX_BYTES];         /* of the image: its address */
+	char code_sha256[DIGEST_BASE64_BYTES]; /* of the ZIP: Lambda's CodeSha256 */
+	uint64_t code_size_bytes;              /* of the ZIP: Lambda's CodeSize */
 	uint64_t unzipped_bytes;
 	uint64_t image_bytes; /* without the padding */
 	uint32_t entries;
 };
 
 /* Verifies the ZIP and builds its image, unless one of the same digest is there already.
- * `error` gets Lambda's words: ERROR_REQUEST_TOO_LARGE, ERROR_INVALID_PARAMETER (too large
- * unzipped), ERROR_INVALID_ZIP (damaged, or an entry that is refused, which is named).
+ * `error` gets Lambda's words: ERROR_REQUEST_TOO_LARGE; ERROR_INVALID_PARAMETER for what is
+ * empty, damaged or too large unzipped; ERROR_INVALID_ZIP for an entry that is refused, which is
+ * named.
  * After 0 the image survives a power cut; after an error nothing is left. */
 int package_build(const char *state_dir, struct slice zip, struct package *ret,
 		  struct error *error) _must_use_;
 
-/* The same checks, building nothing (DryRun). */
+/* The same checks, building nothing (DryRun): digest and image_bytes stay empty. */
 int package_verify(const char *state_dir, struct slice zip, struct package *ret,
 		   struct error *error) _must_use_;
 

@@ -8,26 +8,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/core/digest.h"
+#include "mayfly/buf.h"
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
-#include "mayfly/buf.h"
-
-#define RUNTIME_DIGEST_BYTES 65 /* hex SHA-256 with NUL */
 
 enum runtime_kind { RUNTIME_PYTHON, RUNTIME_NODEJS, RUNTIME_PROVIDED };
 
 /* One file; strings belong to the catalogue. */
 struct image_file {
 	char *path;
-	char digest[RUNTIME_DIGEST_BYTES];
+	char digest[DIGEST_HEX_BYTES];
 	uint64_t size_bytes;
 };
 
 struct runtime_image {
 	char *name; /* Lambda's name, such as "python3.13" */
 	enum runtime_kind kind;
-	char *version;                              /* of the language, such as "3.13.5"; may be "" */
-	char packages_digest[RUNTIME_DIGEST_BYTES]; /* of the list of Debian packages inside */
+	char *version;                          /* of the language, such as "3.13.5"; may be "" */
+	char packages_digest[DIGEST_HEX_BYTES]; /* of the list of Debian packages inside */
 	struct image_file file;
 };
 
