@@ -10,6 +10,7 @@
 
 #include "cli/messages.h"
 #include "cli/verb.h"
+#include "mayfly/buf.h"
 
 /* -- figures -- */
 
@@ -55,6 +56,8 @@ void series_to_row(const struct series *series, struct table *table);
 struct bench {
 	struct context *context;
 	const char *runtime;
+	const char *handler;
+	struct buf zip; /* owned */
 	char function[64];
 	FILE *samples; /* owned; raw samples as JSON lines, or NULL */
 	uint64_t memory_mb;
@@ -63,6 +66,9 @@ struct bench {
 #define BENCH_OPTIONS                                                                              \
 	{ "runtime", 0, OPTION_TEXT, "RUNTIME", "python3.13 (default) or nodejs20.x" },            \
 		{ "memory-size", 0, OPTION_TEXT, "MB", "of the function; 128 by default" },        \
+		{ "zip", 0, OPTION_FILE, "FILE", "a function of your own; any runtime then" },     \
+		{ "dir", 0, OPTION_FILE, "FOLDER", "the same, from a folder" },                    \
+		{ "handler", 0, OPTION_TEXT, "FILE.FUNCTION", "of your own function" },            \
 	{                                                                                          \
 		"samples", 0, OPTION_FILE, "FILE", "write every sample as a line of JSON"          \
 	}
@@ -71,6 +77,8 @@ struct bench {
 int bench_begin(struct bench *bench, struct context *context, const struct arguments *arguments);
 void bench_end(struct bench *bench);
 #define _cleanup_bench_ _cleanup_(bench_end)
+
+/* Invocations get the event {"sleep_ms": N}; our own functions sleep so long and answer. */
 
 /* Deploys the function under a fresh name and waits until it is Active; with `snap_start` until
  * its template is there. The one of before is deleted. */

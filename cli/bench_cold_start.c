@@ -85,7 +85,9 @@ static int run_mode(struct bench *bench, const struct mode *mode, uint64_t n, st
 					 &bench->context->error);
 	}
 	for (uint64_t i = 0; r == 0 && series->n < n && i < n * MAX_ATTEMPTS && !interrupted; i++) {
-		if (!mode->warm || i % 100 == 0)
+		if (!isatty(STDERR_FILENO))
+			progress("%s: %llu samples", mode->name, (unsigned long long)n);
+		else if (!mode->warm || i % 100 == 0)
 			progress("%s: %zu of %llu", mode->name, series->n, (unsigned long long)n);
 		r = take_sample(bench, mode, series);
 	}

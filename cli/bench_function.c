@@ -39,6 +39,27 @@ static const struct source *find_source(const char *runtime)
 	return NULL;
 }
 
+/* The user's own function, or ours for the runtime. */
+static int read_code(struct bench *bench, const struct arguments *arguments)
+{
+	struct error *e = &bench->context->error;
+	const char *zip = argument(arguments, "zip"), *dir = argument(arguments, "dir");
+	const char *handler = argument(arguments, "handler");
+	const struct source *source = find_source(bench->runtime);
+
+	if (zip || dir) {
+		bench->handler = handler ? handler : "";
+		return zip ? package_from_file(zip, &bench->zip, e)
+			   : package_from_directory(dir, &bench->zip, e);
+	}
+	if (!source)
+		return error_set(e, ERROR_INVALID_PARAMETER, "runtime",
+				 "the benchmark has functions of its own for python3.13 and "
+				 "nodejs20.x; give another with --zip or --dir");
+	bench->handler = source->handler;
+	return package_from_text(source->file, source->text, &bench->zip, e);
+}
+
 int bench_begin(struct bench *bench, struct context *context, const struct arguments *arguments)
 {
 	const char *runtime = argument(arguments, "runtime");
@@ -47,11 +68,10 @@ int bench_begin(struct bench *bench, struct context *context, const struct argum
 	bench->context = context;
 	bench->runtime = runtime ? runtime : sources[0].runtime;
 	bench->memory_mb = 128;
-	if (!find_source(bench->runtime))
-		return error_set(&context->error, ERROR_INVALID_PARAMETER, "runtime",
-				 "the benchmark has functions for python3.13 and nodejs20.x only");
 	int r = argument_number(arguments, "memory-size", UINT32_MAX, &bench->memory_mb,
 				&context->error);
+	if (r == 0)
+		r = read_code(bench, arguments);
 	if (r < 0 || !path)
 		return r;
 	bench->samples = fopen(path, "we");
@@ -86,6 +106,7 @@ void bench_end(struct bench *bench)
 	if (bench->samples && fclose(bench->samples) != 0)
 		(void)fprintf(stderr, "mayfly: cannot write the samples: %m\n");
 	bench->samples = NULL;
+	buf_free(&bench->zip);
 }
 
 static int wait_until_optimized(struct bench *bench)
@@ -121,23 +142,18 @@ static int wait_until_optimized(struct bench *bench)
 int bench_deploy(struct bench *bench, bool snap_start)
 {
 	struct context *context = bench->context;
-	const struct source *source = find_source(bench->runtime);
-	_cleanup_buf_ struct buf zip = BUF_INIT;
 	_cleanup_message_ Mayfly__V1__Function *function = NULL;
 	Mayfly__V1__CreateFunctionRequest request = MAYFLY__V1__CREATE_FUNCTION_REQUEST__INIT;
 	Mayfly__V1__SnapStart snap = MAYFLY__V1__SNAP_START__INIT;
 	char id[HEX_ID_BYTES];
 
 	delete_function(bench);
-	int r = package_from_text(source->file, source->text, &zip, &context->error);
-	if (r < 0)
-		return r;
 	hex_id_generate(id);
 	(void)snprintf(bench->function, sizeof(bench->function), "mayfly-bench-%.8s", id);
 	request.function_name = bench->function;
 	request.runtime = (char *)bench->runtime;
-	request.handler = (char *)source->handler;
-	request.zip_file = (ProtobufCBinaryData){ zip.len, zip.data };
+	request.handler = (char *)bench->handler;
+	request.zip_file = (ProtobufCBinaryData){ bench->zip.len, bench->zip.data };
 	request._memory_size_mb_case =
 		MAYFLY__V1__CREATE_FUNCTION_REQUEST___MEMORY_SIZE_MB_MEMORY_SIZE_MB;
 	request.memory_size_mb = (uint32_t)bench->memory_mb;
@@ -148,7 +164,7 @@ int bench_deploy(struct bench *bench, bool snap_start)
 	if (snap_start)
 		request.snap_start = &snap;
 
-	r = client_function_create(context->client, &request, &function, &context->error);
+	int r = client_function_create(context->client, &request, &function, &context->error);
 	if (r < 0) {
 		bench->function[0] = '\0';
 		return r;

@@ -135,13 +135,21 @@ static void *accept_run(void *arg)
 	return NULL;
 }
 
+/* Who connects from now on is told at once that nobody is there. */
+static void listener_close(struct unix_listener *listener)
+{
+	if (listener->fd < 0)
+		return;
+	(void)unlink(listener->path); /* ours: the lock is still held */
+	(void)close(listener->fd);
+	listener->fd = -1;
+}
+
 static void listener_free(struct unix_listener *listener)
 {
-	if (listener->fd >= 0)
-		(void)unlink(listener->path); /* ours: the lock is still held */
-	(void)close_p(&listener->fd);
-	(void)close_p(&listener->stop_fd);
-	(void)close_p(&listener->lock_fd);
+	listener_close(listener);
+	close_p(&listener->stop_fd);
+	close_p(&listener->lock_fd);
 	free(listener->path);
 	free(listener);
 }
@@ -243,6 +251,7 @@ void listeners_stop(struct rpc_server *server)
 			log_error("rpc: cannot stop a listener: %m");
 		(void)pthread_join(listener->thread, NULL);
 		listener->running = false;
+		listener_close(listener);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
+#include "cli/bench.h"
 #include "cli/package.h"
 #include "cli/shorthand.h"
 #include "cli/verb.h"
@@ -28,7 +29,7 @@ struct node {
 	struct gate stopped;
 	char dir[64], address[128];
 	ProtobufCMessage *last; /* owned; a copy of the last request */
-	unsigned gets;
+	unsigned gets, invokes, deleted, policies;
 	struct rpc_call *watcher;
 };
 
@@ -126,11 +127,13 @@ static void add_phases(struct rpc_call *call)
 {
 	Mayfly__V1__Phases phases = MAYFLY__V1__PHASES__INIT;
 	uint8_t bytes[256];
+	char id[32];
 
 	phases.start_kind = MAYFLY__V1__START_KIND__START_KIND_SPARE;
 	phases.total_us = 4200;
 	phases.handler_us = 3100;
-	phases.sandbox_id = (char *)"0123456789abcdef";
+	(void)snprintf(id, sizeof(id), "%02u23456789abcdef", node.invokes++ % 100);
+	phases.sandbox_id = id;
 	size_t n = mayfly__v1__phases__pack(&phases, bytes);
 	assert_int_equal(rpc_call_add_trailer(call, "mayfly-phases-bin", slice_new(bytes, n)), 0);
 }
@@ -224,6 +227,50 @@ static void on_logs(struct rpc_call *call, const ProtobufCMessage *message, void
 	rpc_call_reply(call, &page.base);
 }
 
+static void on_delete(struct rpc_call *call, const ProtobufCMessage *message _unused_,
+		      void *user _unused_)
+{
+	Mayfly__V1__DeleteFunctionResponse response = MAYFLY__V1__DELETE_FUNCTION_RESPONSE__INIT;
+	node.deleted++;
+	rpc_call_reply(call, &response.base);
+}
+
+static void on_policy(struct rpc_call *call, const ProtobufCMessage *message, void *user _unused_)
+{
+	Mayfly__V1__SetStartPolicyResponse response = MAYFLY__V1__SET_START_POLICY_RESPONSE__INIT;
+	const Mayfly__V1__SetStartPolicyRequest *request =
+		(const Mayfly__V1__SetStartPolicyRequest *)message;
+	node.policies++;
+	assert_true(request->end_idle_sandboxes);
+	rpc_call_reply(call, &response.base);
+}
+
+static void on_get_node(struct rpc_call *call, const ProtobufCMessage *message _unused_,
+			void *user _unused_)
+{
+	Mayfly__V1__Node answer = MAYFLY__V1__NODE__INIT;
+	answer.accelerator = MAYFLY__V1__ACCELERATOR__ACCELERATOR_TCG;
+	answer.cpu_model = (char *)"A CPU";
+	rpc_call_reply(call, &answer.base);
+}
+
+/* Three sandboxes of 10, 20 and 30 MiB. */
+static void on_sandboxes(struct rpc_call *call, const ProtobufCMessage *message _unused_,
+			 void *user _unused_)
+{
+	Mayfly__V1__ListSandboxesResponse list = MAYFLY__V1__LIST_SANDBOXES_RESPONSE__INIT;
+	Mayfly__V1__Sandbox sandboxes[3];
+	Mayfly__V1__Sandbox *pointers[] = { &sandboxes[0], &sandboxes[1], &sandboxes[2] };
+
+	for (unsigned i = 0; i < 3; i++) {
+		mayfly__v1__sandbox__init(&sandboxes[i]);
+		sandboxes[i].anonymous_bytes = (30 - i * 10) << 20;
+	}
+	list.sandboxes = pointers;
+	list.n_sandboxes = 3;
+	rpc_call_reply(call, &list.base);
+}
+
 static void node_stopped(void *arg _unused_)
 {
 	gate_add(&node.stopped, 1);
@@ -241,12 +288,17 @@ static int start_node(void **state _unused_)
 							       { "List", on_list },
 							       { "UpdateCode", on_update },
 							       { "UpdateConfiguration", on_update },
+							       { "Delete", on_delete },
 							       { 0 } };
 	static const struct rpc_method_handler invoke[] = { { "Invoke", on_invoke },
 							    { "InvokeStream", on_stream },
 							    { 0 } };
 	static const struct rpc_method_handler logs[] = { { "Get", on_logs }, { 0 } };
-	static const struct rpc_method_handler nodes[] = { { "Watch", on_watch }, { 0 } };
+	static const struct rpc_method_handler nodes[] = { { "Watch", on_watch },
+							   { "GetNode", on_get_node },
+							   { "ListSandboxes", on_sandboxes },
+							   { "SetStartPolicy", on_policy },
+							   { 0 } };
 	const struct rpc_server_options options = { .post = test_loop_post,
 						    .post_ctx = &node.loop };
 	const struct gate gate = GATE_INIT;
@@ -518,7 +570,7 @@ static void test_invoke_from_file(void **state _unused_)
 static void test_invoke_shows_phases(void **state _unused_)
 {
 	_cleanup_output_ struct output o = run("invoke", "f", "-v", NULL);
-	assert_non_null(strstr(buf_string(&o.err), "Start     Spare, sandbox 0123456789abcdef"));
+	assert_non_null(strstr(buf_string(&o.err), "Start     Spare, sandbox "));
 	assert_non_null(strstr(buf_string(&o.err), "handler      3.100"));
 	assert_non_null(strstr(buf_string(&o.err), "total        4.200"));
 }
@@ -657,6 +709,109 @@ static void test_shorthand(void **state _unused_)
 	}
 }
 
+static void test_nearest_rank(void **state _unused_)
+{
+	static const int64_t values[] = { 15, 20, 35, 40, 50 };
+	static const struct {
+		double p;
+		int64_t value;
+	} cases[] = { { 0, 15 }, { 5, 15 }, { 30, 20 }, { 40, 20 }, { 50, 35 }, { 100, 50 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(nearest_rank(values, 5, cases[i].p), cases[i].value);
+}
+
+static int64_t integer_at(const json_t *json, const char *name)
+{
+	const json_t *value = json_object_get(json, name);
+	assert_true(json_is_integer(value));
+	return json_integer_value(value);
+}
+
+/* The node says Spare to everything: right in one mode, discarded in the other. */
+static void test_bench_cold_start(void **state _unused_)
+{
+	char samples[128];
+	_cleanup_buf_ struct buf lines = BUF_INIT;
+	unsigned deleted = node.deleted;
+
+	(void)snprintf(samples, sizeof(samples), "%s/samples", node.dir);
+	_cleanup_output_ struct output o = run("bench", "cold-start", "--mode", "spare,restore",
+					       "-n", "3", "--samples", samples, "-o", "json", NULL);
+	assert_int_equal(o.code, 0);
+	assert_int_equal(node.deleted, deleted + 2);
+	json_t *json = parse(&o);
+	json_t *modes = json_object_get(json, "modes");
+	json_t *spare = json_object_get(modes, "spare"), *other = json_object_get(modes, "restore");
+	assert_int_equal(json_object_size(modes), 2);
+	assert_int_equal(integer_at(spare, "n"), 3);
+	assert_int_equal(integer_at(spare, "discarded"), 0);
+	assert_true(json_is_real(json_object_get(spare, "p50_ms")));
+	assert_true(json_is_real(json_object_get(spare, "max_ms")));
+	assert_null(json_object_get(spare, "p99_ms"));
+	json_t *phases = json_object_get(spare, "phases_ms");
+	assert_true(json_real_value(json_object_get(phases, "handler")) == 3.1);
+	assert_int_equal(integer_at(other, "n"), 0);
+	assert_int_equal(integer_at(other, "discarded"), 9);
+	assert_null(json_object_get(other, "p50_ms"));
+	json_t *host = json_object_get(json, "host");
+	assert_string_equal(json_string_value(json_object_get(host, "Accelerator")), "TCG");
+	json_decref(json);
+
+	unsigned n = 0;
+	assert_int_equal(fs_read_file(samples, 1 << 20, &lines), 0);
+	for (const char *p = buf_string(&lines); (p = strchr(p, '\n')); p++)
+		n++;
+	assert_int_equal(n, 12);
+}
+
+static void test_bench_burst(void **state _unused_)
+{
+	_cleanup_output_ struct output o =
+		run("bench", "burst", "--clients", "1,20", "-o", "json", NULL);
+	assert_int_equal(o.code, 0);
+	json_t *json = parse(&o);
+	json_t *second = json_array_get(json_object_get(json, "bursts"), 1);
+	assert_int_equal(integer_at(second, "clients"), 20);
+	assert_int_equal(integer_at(second, "n"), 20);
+	assert_int_equal(integer_at(second, "sandboxes_started"), 20);
+	assert_int_equal(integer_at(second, "failed"), 0);
+	json_decref(json);
+	_cleanup_output_ struct output bad = run("bench", "burst", "--clients", "1,x", NULL);
+	assert_int_equal(bad.code, 2);
+}
+
+static void test_bench_throughput(void **state _unused_)
+{
+	_cleanup_output_ struct output closed =
+		run("bench", "throughput", "-c", "2", "-d", "200ms", "-o", "json", NULL);
+	assert_int_equal(closed.code, 0);
+	json_t *json = parse(&closed);
+	json_t *figures = json_object_get(json, "throughput");
+	assert_true(integer_at(figures, "n") > 2);
+	json_decref(json);
+
+	/* An open load makes as many requests as were due. */
+	_cleanup_output_ struct output open = run("bench", "throughput", "--open", "--rate", "100",
+						  "-d", "300ms", "-o", "json", NULL);
+	assert_int_equal(open.code, 0);
+	json = parse(&open);
+	assert_int_equal(integer_at(json_object_get(json, "throughput"), "n"), 30);
+	json_decref(json);
+}
+
+static void test_bench_density(void **state _unused_)
+{
+	_cleanup_output_ struct output o = run("bench", "density", "-n", "3", "-o", "json", NULL);
+	assert_int_equal(o.code, 0);
+	json_t *json = parse(&o);
+	json_t *density = json_object_get(json, "density");
+	assert_int_equal(integer_at(density, "answering"), 3);
+	assert_int_equal(integer_at(density, "anonymous_p50_bytes"), 20 << 20);
+	assert_int_equal(integer_at(density, "anonymous_max_bytes"), 30 << 20);
+	json_decref(json);
+}
+
 static void test_every_verb_has_help(void **state _unused_)
 {
 	for (const struct verb *const *v = verbs; *v; v++) {
@@ -690,6 +845,11 @@ int main(void)
 		cmocka_unit_test(test_unreachable_node),
 		cmocka_unit_test(test_package_of_a_folder),
 		cmocka_unit_test(test_shorthand),
+		cmocka_unit_test(test_nearest_rank),
+		cmocka_unit_test(test_bench_cold_start),
+		cmocka_unit_test(test_bench_burst),
+		cmocka_unit_test(test_bench_throughput),
+		cmocka_unit_test(test_bench_density),
 		cmocka_unit_test(test_every_verb_has_help),
 	};
 	return cmocka_run_group_tests(tests, start_node, stop_node);
