@@ -57,6 +57,6 @@ int self_test_guest_invoke(struct self_test_guest *guest, const char *event,
 			   struct error *error) _must_use_;
 
 /* Ends it, and waits until nothing of it is left. */
-int self_test_guest_end(struct self_test_guest *guest, struct error *error) _must_use_;
+int self_test_guest_end(struct self_test_guest *guest, struct error *error);
 
 void self_test_guest_clear(struct self_test_guest *guest);

@@ -122,7 +122,9 @@ static int build_open(const char *state_dir, struct build *build, struct error *
 	build->packages = join(state_dir, PACKAGE_FOLDER);
 	if (!build->packages)
 		return error_set_errno(error, ENOMEM, "cannot build the package");
-	r = fs_make_directories(build->packages, 0750);
+	/* QEMU runs as another user: it may open an image whose digest it was told, not look
+	 * around. */
+	r = fs_make_directories(build->packages, 0711);
 	if (r < 0)
 		return error_set_errno(error, -r, "cannot make %s", build->packages);
 	hex_id_generate(id);
@@ -191,7 +193,7 @@ static int publish(const struct build *build, const char *path, struct error *er
 
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot open the package image");
-	if (ftruncate(fd, (off_t)PACKAGE_DEVICE_BYTES) < 0 || fchmod(fd, 0640) < 0 || fsync(fd) < 0)
+	if (ftruncate(fd, (off_t)PACKAGE_DEVICE_BYTES) < 0 || fchmod(fd, 0644) < 0 || fsync(fd) < 0)
 		return error_set_errno(error, errno, "cannot write the package image");
 	if (rename(build->image, path) < 0)
 		return error_set_errno(error, errno, "cannot move %s into place", path);
