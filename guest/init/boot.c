@@ -27,7 +27,8 @@
 #define MODULES_DIR    "/modules"
 #define DEVICE_WAIT_US (10 * USEC_PER_SEC)
 #define ENTROPY_BYTES  64
-#define CLOCK_SLACK_US 1000
+/* What a message may take on its way is not worth a jump of the clock. */
+#define CLOCK_SLACK_US 10000
 
 struct mount_step {
 	const char *source;

@@ -21,7 +21,7 @@ int boot_open_port(int *ret_fd) _must_use_;
 int boot_mount_function(char failure[BOOT_FAILURE_SIZE]) _must_use_;
 
 /* The restore duties: the entropy goes into the kernel's pool, which is made to reseed; the
- * clock is set when it is off by more than a millisecond. */
+ * clock is set when it is off by more than ten milliseconds. */
 int boot_add_entropy(struct slice entropy) _must_use_;
 int boot_set_clock(int64_t realtime_us);
 

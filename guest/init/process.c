@@ -84,11 +84,20 @@ static uint64_t read_number(const char *path, const char *key)
 
 uint64_t process_memory_peak(void)
 {
+	/* Read at the end of every invocation: kept open. */
+	static int fd = -1;
 	static uint64_t highest;
-	uint64_t peak = read_number(PROCESS_CGROUP "/memory.peak", "");
+	char text[32];
 
-	if (peak == 0)
-		peak = read_number(PROCESS_CGROUP "/memory.current", "");
+	if (fd < 0)
+		fd = open(PROCESS_CGROUP "/memory.peak", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = open(PROCESS_CGROUP "/memory.current", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	if (n <= 0)
+		return highest;
+	text[n] = '\0';
+	uint64_t peak = strtoull(text, NULL, 10);
 	if (peak > highest)
 		highest = peak;
 	return highest;

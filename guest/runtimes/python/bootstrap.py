@@ -29,6 +29,9 @@ _handler = None
 _log_group = ""
 _log_stream = ""
 _has_function = False
+_trace_id = ""
+# Made once: json.dumps() makes one for each call that is not all defaults.
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Fault(Exception):
@@ -126,6 +129,7 @@ def _start(meta, data):
     try:
         if data:
             _set_environment(data)
+        mayfly_context.remember_function()
         mayfly_logging.configure(log_format, level)
         os.chdir(_TASK_ROOT)
         _set_paths()
@@ -147,7 +151,7 @@ def _start(meta, data):
 def _run(handler, meta, data):
     """The answer's content type and bytes."""
     try:
-        event = json.loads(data) if data else {}
+        event = json.loads(str(data, "utf-8")) if data else {}
     except Exception as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
     context = mayfly_context.LambdaContext(meta[:7], _log_group, _log_stream)
@@ -155,12 +159,16 @@ def _run(handler, meta, data):
     if isinstance(result, bytes):
         return "application/unknown", result
     try:
-        return "application/json", json.dumps(result, ensure_ascii=False).encode("utf-8")
+        return "application/json", _encode(result).encode("utf-8")
     except Exception as error:
         raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
 
 
 def _set_trace(trace_id):
+    global _trace_id
+    if trace_id == _trace_id:
+        return
+    _trace_id = trace_id
     if trace_id:
         os.environ["_X_AMZN_TRACE_ID"] = trace_id
     else:

@@ -12,7 +12,10 @@ class CognitoIdentity:
     __slots__ = ["cognito_identity_id", "cognito_identity_pool_id"]
 
     def __init__(self, text):
-        identity = json.loads(text) if text else {}
+        if not text:
+            self.cognito_identity_id = self.cognito_identity_pool_id = None
+            return
+        identity = json.loads(text)
         self.cognito_identity_id = identity.get("cognitoIdentityId")
         self.cognito_identity_pool_id = identity.get("cognitoIdentityPoolId")
 
@@ -41,6 +44,17 @@ class ClientContext:
         self.client = Client(client) if client else None
 
 
+_function = (None, None, None)
+
+
+def remember_function():
+    """Reads what the environment says of the function, once."""
+    global _function
+    _function = (os.environ.get("AWS_LAMBDA_FUNCTION_NAME"),
+                 os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
+                 os.environ.get("AWS_LAMBDA_FUNCTION_VERSION"))
+
+
 class LambdaContext:
     """Of one invocation."""
 
@@ -49,9 +63,7 @@ class LambdaContext:
         self.aws_request_id = request_id
         self.log_group_name = log_group
         self.log_stream_name = log_stream
-        self.function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.memory_limit_in_mb = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.function_version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION")
+        self.function_name, self.memory_limit_in_mb, self.function_version = _function
         self.invoked_function_arn = function_arn
         self.tenant_id = tenant_id or None
         self.client_context = ClientContext(client_context) if client_context else None

@@ -60,6 +60,19 @@ class _TextFormatter(logging.Formatter):
     def __init__(self):
         super().__init__("[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t"
                          "%(message)s\n", "%Y-%m-%dT%H:%M:%S")
+        self._second = None
+        self._stamp = ""
+
+    def format(self, record):
+        # The common case without the general machinery, which takes thrice as long.
+        if record.exc_info or record.exc_text or record.stack_info:
+            return super().format(record)
+        second = int(record.created)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return (f"[{record.levelname}]\t{self._stamp}.{int(record.msecs):03d}Z\t"
+                f"{record.aws_request_id}\t{record.getMessage()}\n")
 
 
 class _JsonFormatter(logging.Formatter):
