@@ -17,7 +17,7 @@
 
 /* Sockets, monitors and disks: some ten per sandbox. */
 #define WANTED_FILES   524288U
-#define ENOUGH_FILES   65536U
+#define ENOUGH_FILES   16384U
 #define NAME_DB_BYTES  16384
 
 /* Others may pass through to the sockets and disks that are theirs, but not look around. */
