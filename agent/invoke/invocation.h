@@ -124,6 +124,3 @@ struct invoker_gauges {
 	uint64_t cold_starts;
 };
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret);
-
-/* Calls fn(arg) whenever no invocation is left, once. */
-void invoker_when_idle(struct invoker *invoker, loop_fn *fn, void *arg);

@@ -97,7 +97,7 @@ struct demand_events {
 	/* The bound sandbox is gone, the binding with it. `delivered`: the guest may have seen
 	 * what was sent. */
 	void (*on_lost)(struct demand *demand, const char *reason, bool delivered);
-	/* The limit of sandbox_set_limit() passed. */
+	/* The guest kept neither the function's timeout nor the grace beyond it. */
 	void (*on_overdue)(struct demand *demand);
 };
 

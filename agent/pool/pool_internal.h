@@ -104,6 +104,7 @@ struct sandbox {
 	int64_t resume_asked_us;
 	int64_t resume_done_us;
 	bool loaded;
+	bool repeats_init;              /* within the next invocation */
 	bool stopped_starting;          /* ended before it was ready: a failed start */
 	struct timer timer;             /* meaning by state */
 	TAILQ_ENTRY(sandbox) link;      /* of the version */

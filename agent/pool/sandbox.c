@@ -192,6 +192,7 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 {
 	struct pool *pool = sandbox->pool;
 	int64_t now_us = clock_monotonic_us();
+	int64_t limit_us;
 
 	sandbox_unset_idle(sandbox);
 	sandbox->demand = demand;
@@ -206,9 +207,12 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 		sandbox->resume_asked_us = now_us;
 		pool->driver->resume(sandbox->vm, on_resumed, sandbox);
 	}
-	/* Until the asker sets its own. */
-	sandbox_arm(sandbox, now_us + pool->config.guest_grace_us +
-				     sandbox->version->config.timeout_seconds * USEC_PER_SEC);
+	limit_us = pool->config.guest_grace_us +
+		   sandbox->version->config.timeout_seconds * USEC_PER_SEC;
+	if (sandbox->repeats_init)
+		limit_us += pool->config.init_timeout_ms * USEC_PER_MSEC;
+	sandbox->repeats_init = false;
+	sandbox_arm(sandbox, now_us + limit_us);
 }
 
 void sandbox_release(struct sandbox *sandbox, const char *end_reason)
@@ -259,10 +263,9 @@ int sandbox_send(struct sandbox *sandbox, const Mayfly__Guest__V1__HostMessage *
 	return sandbox->pool->driver->send(sandbox->vm, message);
 }
 
-void sandbox_set_limit(struct sandbox *sandbox, int64_t at_us)
+void sandbox_mark_reset(struct sandbox *sandbox)
 {
-	if (sandbox->state == SANDBOX_BUSY)
-		sandbox_arm(sandbox, at_us);
+	sandbox->repeats_init = true;
 }
 
 void sandbox_hold(struct sandbox *sandbox)
@@ -284,6 +287,11 @@ void sandbox_unhold(struct sandbox *sandbox)
 const struct function_config *sandbox_config(const struct sandbox *sandbox)
 {
 	return &sandbox->version->config;
+}
+
+const struct line_runtime *sandbox_runtime(const struct sandbox *sandbox)
+{
+	return &sandbox->version->runtime;
 }
 
 struct log_stream *sandbox_log(const struct sandbox *sandbox)

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "agent/functions/function.h"
+#include "agent/logs/log_lines.h"
 #include "agent/logs/log_store.h"
 #include "mayfly/guest/v1/guest.pb-c.h"
 #include "mayfly/state.h"
@@ -66,14 +67,17 @@ void sandbox_get_facts(const struct sandbox *sandbox, struct sandbox_facts *ret)
 /* The configuration it runs with; borrowed while it is bound. */
 const struct function_config *sandbox_config(const struct sandbox *sandbox);
 
+/* What the log says of its runtime; borrowed likewise. */
+const struct line_runtime *sandbox_runtime(const struct sandbox *sandbox);
+
 /* Where its lines go. Borrowed while it is bound. */
 struct log_stream *sandbox_log(const struct sandbox *sandbox);
 
 /* Sends to the guest of a bound sandbox. */
 int sandbox_send(struct sandbox *sandbox, const Mayfly__Guest__V1__HostMessage *message) _must_use_;
 
-/* From now on it has until this time (monotonic) before on_overdue. */
-void sandbox_set_limit(struct sandbox *sandbox, int64_t at_us);
+/* The guest reset its runtime after a timeout or a crash: the next invocation repeats INIT. */
+void sandbox_mark_reset(struct sandbox *sandbox);
 
 /* The vCPUs of a bound sandbox stand still while its reader is slow. */
 void sandbox_hold(struct sandbox *sandbox);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What is checked before a function may run: the words are Lambda's. */
+
+#include <errno.h>
+#include <jansson.h>
+
+#include "agent/invoke/invocation_internal.h"
+
+#define VERSION_LATEST "$LATEST"
+
+static int check_client_context(struct slice context, struct error *error)
+{
+	json_t *json;
+	bool is_object;
+
+	if (context.len == 0)
+		return 0;
+	if ((context.len + 2) / 3 * 4 > INVOCATION_CLIENT_CONTEXT_MAX_BYTES)
+		return error_set(error, ERROR_REQUEST_TOO_LARGE, "client_context",
+				 "Client context must be at most %d bytes in base64.",
+				 INVOCATION_CLIENT_CONTEXT_MAX_BYTES);
+	json = json_loadb((const char *)context.data, context.len, 0, NULL);
+	is_object = json_is_object(json);
+	json_decref(json);
+	if (is_object)
+		return 0;
+	return error_set(error, ERROR_INVALID_REQUEST_CONTENT, "client_context",
+			 "Client context must be a valid Base64-encoded JSON object.");
+}
+
+int admission_parse_payload(struct slice payload, struct error *error)
+{
+	json_error_t where;
+	json_t *json =
+		json_loadb((const char *)payload.data, payload.len,
+			   JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &where);
+
+	/* A number beyond a double is JSON all the same; what it means is the runtime's business.
+	 */
+	if (json || json_error_code(&where) == json_error_numeric_overflow) {
+		json_decref(json);
+		return 0;
+	}
+	if (json_error_code(&where) == json_error_out_of_memory)
+		return error_set_errno(error, ENOMEM, "Cannot check the event");
+	return error_set(error, ERROR_INVALID_REQUEST_CONTENT, "payload",
+			 "Could not parse request body into json: Could not parse payload into "
+			 "json: %s, at [line: %d, column: %d]",
+			 where.text, where.line, where.column);
+}
+
+int admission_check(struct invocation *invocation)
+{
+	const struct invocation_request *request = &invocation->request;
+	struct invoker *invoker = invocation->invoker;
+	struct error *error = &invocation->error;
+	struct function_reference reference;
+	const char *tenant = request->tenant;
+	const char *qualifier = request->qualifier ? request->qualifier : "";
+	int r;
+
+	if (!tenant || tenant[0] == '\0')
+		tenant = invoker->default_tenant;
+	r = function_parse_reference(request->function_name ? request->function_name : "",
+				     qualifier, invoker->region, tenant, &reference, error);
+	if (r < 0)
+		return r;
+	/* There are no published versions or aliases. */
+	if (reference.has_qualifier && strcmp(reference.qualifier, VERSION_LATEST) != 0)
+		return directory_set_not_found(invoker->directory, tenant, reference.name,
+					       reference.qualifier, error);
+	invocation->tenant = strdup(tenant);
+	invocation->function_name = strdup(reference.name);
+	invocation->arn = function_arn(invoker->region, tenant, reference.name,
+				       reference.has_qualifier ? reference.qualifier : NULL);
+	if (!invocation->tenant || !invocation->function_name || !invocation->arn)
+		return error_set_errno(error, ENOMEM, "Cannot take the invocation");
+	if (request->payload.len > INVOCATION_PAYLOAD_MAX_BYTES)
+		return error_set(error, ERROR_REQUEST_TOO_LARGE, "payload",
+				 "%zu byte payload is too large for the RequestResponse invocation "
+				 "type (limit %d bytes)",
+				 request->payload.len, INVOCATION_PAYLOAD_MAX_BYTES);
+	return check_client_context(request->client_context, error);
+}
+
+int admission_find(struct invocation *invocation, const struct function **ret)
+{
+	struct error *error = &invocation->error;
+	const struct function *function = directory_find(
+		invocation->invoker->directory, invocation->tenant, invocation->function_name);
+
+	if (!function)
+		return directory_set_not_found(invocation->invoker->directory, invocation->tenant,
+					       invocation->function_name, VERSION_LATEST, error);
+	if (function->state != FUNCTION_ACTIVE)
+		return error_set(error, ERROR_CONFLICT, NULL,
+				 "The operation cannot be performed at this time. The function is "
+				 "currently in the following state: %s",
+				 function_state_name(function->state));
+	*ret = function;
+	return 0;
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The life of an invocation from the pool's queue to its answer. */
+
+#include <errno.h>
+
+#include "agent/invoke/invocation_internal.h"
+#include "mayfly/clock.h"
+#include "mayfly/log.h"
+
+#define CHUNK_BYTES (512U << 10) /* a frame holds 1 MiB, headers included */
+
+static const char empty_event[] = "{}";
+
+static void free_invocation(struct invocation *invocation)
+{
+	invocation->invoker->running--;
+	timer_disarm(&invocation->wait_timer);
+	error_clear(&invocation->error);
+	buf_free(&invocation->response);
+	buf_free(&invocation->error_body);
+	buf_free(&invocation->log_result);
+	free(invocation->error_type);
+	free(invocation->tenant);
+	free(invocation->function_name);
+	free(invocation->arn);
+	free(invocation);
+}
+
+/* -- the answer -- */
+
+static void fill_phases(struct invocation *invocation, struct invocation_phases *phases)
+{
+	bool bound = invocation->stamps.bound_us > 0;
+
+	*phases = (struct invocation_phases){
+		.received_at_us = invocation->stamps.received_us,
+		.complete_at_us = clock_monotonic_us(),
+	};
+	invocation->facts.id = invocation->sandbox_id; /* the sandbox may be gone */
+	if (invocation->stamps.queued_us > 0)
+		phases_fill(&invocation->stamps, bound ? &invocation->facts : NULL, phases);
+	if (phases->complete_at_us == 0)
+		phases->complete_at_us = clock_monotonic_us();
+}
+
+void invocation_finish(struct invocation *invocation)
+{
+	const struct invocation_request *request = &invocation->request;
+	bool failed = invocation->error.code != ERROR_NONE;
+	const struct buf *payload =
+		request->streaming ? &invocation->error_body : &invocation->response;
+	struct invocation_result result = {
+		.error = failed ? &invocation->error : NULL,
+		.status_code = request->type == INVOCATION_DRY_RUN ? 204 : 200,
+		.function_error = invocation->function_error ? "Unhandled" : "",
+		.executed_version = invocation->stamps.bound_us > 0
+					    ? invocation_executed_version(invocation)
+					    : "",
+		.error_type = invocation->error_type ? invocation->error_type : "",
+		.payload = buf_slice(payload),
+		.log_result = buf_slice(&invocation->log_result),
+	};
+
+	fill_phases(invocation, &result.phases);
+	if (failed)
+		result.status_code = (unsigned)error_kind(invocation->error.code)->http_status;
+	if (invocation->function_error)
+		invocation->invoker->function_errors++;
+	if (result.phases.start == INVOCATION_START_RESTORE ||
+	    result.phases.start == INVOCATION_START_SNAP_START ||
+	    result.phases.start == INVOCATION_START_BOOT)
+		invocation->invoker->cold_starts++;
+	request->events->on_done(invocation, &result, request->user);
+	free_invocation(invocation);
+}
+
+void invocation_complete(struct invocation *invocation, const struct report *report,
+			 const char *end_reason)
+{
+	struct sandbox *sandbox = invocation->sandbox;
+	struct sandbox_facts now;
+
+	invocation->stamps.complete_us = clock_monotonic_us();
+	/* A frozen guest saw the event when it was thawed. */
+	sandbox_get_facts(sandbox, &now);
+	if (now.resume_done_us > invocation->stamps.sent_us)
+		invocation->stamps.sent_us = now.resume_done_us;
+	report_write_end(invocation, report);
+	invocation->sandbox = NULL;
+	sandbox_release(sandbox, end_reason);
+	invocation_finish(invocation);
+}
+
+void invocation_protocol_error(struct invocation *invocation, const char *what)
+{
+	struct report report = { .status = LINE_FAILURE, .error_type = "Sandbox.Failure" };
+	char reason[128];
+
+	(void)snprintf(reason, sizeof(reason), "the guest sent %s when it was not its turn", what);
+	(void)error_set(&invocation->error, ERROR_INTERNAL, NULL,
+			"The sandbox of this invocation failed: it sent %s when it was not its "
+			"turn.",
+			what);
+	invocation_complete(invocation, &report, reason);
+}
+
+/* -- the event -- */
+
+static struct slice event_payload(const struct invocation *invocation)
+{
+	const struct slice *payload = &invocation->request.payload;
+
+	return payload->len > 0 ? *payload : slice_new(empty_event, sizeof(empty_event) - 1);
+}
+
+static ProtobufCBinaryData binary(struct slice s)
+{
+	return (ProtobufCBinaryData){ .len = s.len, .data = (uint8_t *)(uintptr_t)s.data };
+}
+
+static int send_chunks(struct sandbox *sandbox, struct slice payload)
+{
+	Mayfly__Guest__V1__HostMessage message = MAYFLY__GUEST__V1__HOST_MESSAGE__INIT;
+	Mayfly__Guest__V1__PayloadChunk chunk = MAYFLY__GUEST__V1__PAYLOAD_CHUNK__INIT;
+	int r = 0;
+
+	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_PAYLOAD;
+	message.payload = &chunk;
+	while (r >= 0 && payload.len > 0) {
+		size_t len = payload.len < CHUNK_BYTES ? payload.len : CHUNK_BYTES;
+
+		chunk.data = binary(slice_new(payload.data, len));
+		payload = slice_new(payload.data + len, payload.len - len);
+		chunk.last = payload.len == 0;
+		r = sandbox_send(sandbox, &message);
+	}
+	return r;
+}
+
+static int send_event(struct invocation *invocation, int64_t realtime_us)
+{
+	const struct invocation_request *request = &invocation->request;
+	Mayfly__Guest__V1__HostMessage message = MAYFLY__GUEST__V1__HOST_MESSAGE__INIT;
+	Mayfly__Guest__V1__Invoke invoke = MAYFLY__GUEST__V1__INVOKE__INIT;
+	struct slice payload = event_payload(invocation);
+	int r;
+
+	invoke.request_id = invocation->id;
+	invoke.invoked_function_arn = invocation->arn;
+	invoke.trace_id = (char *)(uintptr_t)(request->trace_id ? request->trace_id : "");
+	invoke.client_context = binary(request->client_context);
+	invoke.content_type = (char *)(uintptr_t) "application/json";
+	invoke.timeout_ms = (uint32_t)(invocation->timeout_us / USEC_PER_MSEC);
+	invoke.realtime_us = realtime_us;
+	invoke.payload_bytes = payload.len;
+	invoke.payload_complete = payload.len <= CHUNK_BYTES;
+	if (invoke.payload_complete)
+		invoke.payload = binary(payload);
+	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_INVOKE;
+	message.invoke = &invoke;
+	r = sandbox_send(invocation->sandbox, &message);
+	return r < 0 || invoke.payload_complete ? r : send_chunks(invocation->sandbox, payload);
+}
+
+/* A negative errno with invocation->error: the sandbox is released, the answer is owed. */
+static int begin(struct invocation *invocation, struct sandbox *sandbox)
+{
+	int64_t realtime_us = clock_realtime_us();
+	int r;
+
+	timer_disarm(&invocation->wait_timer);
+	invocation->sandbox = sandbox;
+	invocation->stamps.bound_us = clock_monotonic_us();
+	sandbox_get_facts(sandbox, &invocation->facts);
+	(void)snprintf(invocation->sandbox_id, sizeof(invocation->sandbox_id), "%s",
+		       invocation->facts.id);
+	invocation->timeout_us = sandbox_config(sandbox)->timeout_seconds * USEC_PER_SEC;
+	report_write_start(invocation, realtime_us);
+	invocation->stamps.sent_us = clock_monotonic_us();
+	r = send_event(invocation, realtime_us);
+	if (r >= 0)
+		return 0;
+	invocation->sandbox = NULL;
+	sandbox_release(sandbox, "its channel takes no more");
+	return error_set_errno(&invocation->error, r, "Cannot hand the event to a sandbox");
+}
+
+/* -- what the pool says -- */
+
+static struct invocation *of_demand(struct demand *demand)
+{
+	return container_of(demand, struct invocation, demand);
+}
+
+static void on_bound(struct demand *demand, struct sandbox *sandbox)
+{
+	struct invocation *invocation = of_demand(demand);
+
+	if (begin(invocation, sandbox) < 0)
+		invocation_finish(invocation);
+}
+
+static void on_failed(struct demand *demand, const struct error *error)
+{
+	struct invocation *invocation = of_demand(demand);
+
+	if (error_copy(&invocation->error, error) < 0)
+		(void)error_set_errno(&invocation->error, ENOMEM, "No sandbox");
+	invocation_finish(invocation);
+}
+
+static void on_message(struct demand *demand, const Mayfly__Guest__V1__GuestMessage *message)
+{
+	response_on_message(of_demand(demand), message);
+}
+
+static void on_lost(struct demand *demand, const char *reason, bool delivered)
+{
+	struct invocation *invocation = of_demand(demand);
+	struct report report = { .status = LINE_FAILURE, .error_type = "Sandbox.Failure" };
+
+	if (!delivered && !invocation->retried) {
+		/* The guest never saw it: another may have it. */
+		invocation->retried = true;
+		invocation->sandbox = NULL;
+		if (invocation_place(invocation) < 0)
+			invocation_finish(invocation);
+		return;
+	}
+	log_write(LOG_WARNING,
+		  &(struct log_fields){ .tenant = invocation->tenant,
+					.function = invocation->function_name,
+					.request_id = invocation->id,
+					.sandbox = invocation->sandbox_id },
+		  "An invocation lost its sandbox: %s", reason);
+	(void)error_set(&invocation->error, ERROR_INTERNAL, NULL,
+			"The sandbox of this invocation ended before it answered: %s", reason);
+	invocation->stamps.complete_us = clock_monotonic_us();
+	report_write_end(invocation, &report);
+	invocation->sandbox = NULL;
+	invocation_finish(invocation);
+}
+
+static void on_overdue(struct demand *demand)
+{
+	response_set_overdue(of_demand(demand));
+}
+
+const struct demand_events invocation_demand_events = {
+	.on_bound = on_bound,
+	.on_failed = on_failed,
+	.on_message = on_message,
+	.on_lost = on_lost,
+	.on_overdue = on_overdue,
+};
+
+/* -- waiting -- */
+
+static void on_wait_over(void *arg)
+{
+	struct invocation *invocation = arg;
+
+	pool_cancel(invocation->invoker->pool, &invocation->demand);
+	if (clock_monotonic_us() >= invocation->request.deadline_us)
+		(void)error_set(&invocation->error, ERROR_DEADLINE_EXCEEDED, NULL,
+				"The deadline passed while the invocation waited for a sandbox.");
+	else
+		(void)error_set(&invocation->error, ERROR_UNAVAILABLE, NULL,
+				"No sandbox became free in time; try again.");
+	invocation_finish(invocation);
+}
+
+static int wait_for_sandbox(struct invocation *invocation)
+{
+	int64_t until_us = clock_monotonic_us() + invocation->invoker->max_wait_us;
+	int r;
+
+	if (until_us > invocation->request.deadline_us)
+		until_us = invocation->request.deadline_us;
+	r = timer_arm(&invocation->wait_timer, invocation->invoker->loop, until_us, on_wait_over,
+		      invocation);
+	if (r >= 0)
+		return 0;
+	pool_cancel(invocation->invoker->pool, &invocation->demand);
+	return error_set_errno(&invocation->error, r, "Cannot wait for a sandbox");
+}
+
+int invocation_place(struct invocation *invocation)
+{
+	const struct function *function;
+	struct sandbox *sandbox;
+	int r = admission_find(invocation, &function);
+
+	if (r < 0)
+		return r;
+	r = pool_acquire(invocation->invoker->pool, function, &invocation->demand, &sandbox,
+			 &invocation->error);
+	if (r < 0)
+		return r;
+	invocation->stamps.queued_us = invocation->demand.queued_us;
+	return r > 0 ? begin(invocation, sandbox) : wait_for_sandbox(invocation);
+}
+
+/* -- what the front says -- */
+
+const char *invocation_request_id(const struct invocation *invocation)
+{
+	return invocation->id;
+}
+
+const char *invocation_executed_version(const struct invocation *invocation)
+{
+	(void)invocation; /* there is but one version */
+	return "$LATEST";
+}
+
+void invocation_abandon(struct invocation *invocation)
+{
+	invocation->abandoned = true;
+	invocation_set_congested(invocation, false);
+}
+
+void invocation_set_congested(struct invocation *invocation, bool congested)
+{
+	if (invocation->congested == congested || !invocation->sandbox)
+		return;
+	invocation->congested = congested;
+	if (congested)
+		sandbox_hold(invocation->sandbox);
+	else
+		sandbox_unhold(invocation->sandbox);
+}

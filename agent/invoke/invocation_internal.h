@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share. Loop thread. */
+
+#include "agent/invoke/invocation.h"
+#include "agent/invoke/phases.h"
+#include "agent/logs/log_lines.h"
+
+struct invoker {
+	struct loop *loop;
+	struct directory *directory;
+	struct pool *pool;
+	char *region;
+	char *default_tenant;
+	int64_t max_wait_us;
+	unsigned running; /* invocations that exist */
+	uint64_t total;
+	uint64_t function_errors;
+	uint64_t cold_starts;
+};
+
+struct invocation {
+	struct demand demand; /* first: the pool's callbacks know only it */
+	struct invoker *invoker;
+	struct invocation_request request; /* what it points to is borrowed */
+	bool abandoned;
+	char id[UUID_BYTES];
+	char *tenant;
+	char *function_name;
+	char *arn; /* as invoked */
+	struct phase_stamps stamps;
+	int64_t timeout_us;
+	struct timer wait_timer; /* while it waits in the pool */
+	bool retried;
+
+	struct sandbox *sandbox;    /* bound, or NULL */
+	struct sandbox_facts facts; /* as bound; its strings are the sandbox's */
+	char sandbox_id[HEX_ID_BYTES];
+	bool congested;
+	bool response_started;
+	bool response_too_large;
+	uint64_t response_bytes;
+	struct buf response;
+	struct buf log_result;
+
+	/* The answer. */
+	struct error error;
+	unsigned status_code;
+	bool function_error;
+	char *error_type;
+	struct buf error_body; /* of a streamed response that failed */
+
+	struct job check; /* of a large event */
+};
+
+/* admission.c */
+
+/* Resolves and checks all but the payload's syntax; a negative errno with invocation->error. */
+int admission_check(struct invocation *invocation) _must_use_;
+/* The function, if it can be invoked now. Borrowed until the loop turns. */
+int admission_find(struct invocation *invocation, const struct function **ret) _must_use_;
+/* JSON or not. Any thread. */
+int admission_parse_payload(struct slice payload, struct error *error) _must_use_;
+
+/* invocation.c */
+extern const struct demand_events invocation_demand_events;
+/* Asks the pool. A negative errno with invocation->error: it is to be finished. */
+int invocation_place(struct invocation *invocation);
+/* The guest broke the protocol. */
+void invocation_protocol_error(struct invocation *invocation, const char *what);
+/* Gives the answer, then frees. Never to be called from within invoker_submit(). */
+void invocation_finish(struct invocation *invocation);
+
+/* response.c */
+void response_set_overdue(struct invocation *invocation);
+void response_on_message(struct invocation *invocation,
+			 const Mayfly__Guest__V1__GuestMessage *message);
+/* The function's error: type and JSON body. */
+void response_set_error(struct invocation *invocation, const char *type, struct slice body);
+/* {"errorType":…,"errorMessage":"RequestId: … Error: …"} */
+void response_set_platform_error(struct invocation *invocation, const char *type,
+				 const char *message);
+
+/* report.c: the platform's lines in the function's log. */
+struct report {
+	enum line_status status;
+	const char *error_type;
+	const char *crash; /* message of a crash, or NULL */
+	uint64_t max_memory_bytes;
+	int64_t failed_init_us; /* of an INIT repeated in vain; 0: none */
+};
+void report_write_start(struct invocation *invocation, int64_t realtime_us);
+void report_write_end(struct invocation *invocation, const struct report *report);
+
+/* invocation.c: lines, counters, the sandbox's release (`end_reason` NULL: it may go on), the
+ * answer. */
+void invocation_complete(struct invocation *invocation, const struct report *report,
+			 const char *end_reason);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "agent/invoke/invocation_internal.h"
+#include "mayfly/clock.h"
+
+#define MAX_WAIT_US         (300 * USEC_PER_SEC)
+#define PARSE_IN_LOOP_BYTES (16U << 10) /* about 0.1 ms; larger events are checked by a job */
+
+/* -- news of the directory -- */
+
+static void on_directory(const struct function *function, enum directory_event event, void *arg)
+{
+	struct invoker *invoker = arg;
+
+	if (event == DIRECTORY_DELETED)
+		pool_function_deleted(invoker->pool, function->tenant, function->name);
+	else
+		pool_function_changed(invoker->pool, function);
+}
+
+int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
+		struct pool *pool, struct invoker **ret, struct error *error)
+{
+	_cleanup_(invoker_free_p) struct invoker *invoker = calloc(1, sizeof(*invoker));
+	int r;
+
+	if (!invoker)
+		return error_set_errno(error, ENOMEM, "Cannot make the invoker");
+	*invoker = (struct invoker){
+		.loop = loop,
+		.directory = directory,
+		.pool = pool,
+		.region = strdup(config->region),
+		.default_tenant = strdup(config->default_tenant),
+		.max_wait_us = config->max_wait_us > 0 ? config->max_wait_us : MAX_WAIT_US,
+	};
+	if (!invoker->region || !invoker->default_tenant)
+		return error_set_errno(error, ENOMEM, "Cannot make the invoker");
+	r = directory_add_listener(directory, on_directory, invoker);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot hear of functions");
+	*ret = TAKE_PTR(invoker);
+	return 0;
+}
+
+struct invoker *invoker_free(struct invoker *invoker)
+{
+	if (!invoker)
+		return NULL;
+	free(invoker->region);
+	free(invoker->default_tenant);
+	free(invoker);
+	return NULL;
+}
+
+/* -- admission -- */
+
+static void finish_posted(void *arg)
+{
+	invocation_finish(arg);
+}
+
+/* An answer that is known before invoker_submit() returned comes after it. */
+static void finish_later(struct invocation *invocation)
+{
+	loop_post(invocation->invoker->loop, finish_posted, invocation);
+}
+
+static void check_work(struct job *job)
+{
+	struct invocation *invocation = container_of(job, struct invocation, check);
+
+	(void)!admission_parse_payload(invocation->request.payload, &invocation->error);
+}
+
+static void check_done(struct job *job)
+{
+	struct invocation *invocation = container_of(job, struct invocation, check);
+
+	if (invocation->error.code == ERROR_NONE) {
+		invocation->invoker->total++;
+		if (invocation_place(invocation) >= 0)
+			return;
+	}
+	invocation_finish(invocation);
+}
+
+/* 1: the answer is known; 0: it comes. */
+static int admit(struct invocation *invocation)
+{
+	const struct function *function;
+	struct slice payload = invocation->request.payload;
+
+	if (admission_check(invocation) < 0 || admission_find(invocation, &function) < 0)
+		return 1;
+	if (payload.len > PARSE_IN_LOOP_BYTES && invocation->request.type != INVOCATION_DRY_RUN) {
+		invocation->check = (struct job){ .work = check_work, .done = check_done };
+		loop_submit(invocation->invoker->loop, &invocation->check);
+		return 0;
+	}
+	if (payload.len > 0 && admission_parse_payload(payload, &invocation->error) < 0)
+		return 1;
+	if (invocation->request.type == INVOCATION_DRY_RUN)
+		return 1;
+	invocation->invoker->total++;
+	return invocation_place(invocation) < 0;
+}
+
+int invoker_submit(struct invoker *invoker, const struct invocation_request *request,
+		   struct invocation **ret)
+{
+	struct invocation *invocation = calloc(1, sizeof(*invocation));
+
+	if (!invocation)
+		return -ENOMEM;
+	invocation->demand.events = &invocation_demand_events;
+	invocation->invoker = invoker;
+	invocation->request = *request;
+	invocation->stamps.received_us =
+		request->received_us > 0 ? request->received_us : clock_monotonic_us();
+	invocation->response.max = INVOCATION_RESPONSE_MAX_BYTES;
+	uuid_generate(invocation->id);
+	invoker->running++;
+	*ret = invocation;
+	if (admit(invocation) > 0)
+		finish_later(invocation);
+	return 0;
+}
+
+void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret)
+{
+	*ret = (struct invoker_gauges){
+		.running = invoker->running,
+		.total = invoker->total,
+		.function_errors = invoker->function_errors,
+		.cold_starts = invoker->cold_starts,
+	};
+}
