@@ -90,7 +90,8 @@ static void judge(int r, const siginfo_t *info, int64_t took_us, struct accelera
 	ret->accelerator = ACCELERATOR_TCG;
 	if (r == -ETIMEDOUT)
 		(void)snprintf(ret->reason, sizeof(ret->reason),
-			       "KVM: a test kernel did not boot within %d s", PROBE_LIMIT_MS / 1000);
+			       "KVM: a test kernel did not boot within %d s",
+			       PROBE_LIMIT_MS / 1000);
 	else if (r < 0)
 		(void)snprintf(ret->reason, sizeof(ret->reason), "KVM: the probe failed: %s",
 			       strerror(-r));
@@ -177,11 +178,10 @@ static void cache_write(const struct accelerator_probe *probe, const char *boot_
 	_cleanup_free_ char *text = NULL;
 	json_t *root;
 
-	root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "boot_id", boot_id, "emulator",
-			 probe->emulator, "qemu_version", probe->qemu_version, "kernel",
-			 probe->kernel, "accelerator",
-			 verdict->accelerator == ACCELERATOR_KVM ? "kvm" : "tcg", "reason",
-			 verdict->reason);
+	root = json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s}", "boot_id", boot_id, "emulator", probe->emulator,
+		"qemu_version", probe->qemu_version, "kernel", probe->kernel, "accelerator",
+		verdict->accelerator == ACCELERATOR_KVM ? "kvm" : "tcg", "reason", verdict->reason);
 	text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
 	json_decref(root);
 	/* Without a cache the next start probes again: nothing is lost but seconds. */

@@ -83,7 +83,7 @@ int cgroup_parse_self(const char *text, const char *controller, char *out, size_
 		while ((name = strsep(&list, ",")))
 			if (strcmp(name, controller) == 0)
 				return snprintf(out, size, "%s", path) < (int)size ? 0
-										    : -ENAMETOOLONG;
+										   : -ENAMETOOLONG;
 	}
 	return -ENOENT;
 }

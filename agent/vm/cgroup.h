@@ -29,7 +29,8 @@ struct cgroup_limits {
 };
 
 /* Finds out what this host has, makes the parents, removes groups that were left behind.
- * `root` is "/sys/fs/cgroup", or a copy's top in tests. Never fails: the mode says what is there. */
+ * `root` is "/sys/fs/cgroup", or a copy's top in tests. Never fails: the mode says what is there.
+ */
 void cgroups_open(const char *root, const char *self_path, struct cgroups *ret);
 void cgroups_close(struct cgroups *cgroups);
 

@@ -135,7 +135,8 @@ static void channel_read(struct channel *channel)
 		channel_close(channel, "the guest channel closed");
 }
 
-static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t revents, void *userdata)
+static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t revents,
+		 void *userdata)
 {
 	struct channel *channel = userdata;
 

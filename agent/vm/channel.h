@@ -27,8 +27,7 @@ int channel_new(struct loop *loop, int fd, const struct channel_events *events, 
 struct channel *channel_free(struct channel *channel);
 
 /* -ENOBUFS when the queue is full, -EMSGSIZE when the message is larger than a frame. */
-int channel_send(struct channel *channel,
-		 const Mayfly__Guest__V1__HostMessage *message) _must_use_;
+int channel_send(struct channel *channel, const Mayfly__Guest__V1__HostMessage *message) _must_use_;
 
 /* Unpacks and checks one frame's body; `*ret` is freed with
  * mayfly__guest__v1__guest_message__free_unpacked(). 0 or -EBADMSG. */

@@ -139,7 +139,7 @@ static void write_processor(struct xml *x, const struct domain_spec *spec)
 	}
 	xml_close(x);
 	if (spec->accelerator == ACCELERATOR_KVM)
-		xml_empty(x, "cpu", "mode", "host-passthrough", "migratable", "off", NULL);
+		xml_empty(x, "cpu", "mode", "host-passthrough", "migratable", "on", NULL);
 	else
 		xml_empty(x, "cpu", "mode", "maximum", NULL);
 }
@@ -156,7 +156,8 @@ static void write_disk(struct xml *x, const char *target, const char *serial, co
 	xml_open(x, "disk");
 	xml_attribute(x, "type", "file");
 	xml_attribute(x, "device", "disk");
-	/* A scratch disk lives as long as its sandbox: no flush of it needs to reach the platter. */
+	/* A scratch disk lives as long as its sandbox: no flush of it needs to reach the platter.
+	 */
 	if (writable)
 		xml_empty(x, "driver", "name", "qemu", "type", format, "cache", "unsafe", "discard",
 			  "unmap", NULL);
@@ -208,7 +209,7 @@ static void write_ram_backend(struct xml *x, const struct domain_spec *spec)
 		x, "memory-backend-file,id=mem0,size=%" PRIu64 ",mem-path=%s,share=%s%s",
 		spec->ram_bytes, spec->ram_path, spec->ram_mode == RAM_SHARED ? "on" : "off",
 		spec->ram_mode == RAM_PRIVATE && spec->ram_readonly_option ? ",readonly=on,rom=off"
-									    : "");
+									   : "");
 }
 
 /* What libvirt has no words for: microvm's own switches, the RAM file, and a second monitor
@@ -274,8 +275,8 @@ static int uuid_from_id(const char *id, char out[37])
 static int spec_check(const struct domain_spec *spec, struct error *error)
 {
 	const char *paths[] = {
-		spec->emulator,     spec->kernel,       spec->initramfs,    spec->root_path,
-		spec->code_path,    spec->scratch_path, spec->channel_path, spec->monitor_path,
+		spec->emulator,  spec->kernel,       spec->initramfs,    spec->root_path,
+		spec->code_path, spec->scratch_path, spec->channel_path, spec->monitor_path,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)

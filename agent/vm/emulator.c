@@ -36,8 +36,7 @@ static int read_qemu_version(struct vm_host *host, struct error *error)
 	(void)close(pipe_fds[0]);
 	if (pid > 0)
 		(void)waitpid(pid, NULL, 0);
-	if (n <= 0 ||
-	    sscanf(text, "QEMU emulator version %u.%u.%u", &major, &minor, &micro) < 2)
+	if (n <= 0 || sscanf(text, "QEMU emulator version %u.%u.%u", &major, &minor, &micro) < 2)
 		return error_set(error, ERROR_INVALID_PARAMETER, "emulator",
 				 "\"%s\" is not a QEMU that runs here", host->emulator);
 	(void)snprintf(host->qemu_version, sizeof(host->qemu_version), "%u.%u.%u", major, minor,
@@ -66,8 +65,7 @@ static bool user_may_open_kvm(const struct vm_host *host)
 	       WEXITSTATUS(status) == 0;
 }
 
-static void decide_accelerator(struct vm_host *host, enum accelerator wanted,
-				bool kvm_accessible)
+static void decide_accelerator(struct vm_host *host, enum accelerator wanted, bool kvm_accessible)
 {
 	_cleanup_free_ char *cache = NULL;
 	struct accelerator_probe probe = {
@@ -149,6 +147,5 @@ int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *e
 	if (fs_exists("/dev/kvm") && !accessible)
 		return place_wrapper(host, error);
 	host->emulator_started = strdup(host->emulator);
-	return host->emulator_started ? 0
-				      : error_set_errno(error, ENOMEM, "cannot prepare QEMU");
+	return host->emulator_started ? 0 : error_set_errno(error, ENOMEM, "cannot prepare QEMU");
 }

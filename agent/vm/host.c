@@ -15,9 +15,9 @@
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
 
-#define STATE_DIR_BYTES   50 /* longer, and unix sockets below it would have no room */
-#define DEFAULT_TB_SIZE   32
-#define DEFAULT_OVERHEAD  96
+#define STATE_DIR_BYTES  50 /* longer, and unix sockets below it would have no room */
+#define DEFAULT_TB_SIZE  32
+#define DEFAULT_OVERHEAD 96
 
 void host_warn(struct vm_host *host, char *text)
 {
@@ -127,9 +127,8 @@ static int make_folders(const struct vm_host *host, struct error *error)
 		const char *path;
 		mode_t mode;
 	} folders[] = {
-		{ host->state_dir, 0711 },   { host->libvirt_root, 0711 },
-		{ host->run_dir, 0711 },     { host->scratch_dir, 0711 },
-		{ host->templates_dir, 0711 },
+		{ host->state_dir, 0711 },   { host->libvirt_root, 0711 },  { host->run_dir, 0711 },
+		{ host->scratch_dir, 0711 }, { host->templates_dir, 0711 },
 	};
 	int r;
 
@@ -208,8 +207,7 @@ static void fill_info(struct vm_host *host)
 	};
 }
 
-static int host_open(struct vm_host *host, const struct vm_host_config *config,
-		     struct error *error)
+static int host_open(struct vm_host *host, const struct vm_host_config *config, struct error *error)
 {
 	int r;
 

@@ -66,9 +66,9 @@ static int write_driver_config(const struct vm_host *host, struct error *error)
 	if (asprintf(&folder, "%s/etc", host->libvirt_root) < 0 ||
 	    asprintf(&path, "%s/qemu.conf", folder) < 0)
 		return -ENOMEM;
-	/* The agent itself gives files to QEMU's user and makes cgroups, so libvirt must not. Without
-	 * a mount namespace QEMU sees the host's files as its user may: libvirt's would cost
-	 * 40 ms per start and hide only device nodes. */
+	/* The agent itself gives files to QEMU's user and makes cgroups, so libvirt must not.
+	 * Without a mount namespace QEMU sees the host's files as its user may: libvirt's would
+	 * cost 40 ms per start and hide only device nodes. */
 	r = buf_append_format(&text,
 			      "user = \"%s\"\n"
 			      "group = \"%s\"\n"
@@ -135,9 +135,8 @@ static void read_versions(struct vm_host *host)
 	unsigned long version = 0;
 
 	if (virConnectGetLibVersion(host->connection, &version) >= 0)
-		(void)snprintf(host->libvirt_version, sizeof(host->libvirt_version),
-			       "%lu.%lu.%lu", version / 1000000, version / 1000 % 1000,
-			       version % 1000);
+		(void)snprintf(host->libvirt_version, sizeof(host->libvirt_version), "%lu.%lu.%lu",
+			       version / 1000000, version / 1000 % 1000, version % 1000);
 }
 
 /* QEMU's capabilities are asked once per binary and take seconds: better now than in the first

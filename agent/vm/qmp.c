@@ -157,7 +157,7 @@ static void answer(struct qmp *qmp, const struct qmp_line *line)
 {
 	struct qmp_command *command;
 
-	STAILQ_FOREACH(command, &qmp->unanswered, entry) {
+	STAILQ_FOREACH (command, &qmp->unanswered, entry) {
 		if (command->id != line->id)
 			continue;
 		STAILQ_REMOVE(&qmp->unanswered, command, qmp_command, entry);
@@ -217,7 +217,8 @@ static void handle_input(struct qmp *qmp)
 		qmp_close(qmp, "QEMU's monitor sent a line that is too long");
 }
 
-static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t revents, void *userdata)
+static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t revents,
+		 void *userdata)
 {
 	struct qmp *qmp = userdata;
 	uint8_t chunk[16384];

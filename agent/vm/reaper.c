@@ -11,10 +11,10 @@
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 
-#define COMM_BYTES       16
-#define RECENT           256
-#define NO_CHILD_NS      (5 * 1000000L)
-#define OTHERS_CHILD_NS  (2 * 1000000L)
+#define COMM_BYTES        16
+#define RECENT            256
+#define NO_CHILD_NS       (5 * 1000000L)
+#define OTHERS_CHILD_NS   (2 * 1000000L)
 /* A child that nobody has waited for after so long is an orphan that fell to us. libvirt starts
  * QEMUs of its own to ask for capabilities, and waits for them at once. */
 #define EMULATOR_LIMIT_US (100 * USEC_PER_MSEC)

@@ -14,12 +14,12 @@
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 
-#define MIB                  (1ULL << 20)
-#define QEMU_OVERHEAD_BYTES  (192 * MIB) /* QEMU itself, over RAM and translation buffer */
-#define LAMBDA_MB_PER_CPU    1769U
-#define CPU_PERIOD_US        100000U
-#define LAST_WORDS_BYTES     1024U
-#define SYSTEM_LIBVIRT_PIDS  "/run/libvirt/qemu"
+#define MIB                 (1ULL << 20)
+#define QEMU_OVERHEAD_BYTES (192 * MIB) /* QEMU itself, over RAM and translation buffer */
+#define LAMBDA_MB_PER_CPU   1769U
+#define CPU_PERIOD_US       100000U
+#define LAST_WORDS_BYTES    1024U
+#define SYSTEM_LIBVIRT_PIDS "/run/libvirt/qemu"
 
 /* Paths inside one VM's folder. */
 struct vm_paths {
@@ -214,13 +214,12 @@ static void set_limits(struct spawn *spawn)
 {
 	const struct vm_host *host = spawn->host;
 	struct cgroup_limits limits = {
-		.memory_bytes =
-			spawn->ram_bytes + host->tb_size_mb * MIB + QEMU_OVERHEAD_BYTES,
+		.memory_bytes = spawn->ram_bytes + host->tb_size_mb * MIB + QEMU_OVERHEAD_BYTES,
 	};
 
 	if (host->cpu_limits)
-		limits.cpu_quota_us = (unsigned)((uint64_t)spawn->memory_mb * CPU_PERIOD_US /
-						 LAMBDA_MB_PER_CPU);
+		limits.cpu_quota_us =
+			(unsigned)((uint64_t)spawn->memory_mb * CPU_PERIOD_US / LAMBDA_MB_PER_CPU);
 	spawn->cgroup_result = cgroup_create(&host->cgroups, spawn->id, spawn->pid, &limits);
 }
 
@@ -320,9 +319,8 @@ void sweep_run(struct sweep *sweep)
 	r = cgroup_remove(&sweep->host->cgroups, sweep->id);
 	if (r < 0 && sweep->result >= 0)
 		sweep->result = r;
-	if (!sweep->host->embedded ||
-	    asprintf(&log, "%s/log/qemu/" VM_NAME_PREFIX "%s.log", sweep->host->libvirt_root,
-		     sweep->id) < 0)
+	if (!sweep->host->embedded || asprintf(&log, "%s/log/qemu/" VM_NAME_PREFIX "%s.log",
+					       sweep->host->libvirt_root, sweep->id) < 0)
 		return;
 	if (sweep->want_last_words)
 		sweep->last_words = read_last_words(log);

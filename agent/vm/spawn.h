@@ -24,7 +24,8 @@ struct spawn {
 	char *code_path;
 	char *scratch_source; /* a function template's scratch disk to copy, or NULL */
 	char *state_path;     /* device state to load, or NULL */
-	struct template_files files; /* to be unchanged; paths are borrowed from the VM's template */
+	struct template_files
+		files; /* to be unchanged; paths are borrowed from the VM's template */
 	unsigned memory_mb;
 	unsigned ephemeral_storage_mb;
 	/* ---- out ---- */
@@ -51,8 +52,8 @@ struct sweep {
 	struct job job;
 	struct vm_host *host; /* borrowed */
 	char id[VM_ID_BYTES];
-	bool domain_may_live;  /* libvirt did not say that it stopped */
-	char *last_words;      /* out: end of QEMU's log; owned */
+	bool domain_may_live; /* libvirt did not say that it stopped */
+	char *last_words;     /* out: end of QEMU's log; owned */
 	bool want_last_words;
 	int result;
 };

@@ -16,10 +16,10 @@
 #include "mayfly/log.h"
 #include "mayfly/id.h"
 
-#define WARM_ROUNDS         10
-#define DEFAULT_SCRATCH_MB  512
-#define ENTROPY_BYTES       64
-#define INIT_GRACE_S        30 /* over the function's own limit for INIT */
+#define WARM_ROUNDS        10
+#define DEFAULT_SCRATCH_MB 512
+#define ENTROPY_BYTES      64
+#define INIT_GRACE_S       30 /* over the function's own limit for INIT */
 
 typedef Mayfly__Guest__V1__GuestMessage guest_message;
 typedef Mayfly__Guest__V1__HostMessage host_message;
@@ -266,8 +266,7 @@ static void copy_scratch_work(struct job *job)
 		     build->sandbox_id) < 0)
 		build->job_result = -ENOMEM;
 	else
-		build->job_result =
-			fs_copy_sparse(from, build->template->files.scratch.path, 0600);
+		build->job_result = fs_copy_sparse(from, build->template->files.scratch.path, 0600);
 }
 
 static void on_scratch_copied(struct job *job)
@@ -325,8 +324,8 @@ static void send(struct template_build *build, const host_message *message)
 static void send_prepare(struct template_build *build)
 {
 	const struct template *template = build->template;
-	const struct runtime_image *image = runtime_catalogue_find(
-		template->store->host->catalogue, template->manifest.runtime);
+	const struct runtime_image *image = runtime_catalogue_find(template->store->host->catalogue,
+								   template->manifest.runtime);
 	Mayfly__Guest__V1__Prepare prepare = MAYFLY__GUEST__V1__PREPARE__INIT;
 	host_message message = MAYFLY__GUEST__V1__HOST_MESSAGE__INIT;
 
@@ -364,8 +363,8 @@ static void send_initialize(struct template_build *build)
 	host_message message = MAYFLY__GUEST__V1__HOST_MESSAGE__INIT;
 	Mayfly__Guest__V1__Initialize *initialize;
 
-	initialize = mayfly__guest__v1__initialize__unpack(
-		NULL, build->template->initialize_len, build->template->initialize);
+	initialize = mayfly__guest__v1__initialize__unpack(NULL, build->template->initialize_len,
+							   build->template->initialize);
 	if (!initialize) {
 		give_up(build, "out of memory", true);
 		return;
@@ -490,7 +489,7 @@ static int make_ram(const struct template_build *build, const char *path)
 			return r;
 	} else {
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd < 0 || ftruncate(fd, (off_t)template->manifest.ram_bytes) < 0)
+		if (fd < 0 || ftruncate(fd, (off_t) template->manifest.ram_bytes) < 0)
 			return -errno;
 	}
 	if (host->change_owner && chown(path, host->uid, host->gid) < 0)
@@ -516,8 +515,7 @@ static int make_files(struct template_build *build)
 	if (is_function(build) &&
 	    asprintf(&files->scratch.path, "%s/scratch.qcow2", build->folder) < 0)
 		return -ENOMEM;
-	build->state_fd =
-		open(files->state.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	build->state_fd = open(files->state.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return build->state_fd < 0 ? -errno : make_ram(build, files->ram.path);
 }
 
@@ -573,8 +571,8 @@ static unsigned time_limit_s(const struct template_build *build)
 
 	if (!is_function(build))
 		return limit;
-	initialize = mayfly__guest__v1__initialize__unpack(
-		NULL, build->template->initialize_len, build->template->initialize);
+	initialize = mayfly__guest__v1__initialize__unpack(NULL, build->template->initialize_len,
+							   build->template->initialize);
 	if (!initialize)
 		return limit;
 	limit += INIT_GRACE_S + initialize->init_timeout_ms / MSEC_PER_SEC;
@@ -588,8 +586,8 @@ static void on_prepared(struct job *job)
 	int64_t limit_us = (int64_t)time_limit_s(build) * USEC_PER_SEC;
 
 	if (build->job_result < 0 || start_vm(build) < 0 ||
-	    timer_arm(&build->timer, build->template->store->loop,
-		      clock_monotonic_us() + limit_us, on_timeout, build) < 0) {
+	    timer_arm(&build->timer, build->template->store->loop, clock_monotonic_us() + limit_us,
+		      on_timeout, build) < 0) {
 		if (build->vm)
 			give_up(build, "no timer", true);
 		else

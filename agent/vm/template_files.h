@@ -21,10 +21,10 @@ struct file_stamp {
 };
 
 struct template_file {
-	char *path;                  /* owned; NULL: this template has none */
+	char *path;                    /* owned; NULL: this template has none */
 	char digest[DIGEST_HEX_BYTES]; /* from the manifest */
-	uint64_t size_bytes;         /* from the manifest */
-	struct file_stamp stamp;     /* as it was when the digest was right */
+	uint64_t size_bytes;           /* from the manifest */
+	struct file_stamp stamp;       /* as it was when the digest was right */
 	bool stamped;
 };
 
@@ -37,8 +37,7 @@ struct template_files {
 void template_files_clear(struct template_files *files);
 
 /* 0 if every file is there, has its size, and its stamp when it has one; else -ESTALE and why. */
-int template_files_check_stamps(const struct template_files *files,
-				struct error *error) _must_use_;
+int template_files_check_stamps(const struct template_files *files, struct error *error) _must_use_;
 /* Reads everything and compares digests, then takes the stamps. -ESTALE. */
 int template_files_verify(struct template_files *files, struct error *error) _must_use_;
 /* For a new template: computes digests and sizes, punches holes where pages are zero, syncs,

@@ -17,8 +17,9 @@ STAILQ_HEAD(template_waiters, template_waiter);
 
 struct template_build;
 
-struct template {
-	TAILQ_ENTRY(template) entry; /* of the store, while listed */
+struct template
+{
+	TAILQ_ENTRY(template) entry;  /* of the store, while listed */
 	struct template_store *store; /* outlives us */
 	unsigned refs;
 	bool listed;
@@ -38,7 +39,7 @@ struct template {
 	char *reason; /* owned */
 	unsigned clones;
 	/* ---- what a function template is made with ---- */
-	char *package_path; /* owned */
+	char *package_path;  /* owned */
 	uint8_t *initialize; /* owned; packed */
 	size_t initialize_len;
 };

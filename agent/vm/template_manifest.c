@@ -21,7 +21,7 @@ struct field {
 
 #define FIELD(name, type, use)                                                                     \
 	{                                                                                          \
-		#name, type, use, offsetof(struct template_manifest, name),                        \
+#name, type, use, offsetof(struct template_manifest, name),                        \
 			sizeof(((struct template_manifest *)NULL)->name)                           \
 	}
 
@@ -94,7 +94,7 @@ static int parse_fields(const json_t *root, struct template_manifest *manifest, 
 		int r;
 
 		r = fields[i].type <= FIELD_DIGEST ? parse_text(&fields[i], value, to)
-						    : parse_number(&fields[i], value, to);
+						   : parse_number(&fields[i], value, to);
 		if (r < 0) {
 			(void)error_set(error, ERROR_INTERNAL, fields[i].name,
 					"the manifest's field \"%s\" is missing or wrong",

@@ -121,7 +121,7 @@ static struct template *find(struct template_store *store, const char *id)
 {
 	struct template *template;
 
-	TAILQ_FOREACH(template, &store->templates, entry)
+	TAILQ_FOREACH (template, &store->templates, entry)
 		if (strcmp(template->manifest.id, id) == 0)
 			return template;
 	return NULL;
@@ -533,7 +533,7 @@ void template_store_each(struct template_store *store,
 	struct template_facts facts;
 	struct template *template;
 
-	TAILQ_FOREACH(template, &store->templates, entry) {
+	TAILQ_FOREACH (template, &store->templates, entry) {
 		template_get_facts(template, &facts);
 		fn(&facts, arg);
 	}
@@ -635,8 +635,7 @@ static void load_all(struct template_store *store)
 			folder = NULL;
 			continue;
 		}
-		if (!strstr(entry->d_name, BUILDING_SUFFIX) &&
-		    load_one(store, folder, &error) >= 0)
+		if (!strstr(entry->d_name, BUILDING_SUFFIX) && load_one(store, folder, &error) >= 0)
 			continue;
 		if (error.message)
 			log_warning("template in %s is discarded: %s", folder, error_text(&error));

@@ -36,8 +36,7 @@ static void on_swept(struct job *job)
 	const char *reason = vm->reason ? vm->reason : "ended";
 
 	if (vm->sweep.result < 0)
-		log_warning("VM %s left something behind: %s", vm->id,
-			    strerror(-vm->sweep.result));
+		log_warning("VM %s left something behind: %s", vm->id, strerror(-vm->sweep.result));
 	if (vm->sweep.last_words &&
 	    asprintf(&full, "%s; QEMU's last words: %s", reason, vm->sweep.last_words) >= 0)
 		reason = full;
@@ -351,8 +350,8 @@ static int fill_spawn(struct vm *vm, const struct vm_start *start, const char *r
 	memcpy(spawn->id, vm->id, sizeof(spawn->id));
 	if (copy_string(&spawn->ram_path, start->ram_path) < 0 ||
 	    copy_string(&spawn->root_path, root_path) < 0 ||
-	    copy_string(&spawn->code_path, start->package_path ? start->package_path
-								: host->placeholder_path) < 0 ||
+	    copy_string(&spawn->code_path,
+			start->package_path ? start->package_path : host->placeholder_path) < 0 ||
 	    copy_string(&spawn->scratch_source, start->scratch_source) < 0 ||
 	    copy_string(&spawn->state_path, start->state_path) < 0)
 		return -ENOMEM;

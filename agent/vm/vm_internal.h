@@ -47,16 +47,16 @@ struct vm {
 	struct channel *channel;
 	bool process_gone;
 	bool domain_gone;
-	struct timer timer; /* bounds whatever is waited for at the end */
-	char *reason;       /* owned; first one wins */
+	struct timer timer;      /* bounds whatever is waited for at the end */
+	char *reason;            /* owned; first one wins */
 	char closed_reason[128]; /* a connection closed and the process' end is awaited */
 	bool want_last_words;
 	int64_t requested_us;
 	int64_t spawned_us;
 	int64_t loaded_us;
 	/* ---- vCPUs ---- */
-	bool running;  /* as QEMU confirmed */
-	bool wished;   /* as asked last */
+	bool running; /* as QEMU confirmed */
+	bool wished;  /* as asked last */
 	bool in_flight;
 	STAILQ_HEAD(, run_waiter) waiters;
 	/* ---- save ---- */
@@ -67,7 +67,7 @@ struct vm {
 /* What every start has in common. Strings are copied. */
 struct vm_start {
 	const char *id;
-	struct template *source; /* a reference is taken; NULL for a boot */
+	struct template *source;            /* a reference is taken; NULL for a boot */
 	const struct template_files *files; /* of the source */
 	enum ram_mode ram_mode;
 	const char *ram_path;

@@ -6,7 +6,7 @@
  *
  *   vm-smoke --state-dir DIR --images DIR --package IMAGE [--user NAME] [--runtime NAME]
  *            [--handler NAME] [--memory MB] [--clones N] [--warm N] [--function-template]
- *            [--payload JSON] [--boot] [--kill-agent] */
+ *            [--payload JSON] [--tb-size MB] [--boot] [--kill-agent] */
 
 #include <errno.h>
 #include <getopt.h>
@@ -37,6 +37,7 @@ struct options {
 	unsigned memory;
 	unsigned clones;
 	unsigned warm;
+	unsigned tb_size;
 	int function_template;
 	int boot;
 	int kill_agent;
@@ -290,8 +291,7 @@ static void on_restored(struct clone *clone, const Mayfly__Guest__V1__Restored *
 	}
 }
 
-static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMessage *m,
-		       void *user)
+static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMessage *m, void *user)
 {
 	struct clone *clone = user;
 
@@ -455,6 +455,7 @@ static void parse_options(int argc, char **argv)
 		{ "memory", required_argument, NULL, 'm' },
 		{ "clones", required_argument, NULL, 'c' },
 		{ "warm", required_argument, NULL, 'w' },
+		{ "tb-size", required_argument, NULL, 't' },
 		{ "function-template", no_argument, &options.function_template, 1 },
 		{ "boot", no_argument, &options.boot, 1 },
 		{ "kill-agent", no_argument, &options.kill_agent, 1 },
@@ -474,6 +475,7 @@ static void parse_options(int argc, char **argv)
 		unsigned *number = c == 'm'   ? &options.memory
 				   : c == 'c' ? &options.clones
 				   : c == 'w' ? &options.warm
+				   : c == 't' ? &options.tb_size
 					      : NULL;
 
 		if (c == '?')
@@ -504,6 +506,7 @@ int main(int argc, char **argv)
 		.state_dir = options.state_dir,
 		.images_dir = options.images,
 		.vm_user = options.user,
+		.tb_size_mb = options.tb_size,
 	};
 	began = clock_monotonic_us();
 	if (loop_new(0, &loop) < 0)
