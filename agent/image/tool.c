@@ -40,10 +40,10 @@ static int actions_set(posix_spawn_file_actions_t *actions, int output)
 	return 0;
 }
 
-static int tool_spawn(const char *const argv[], int output, pid_t *ret)
+static int tool_spawn(const char *const argv[], const char *variable, int output, pid_t *ret)
 {
-	static const char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-						   "LC_ALL=C.UTF-8", NULL };
+	const char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
+					    variable, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	int r;
@@ -93,7 +93,7 @@ static int tool_report(const char *program, int status, int output, struct error
 			 WEXITSTATUS(status), line);
 }
 
-int tool_run(const char *const argv[], struct error *error)
+int tool_run_with(const char *const argv[], const char *variable, struct error *error)
 {
 	_cleanup_close_ int output = memfd_create("tool-output", MFD_CLOEXEC);
 	pid_t pid;
@@ -102,7 +102,7 @@ int tool_run(const char *const argv[], struct error *error)
 	if (output < 0)
 		return error_set_errno(error, errno, "cannot make a file for the output of %s",
 				       argv[0]);
-	r = tool_spawn(argv, output, &pid);
+	r = tool_spawn(argv, variable, output, &pid);
 	if (r < 0)
 		return error_set_errno(error, -r, "cannot run %s", argv[0]);
 	while (waitpid(pid, &status, 0) < 0)
@@ -111,4 +111,9 @@ int tool_run(const char *const argv[], struct error *error)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	return tool_report(argv[0], status, output, error);
+}
+
+int tool_run(const char *const argv[], struct error *error)
+{
+	return tool_run_with(argv, NULL, error);
 }

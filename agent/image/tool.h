@@ -13,3 +13,6 @@
 /* Runs argv[0] with a fixed environment, no input, and its output kept from ours; waits.
  * A failure is told with the last line that the program wrote. Any thread. */
 int tool_run(const char *const argv[], struct error *error) _must_use_;
+
+/* The same with one more variable ("NAME=value") in the environment. */
+int tool_run_with(const char *const argv[], const char *variable, struct error *error) _must_use_;

@@ -24,11 +24,16 @@ static int set_times(int root_fd, const struct zip_node *node)
 	return utimensat(root_fd, node->path, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+/* The mode is set again because of the agent's umask. */
 static int make_folders(const struct zip_tree *tree, int root_fd)
 {
-	for (const struct zip_node *node = tree->nodes; node; node = node->hh.next)
-		if (node->kind == ZIP_FOLDER && mkdirat(root_fd, node->path, 0755) < 0)
+	for (const struct zip_node *node = tree->nodes; node; node = node->hh.next) {
+		if (node->kind != ZIP_FOLDER)
+			continue;
+		if (mkdirat(root_fd, node->path, 0755) < 0 ||
+		    fchmodat(root_fd, node->path, 0755, 0) < 0)
 			return -errno;
+	}
 	return 0;
 }
 
