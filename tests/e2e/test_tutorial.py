@@ -85,8 +85,8 @@ INIT = r"Init Duration: (\d+\.\d\d) ms\t"
 
 
 def lines_of(language, cold):
-    lines = [INIT_START.format(version=language["version"])] if cold else []
-    return lines + [START, *language["lines"], END, REPORT + (INIT if cold else "")]
+    """Of one invocation, as its answer's log result has them."""
+    return [START, *language["lines"], END, REPORT + (INIT if cold else "")]
 
 
 def assert_log(text, request_id, patterns):
@@ -141,9 +141,10 @@ def test_by_grpc(node, language):
     assert cold.trailers["mayfly-executed-version"] == "$LATEST"
     assert "mayfly-function-error" not in cold.trailers
 
-    # The group has the same lines, in one stream of the documented name.
+    # The group has the same lines below that of INIT, in one stream of the documented name.
     events = node.log_events(NAME)
-    text = "".join(event.message + "\n" for event in events)
+    assert re.fullmatch(INIT_START.format(version=language["version"]), events[0].message)
+    text = "".join(event.message + "\n" for event in events[1:])
     assert text == cold.log + warm.log
     streams = {event.log_stream_name for event in events}
     assert len(streams) == 1
