@@ -8,7 +8,8 @@
  *                   [--state-dir DIR] [--images DIR] [--package IMAGE --handler NAME]
  *                   [--payload JSON] [--tb-size MB] [--emulator PATH]
  *
- * Without --package a function that answers its event is packed for the runtime. */
+ * $MAYFLY_STATE_DIR and $MAYFLY_IMAGES_DIR serve as --state-dir and --images. Without --package a
+ * function that answers its event is packed for the runtime. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -648,6 +649,10 @@ int main(int argc, char **argv)
 	pthread_t workers[PARALLEL_MAX];
 	int64_t began;
 
+	if (getenv("MAYFLY_STATE_DIR"))
+		options.state_dir = getenv("MAYFLY_STATE_DIR");
+	if (getenv("MAYFLY_IMAGES_DIR"))
+		options.images = getenv("MAYFLY_IMAGES_DIR");
 	parse_options(argc, argv);
 	find_template();
 	if (kernel_command_line_build(manifest.tsc_khz, &command_line) < 0)

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// links: mayfly_vm
+
+/* Cgroups of each version, on a folder that looks like cgroupfs: what is written where. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "agent/vm/cgroup.h"
+#include "mayfly/fs.h"
+
+static char root[64];
+
+static int set_up(void **state _unused_)
+{
+	(void)snprintf(root, sizeof(root), "/tmp/mayfly-test-XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static int tear_down(void **state _unused_)
+{
+	return fs_remove_tree(root);
+}
+
+static void put(const char *name, const char *text)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *folder = NULL;
+
+	assert_true(asprintf(&path, "%s/%s", root, name) > 0);
+	folder = strdup(path);
+	*strrchr(folder, '/') = '\0';
+	assert_int_equal(fs_make_directories(folder, 0755), 0);
+	assert_int_equal(fs_write_file_atomic(path, slice_from_string(text), 0644), 0);
+}
+
+static void check(const char *name, const char *text)
+{
+	_cleanup_buf_ struct buf content = BUF_INIT;
+	_cleanup_free_ char *path = NULL;
+
+	assert_true(asprintf(&path, "%s/%s", root, name) > 0);
+	assert_int_equal(fs_read_file(path, 4096, &content), 0);
+	assert_string_equal(buf_string(&content), text);
+}
+
+static void open_with(const char *self, struct cgroups *cgroups)
+{
+	_cleanup_free_ char *path = NULL;
+
+	put("self", self);
+	assert_true(asprintf(&path, "%s/self", root) > 0);
+	cgroups_open(root, path, cgroups);
+}
+
+static void own_path_is_found(void **state _unused_)
+{
+	static const char text[] = "12:cpu,cpuacct:/a\n4:memory:/b/c\n0::/d\n";
+	char path[16];
+
+	assert_int_equal(cgroup_parse_self(text, "cpu", path, sizeof(path)), 0);
+	assert_string_equal(path, "/a");
+	assert_int_equal(cgroup_parse_self(text, "memory", path, sizeof(path)), 0);
+	assert_string_equal(path, "/b/c");
+	assert_int_equal(cgroup_parse_self(text, "", path, sizeof(path)), 0);
+	assert_string_equal(path, "/d");
+	assert_int_equal(cgroup_parse_self(text, "pids", path, sizeof(path)), -ENOENT);
+	assert_int_equal(cgroup_parse_self("nonsense\n::\n", "cpu", path, sizeof(path)), -ENOENT);
+	assert_int_equal(cgroup_parse_self(text, "memory", path, 3), -ENAMETOOLONG);
+}
+
+static void none_is_said(void **state _unused_)
+{
+	const struct cgroup_limits limits = { .memory_bytes = 1 };
+	struct cgroups cgroups;
+
+	open_with("", &cgroups);
+	assert_int_equal(cgroups.mode, CGROUP_NONE);
+	assert_non_null(cgroups.warning);
+	assert_int_equal(cgroup_create(&cgroups, "vm", 1, &limits), 0);
+	assert_int_equal(cgroup_remove(&cgroups, "vm"), 0);
+	cgroups_close(&cgroups);
+}
+
+static void version_2_writes_limits(void **state _unused_)
+{
+	const struct cgroup_limits limits = { .memory_bytes = 123456, .cpu_quota_us = 7235 };
+	struct cgroups cgroups;
+
+	put("cgroup.controllers", "cpu memory\n");
+	put("service/cgroup.subtree_control", "");
+	put("service/cgroup.procs", "");
+	put("service/mayfly-vm/cgroup.subtree_control", "");
+	put("service/mayfly-vm/vm/cgroup.procs", "");
+	put("service/mayfly-vm/vm/memory.max", "");
+	put("service/mayfly-vm/vm/cpu.max", "");
+	open_with("0::/service/mayfly-agent\n", &cgroups);
+	assert_int_equal(cgroups.mode, CGROUP_V2);
+	assert_null(cgroups.warning);
+	check("service/cgroup.subtree_control", "+memory +cpu");
+	assert_int_equal(cgroup_create(&cgroups, "vm", 42, &limits), 0);
+	check("service/mayfly-vm/vm/memory.max", "123456");
+	check("service/mayfly-vm/vm/cpu.max", "7235 100000");
+	check("service/mayfly-vm/vm/cgroup.procs", "42");
+	cgroups_close(&cgroups);
+}
+
+static void version_2_without_delegation_is_said(void **state _unused_)
+{
+	const struct cgroup_limits limits = { .memory_bytes = 1 };
+	struct cgroups cgroups;
+
+	put("cgroup.controllers", "cpu memory\n");
+	open_with("0::/nowhere\n", &cgroups);
+	assert_int_equal(cgroups.mode, CGROUP_V2);
+	assert_non_null(cgroups.warning);
+	assert_int_equal(cgroup_create(&cgroups, "vm", 42, &limits), 0);
+	cgroups_close(&cgroups);
+}
+
+static void version_1_writes_limits(void **state _unused_)
+{
+	const struct cgroup_limits limits = { .memory_bytes = 123456, .cpu_quota_us = 7235 };
+	struct cgroups cgroups;
+
+	put("memory/agent/mayfly-vm/vm/cgroup.procs", "");
+	put("memory/agent/mayfly-vm/vm/memory.limit_in_bytes", "");
+	put("cpu/mayfly-vm/vm/cgroup.procs", "");
+	put("cpu/mayfly-vm/vm/cpu.cfs_quota_us", "");
+	put("cpu/mayfly-vm/vm/cpu.cfs_period_us", "");
+	open_with("4:memory:/agent\n2:cpu:/\n0::/\n", &cgroups);
+	assert_int_equal(cgroups.mode, CGROUP_V1);
+	assert_null(cgroups.warning);
+	assert_int_equal(cgroup_create(&cgroups, "vm", 42, &limits), 0);
+	check("memory/agent/mayfly-vm/vm/memory.limit_in_bytes", "123456");
+	check("memory/agent/mayfly-vm/vm/cgroup.procs", "42");
+	check("cpu/mayfly-vm/vm/cpu.cfs_quota_us", "7235");
+	check("cpu/mayfly-vm/vm/cpu.cfs_period_us", "100000");
+	check("cpu/mayfly-vm/vm/cgroup.procs", "42");
+	cgroups_close(&cgroups);
+}
+
+static void version_1_without_a_controller_is_said(void **state _unused_)
+{
+	struct cgroups cgroups;
+
+	put("memory/tasks", "");
+	open_with("4:memory:/\n", &cgroups);
+	assert_int_equal(cgroups.mode, CGROUP_V1);
+	assert_non_null(cgroups.parents[0]);
+	assert_null(cgroups.parents[1]);
+	assert_non_null(strstr(cgroups.warning, "cpu"));
+	cgroups_close(&cgroups);
+}
+
+static void leftovers_are_removed(void **state _unused_)
+{
+	_cleanup_free_ char *left = NULL;
+	struct cgroups cgroups;
+
+	assert_true(asprintf(&left, "%s/memory/mayfly-vm/0123", root) > 0);
+	assert_int_equal(fs_make_directories(left, 0755), 0);
+	open_with("4:memory:/\n", &cgroups);
+	assert_false(fs_exists(left));
+	cgroups_close(&cgroups);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(own_path_is_found),
+		cmocka_unit_test_setup_teardown(none_is_said, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(version_2_writes_limits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(version_2_without_delegation_is_said, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(version_1_writes_limits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(version_1_without_a_controller_is_said, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(leftovers_are_removed, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
