@@ -19,11 +19,12 @@ const RESTORE_HOOKS = 1;
 const PING_META = ['00000000-0000-4000-8000-000000000000', 'arn', '0', '', '', '', '', ''];
 
 // What handlers commonly need is in the snapshot.
-for (const name of ['assert', 'async_hooks', 'buffer', 'crypto', 'dns', 'events', 'fs',
+const PRELOAD = ['assert', 'async_hooks', 'buffer', 'crypto', 'dns', 'events', 'fs',
   'fs/promises', 'http', 'https', 'net', 'os', 'path', 'perf_hooks', 'querystring', 'stream',
-  'stream/promises', 'string_decoder', 'timers/promises', 'tls', 'url', 'util', 'zlib']) {
-  require(name);
-}
+  'stream/promises', 'string_decoder', 'timers/promises', 'tls', 'url', 'util', 'zlib'];
+
+// Started again with its function, after a crash: no snapshot follows, the function waits.
+if (!('_HANDLER' in process.env)) for (const name of PRELOAD) require(name);
 
 let handler = null;
 let logGroup = '';

@@ -255,11 +255,13 @@ def main():
 
 
 def _preload():
+    # Started again with its function, after a crash: no snapshot follows, the function waits.
+    names = () if "_HANDLER" in os.environ else _PRELOAD
     before = set(sys.modules)
-    for name in _PRELOAD:
+    for name in names:
         importlib.import_module(name)
     loaded = {name.split(".")[0] for name in set(sys.modules) - before}
-    return loaded | {name.split(".")[0] for name in _PRELOAD}
+    return loaded | {name.split(".")[0] for name in names}
 
 
 _PRELOADED_ROOTS = _preload()
