@@ -8,6 +8,9 @@ set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
+# Assertions stay on in what is shipped: a broken invariant ends the agent, whose next start is clean.
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+
 set(MAYFLY_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 option(MAYFLY_FUZZ "Build the fuzz targets with libFuzzer (clang)" OFF)
 option(MAYFLY_COVERAGE "Instrument for coverage" OFF)
