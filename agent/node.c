@@ -223,8 +223,8 @@ static int build_services(struct node *node, struct error *error)
 	r = node_service_register(node->server, &node_config, &node->node_service, error);
 	if (r < 0)
 		return r;
-	return template_service_register(node->server, node->loop, node->templates, node->catalogue,
-					 &node->template_service, error);
+	return template_service_register(node->server, node_service_template_feed(node->node_service),
+					 node->catalogue, &node->template_service, error);
 }
 
 static int make_socket_dir(const char *socket, struct error *error)

@@ -28,7 +28,7 @@ DEFINE_NAMES(name_of_start_kind, "", "Warm", "Spare", "Restore", "SnapStart", "B
 DEFINE_NAMES(name_of_sandbox_state, "", "Restoring", "Initializing", "Ready", "Busy", "Frozen",
 	     "Stopping", "Gone")
 DEFINE_NAMES(name_of_template_kind, "", "Base", "Function")
-DEFINE_NAMES(name_of_template_state, "", "Building", "Ready", "Failed")
+DEFINE_NAMES(name_of_template_state, "", "Building", "Ready", "Failed", "Gone")
 DEFINE_NAMES(name_of_accelerator, "", "KVM", "TCG")
 static DEFINE_NAMES(name_of_apply_on, "None", "None", "PublishedVersions",
 		    "Latest") static DEFINE_NAMES(name_of_log_format, "Text", "Text", "JSON")

@@ -17,6 +17,8 @@ struct node_service {
 	unsigned cpu_count;
 	uint64_t memory_bytes;
 	LIST_HEAD(, watch) watches;
+	struct template_feed templates;
+	struct template_follower follower; /* all watches, as one */
 };
 
 /* node_service.c */

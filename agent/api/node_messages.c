@@ -14,7 +14,7 @@ static const Mayfly__V1__SandboxState sandbox_state_values[] = {
 	[SANDBOX_GONE] = MAYFLY__V1__SANDBOX_STATE__SANDBOX_STATE_GONE,
 };
 
-static const Mayfly__V1__StartKind start_kind_values[] = {
+static const Mayfly__V1__StartKind origin_values[] = {
 	[SANDBOX_FROM_BASE] = MAYFLY__V1__START_KIND__START_KIND_RESTORE,
 	[SANDBOX_FROM_SNAPSHOT] = MAYFLY__V1__START_KIND__START_KIND_SNAP_START,
 	[SANDBOX_FROM_BOOT] = MAYFLY__V1__START_KIND__START_KIND_BOOT,
@@ -25,6 +25,15 @@ static const Mayfly__V1__TemplateState template_state_values[] = {
 	[TEMPLATE_READY] = MAYFLY__V1__TEMPLATE_STATE__TEMPLATE_STATE_READY,
 	[TEMPLATE_FAILED] = MAYFLY__V1__TEMPLATE_STATE__TEMPLATE_STATE_FAILED,
 };
+
+/* One that waits for its first invocation is a spare, wherever it came from. */
+static Mayfly__V1__StartKind start_kind(const struct sandbox_facts *facts)
+{
+	bool is_idle = facts->state == SANDBOX_READY || facts->state == SANDBOX_FROZEN;
+
+	return facts->invocations == 0 && is_idle ? MAYFLY__V1__START_KIND__START_KIND_SPARE
+						  : origin_values[facts->origin];
+}
 
 static char *borrow(const char *text)
 {
@@ -39,7 +48,7 @@ void node_message_sandbox(Mayfly__V1__Sandbox *to, const struct sandbox_facts *f
 	to->function_name = borrow(from->function_name);
 	to->version = borrow(from->version);
 	to->state = sandbox_state_values[from->state];
-	to->start_kind = start_kind_values[from->origin];
+	to->start_kind = start_kind(from);
 	to->created_at_us = from->created_us;
 	to->last_used_at_us = from->last_used_us;
 	to->invocations = from->invocations;

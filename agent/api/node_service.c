@@ -432,6 +432,7 @@ int node_service_register(struct rpc_server *server, const struct node_service_c
 		return error_set_errno(error, ENOMEM, "Cannot make the node service");
 	LIST_INIT(&service->watches);
 	service->config = *config;
+	template_feed_init(&service->templates, config->templates);
 	r = read_machine(service);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot make the node service");
@@ -446,6 +447,11 @@ int node_service_register(struct rpc_server *server, const struct node_service_c
 	return 0;
 }
 
+struct template_feed *node_service_template_feed(struct node_service *service)
+{
+	return &service->templates;
+}
+
 void node_service_stop(struct node_service *service)
 {
 	node_watch_end_all(service);
@@ -455,8 +461,7 @@ struct node_service *node_service_free(struct node_service *service)
 {
 	if (!service)
 		return NULL;
-	if (service->config.templates)
-		template_store_set_listener(service->config.templates, NULL, NULL);
+	template_feed_stop(&service->templates);
 	node_watch_free_all(service);
 	free(service->cpu_model);
 	free(service->kernel_release);

@@ -5,6 +5,7 @@
  * Loop thread. */
 
 #include "agent/api/api_context.h"
+#include "agent/api/template_feed.h"
 #include "agent/deploy/directory.h"
 #include "agent/image/runtime_catalogue.h"
 #include "agent/invoke/invocation.h"
@@ -31,6 +32,8 @@ struct node_service_config {
 /* Freed after the server's shutdown and after the loop ended. */
 int node_service_register(struct rpc_server *server, const struct node_service_config *config,
 			  struct node_service **ret, struct error *error) _must_use_;
+/* News of templates, for others too. Borrowed. */
+struct template_feed *node_service_template_feed(struct node_service *service);
 /* Ends all watches, so that a shutdown need not wait for their clients. */
 void node_service_stop(struct node_service *service);
 struct node_service *node_service_free(struct node_service *service);

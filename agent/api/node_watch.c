@@ -202,7 +202,7 @@ static void on_sandbox(const struct sandbox_facts *facts, void *arg)
 	add_to_all(service, &message);
 }
 
-static void on_template(const struct template_facts *facts, void *arg)
+static void on_template(const struct template_facts *facts, bool gone, void *arg)
 {
 	struct node_service *service = arg;
 	Mayfly__V1__Template template;
@@ -212,6 +212,8 @@ static void on_template(const struct template_facts *facts, void *arg)
 		return;
 	event_init(&message);
 	node_message_template(&template, facts);
+	if (gone)
+		template.state = MAYFLY__V1__TEMPLATE_STATE__TEMPLATE_STATE_GONE;
 	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_TEMPLATE;
 	message.template_ = &template;
 	add_to_all(service, &message);
@@ -242,7 +244,8 @@ int node_watch_listen(struct node_service *service, struct error *error)
 		r = directory_add_listener(service->config.directory, on_function, service);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot hear of changes on the node");
-	template_store_set_listener(service->config.templates, on_template, service);
+	service->follower = (struct template_follower){ .fn = on_template, .arg = service };
+	template_feed_follow(&service->templates, &service->follower);
 	return 0;
 }
 

@@ -2,18 +2,28 @@
 #include "agent/api/template_service.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "agent/api/node_messages.h"
-#include "mayfly/clock.h"
+#include "agent/functions/function.h"
 
-#define PROGRESS_PERIOD_US (250 * USEC_PER_MSEC)
-#define MEMORY_MIN_MB      128
-#define MEMORY_MAX_MB      10240
+#define STEP_BYTES 128
 
 struct template_service {
-	struct loop *loop;
-	struct template_store *templates;
-	const struct runtime_catalogue *catalogue;
+	struct template_feed *templates;           /* borrowed */
+	const struct runtime_catalogue *catalogue; /* borrowed; may be NULL */
+	LIST_HEAD(, build) builds;                 /* each until its template is there or failed */
+};
+
+/* One Build. A client that goes away leaves it: the template is built all the same, and others may
+ * wait for it. */
+struct build {
+	LIST_ENTRY(build) link;
+	struct template_follower follower;
+	struct rpc_call *call;                        /* NULL once it is answered */
+	const Mayfly__V1__BuildTemplateRequest *wish; /* the call's */
+	char step[STEP_BYTES];
+	bool step_waits; /* for the message in flight; only the latest is worth sending */
 };
 
 static char *borrow(const char *text)
@@ -23,226 +33,205 @@ static char *borrow(const char *text)
 
 /* -- List -- */
 
-static void handle_list(struct rpc_call *rpc, const ProtobufCMessage *request _unused_, void *user)
+static void on_list(struct rpc_call *call, const ProtobufCMessage *request _unused_, void *user)
 {
 	const struct template_service *service = user;
-	struct node_templates templates = { 0 };
+	_cleanup_(node_templates_clear) struct node_templates templates = { 0 };
 	_cleanup_error_ struct error error = ERROR_INIT;
 
-	if (node_templates_collect(service->templates, &templates) < 0) {
-		(void)error_set_errno(&error, ENOMEM, "Cannot list the templates");
-		rpc_call_fail(rpc, &error);
-	} else {
-		rpc_call_reply(rpc, &templates.message->base);
+	if (node_templates_collect(service->templates->store, &templates) == 0) {
+		rpc_call_reply(call, &templates.message->base);
+		return;
 	}
-	node_templates_clear(&templates);
+	(void)error_set_errno(&error, ENOMEM, "Cannot list the templates");
+	rpc_call_fail(call, &error);
 }
 
-/* -- Build: the step of the build is looked at now and then, and sent when it changed -- */
-
-struct build {
-	struct template_service *service;
-	struct rpc_call *rpc;
-	const Mayfly__V1__BuildTemplateRequest *request; /* the call's */
-	struct timer timer;
-	char step[128];
-	bool changed;
-	bool in_flight;
-	bool cancelled;
-	bool finished;
-	struct template *template; /* referenced; NULL: it failed */
-	struct error error;
-};
+/* -- Build -- */
 
 static void build_free(struct build *build)
 {
-	timer_disarm(&build->timer);
-	if (build->template)
-		build->template = template_unref(build->template);
-	error_clear(&build->error);
+	template_feed_leave(&build->follower);
+	LIST_REMOVE(build, link);
 	free(build);
 }
 
-static void look_at_step(const struct template_facts *facts, void *arg)
+static void send_step(void *arg)
 {
 	struct build *build = arg;
-
-	if (facts->kind != TEMPLATE_BASE || facts->state != TEMPLATE_BUILDING || !facts->step ||
-	    facts->memory_mb != build->request->memory_size_mb ||
-	    strcmp(facts->runtime, build->request->runtime) != 0 ||
-	    strcmp(facts->step, build->step) == 0)
-		return;
-	(void)snprintf(build->step, sizeof(build->step), "%s", facts->step);
-	build->changed = true;
-}
-
-static void answer_build(struct build *build)
-{
-	Mayfly__V1__BuildTemplateProgress progress = MAYFLY__V1__BUILD_TEMPLATE_PROGRESS__INIT;
-	struct template_facts facts = { 0 };
-	Mayfly__V1__Template template;
-
-	if (!build->template) {
-		rpc_call_fail(build->rpc, &build->error);
-		build_free(build);
-		return;
-	}
-	template_get_facts(build->template, &facts);
-	node_message_template(&template, &facts);
-	progress.step = borrow("ready");
-	progress.template_ = &template;
-	rpc_call_reply(build->rpc, &progress.base);
-	build_free(build);
-}
-
-static void pump(struct build *build)
-{
-	if (build->finished && (!build->in_flight || build->cancelled)) {
-		answer_build(build);
-		return;
-	}
-	if (!build->changed || build->in_flight || build->cancelled)
-		return;
 	Mayfly__V1__BuildTemplateProgress progress = MAYFLY__V1__BUILD_TEMPLATE_PROGRESS__INIT;
 
 	progress.step = build->step;
-	build->changed = false;
-	build->in_flight = rpc_call_send(build->rpc, &progress.base) >= 0;
+	if (build->step_waits && rpc_call_send(build->call, &progress.base) == 0)
+		build->step_waits = false;
 }
 
-static void on_period(void *arg)
+static void see_step(struct build *build, const struct template_facts *facts)
 {
-	struct build *build = arg;
-
-	template_store_each(build->service->templates, look_at_step, build);
-	/* Without a timer there is no progress to see, but an answer all the same. */
-	(void)!timer_arm(&build->timer, build->service->loop,
-			 clock_monotonic_us() + PROGRESS_PERIOD_US, on_period, build);
-	pump(build);
+	if (facts->kind != TEMPLATE_BASE || facts->state != TEMPLATE_BUILDING || !facts->step ||
+	    facts->memory_mb != build->wish->memory_size_mb ||
+	    strcmp(facts->runtime, build->wish->runtime) != 0 ||
+	    strcmp(facts->step, build->step) == 0)
+		return;
+	(void)snprintf(build->step, sizeof(build->step), "%s", facts->step);
+	build->step_waits = true;
+	send_step(build);
 }
 
-static void on_writable(void *arg)
+static void on_change(const struct template_facts *facts, bool gone _unused_, void *arg)
 {
-	struct build *build = arg;
+	see_step(arg, facts);
+}
 
-	build->in_flight = false;
-	pump(build);
+static void on_first_look(const struct template_facts *facts, void *arg)
+{
+	see_step(arg, facts);
 }
 
 static void on_cancelled(void *arg)
 {
 	struct build *build = arg;
 
-	build->cancelled = true; /* the build goes on: others may wait for it */
-	pump(build);
+	template_feed_leave(&build->follower);
+	rpc_call_finish(build->call);
+	build->call = NULL;
+	build->wish = NULL;
 }
 
 static void on_ready(struct template *template, const struct error *error, void *arg)
 {
 	struct build *build = arg;
+	Mayfly__V1__BuildTemplateProgress progress = MAYFLY__V1__BUILD_TEMPLATE_PROGRESS__INIT;
+	Mayfly__V1__Template message;
+	struct template_facts facts;
 
-	build->finished = true;
-	timer_disarm(&build->timer);
-	if (template)
-		build->template = template_ref(template);
-	else if (error_copy(&build->error, error) < 0)
-		(void)error_set_errno(&build->error, ENOMEM, "The template could not be built");
-	pump(build);
+	if (build->call && !template) {
+		rpc_call_fail(build->call, error);
+	} else if (build->call) {
+		template_get_facts(template, &facts);
+		node_message_template(&message, &facts);
+		progress.step = borrow("ready");
+		progress.template_ = &message;
+		rpc_call_reply(build->call, &progress.base);
+	}
+	build_free(build);
 }
 
-static int start_build(struct template_service *service, struct rpc_call *rpc,
+static int check_build(const struct template_service *service,
 		       const Mayfly__V1__BuildTemplateRequest *request, struct error *error)
 {
-	struct build *build;
+	uint32_t memory_mb = request->memory_size_mb;
 
-	if (request->memory_size_mb < MEMORY_MIN_MB || request->memory_size_mb > MEMORY_MAX_MB)
-		return error_set(error, ERROR_INVALID_PARAMETER, "memory_size_mb",
-				 "The memory size must be between %d and %d MB.", MEMORY_MIN_MB,
-				 MEMORY_MAX_MB);
 	if (service->catalogue && !runtime_catalogue_find(service->catalogue, request->runtime))
 		return error_set(error, ERROR_INVALID_PARAMETER, "runtime",
-				 "This node has no image of the runtime %s.", request->runtime);
-	build = calloc(1, sizeof(*build));
-	if (!build)
-		return error_set_errno(error, ENOMEM, "Cannot build the template");
-	build->service = service;
-	build->rpc = rpc;
-	build->request = request;
-	rpc_call_set_writable(rpc, on_writable, build);
-	rpc_call_set_cancelled(rpc, on_cancelled, build);
-	template_store_get_base(service->templates, request->runtime, request->memory_size_mb,
-				on_ready, build);
-	on_period(build);
+				 "This node has no image of the runtime '%s'.", request->runtime);
+	if (memory_mb < FUNCTION_MEMORY_MIN_MB || memory_mb > FUNCTION_MEMORY_MAX_MB)
+		return error_set(error, ERROR_INVALID_PARAMETER, "memory_size_mb",
+				 "The memory size must be between %d and %d MB.",
+				 FUNCTION_MEMORY_MIN_MB, FUNCTION_MEMORY_MAX_MB);
 	return 0;
 }
 
-static void handle_build(struct rpc_call *rpc, const ProtobufCMessage *request, void *user)
+static int begin_build(struct template_service *service, struct rpc_call *call,
+		       const Mayfly__V1__BuildTemplateRequest *request, struct error *error)
+{
+	struct build *build;
+	int r;
+
+	r = check_build(service, request, error);
+	if (r < 0)
+		return r;
+	build = calloc(1, sizeof(*build));
+	if (!build)
+		return error_set_errno(error, ENOMEM, "Cannot build the template");
+	build->call = call;
+	build->wish = request;
+	build->follower = (struct template_follower){ .fn = on_change, .arg = build };
+	LIST_INSERT_HEAD(&service->builds, build, link);
+	template_feed_follow(service->templates, &build->follower);
+	rpc_call_set_writable(call, send_step, build);
+	rpc_call_set_cancelled(call, on_cancelled, build);
+	/* A build under way has a step already, a new one tells its first while it is begun. */
+	template_store_each(service->templates->store, on_first_look, build);
+	template_store_get_base(service->templates->store, request->runtime,
+				request->memory_size_mb, on_ready, build);
+	return 0;
+}
+
+static void on_build(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
 
-	if (start_build(user, rpc, (const Mayfly__V1__BuildTemplateRequest *)request, &error) < 0)
-		rpc_call_fail(rpc, &error);
+	if (begin_build(user, call, (const Mayfly__V1__BuildTemplateRequest *)request, &error) < 0)
+		rpc_call_fail(call, &error);
 }
 
 /* -- Drop -- */
 
-static void handle_drop(struct rpc_call *rpc, const ProtobufCMessage *request, void *user)
+static int drop(const struct template_service *service, const char *id, struct error *error)
+{
+	int r = template_store_drop(service->templates->store, id, NULL);
+
+	if (r == -ENOENT)
+		return error_set(error, ERROR_NOT_FOUND, "template_id",
+				 "There is no template '%s'.", id);
+	if (r == -EBUSY)
+		return error_set(error, ERROR_CONFLICT, "template_id",
+				 "The template '%s' is being built.", id);
+	return r < 0 ? error_set_errno(error, r, "Cannot drop the template '%s'", id) : 0;
+}
+
+static void on_drop(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	const Mayfly__V1__DropTemplateRequest *message =
 		(const Mayfly__V1__DropTemplateRequest *)request;
 	Mayfly__V1__DropTemplateResponse response = MAYFLY__V1__DROP_TEMPLATE_RESPONSE__INIT;
-	const struct template_service *service = user;
 	_cleanup_error_ struct error error = ERROR_INIT;
-	int r = template_store_drop(service->templates, message->template_id, &error);
 
-	if (r >= 0) {
-		rpc_call_reply(rpc, &response.base);
-		return;
-	}
-	if (r == -ENOENT)
-		(void)error_set(&error, ERROR_NOT_FOUND, "template_id", "There is no template %s.",
-				message->template_id);
-	else if (r == -EBUSY)
-		(void)error_set(&error, ERROR_CONFLICT, "template_id",
-				"The template %s is being built.", message->template_id);
-	(void)error_set_errno(&error, r, "Cannot drop the template");
-	rpc_call_fail(rpc, &error);
+	if (drop(user, message->template_id, &error) < 0)
+		rpc_call_fail(call, &error);
+	else
+		rpc_call_reply(call, &response.base);
 }
 
 /* -- the service -- */
 
 static const struct rpc_method_handler handlers[] = {
-	{ "List", handle_list },
-	{ "Build", handle_build },
-	{ "Drop", handle_drop },
-	{ 0 },
+	{ "List", on_list },
+	{ "Build", on_build },
+	{ "Drop", on_drop },
+	{ NULL, NULL },
 };
 
-int template_service_register(struct rpc_server *server, struct loop *loop,
-			      struct template_store *templates,
+int template_service_register(struct rpc_server *server, struct template_feed *templates,
 			      const struct runtime_catalogue *catalogue,
 			      struct template_service **ret, struct error *error)
 {
-	struct template_service *service = calloc(1, sizeof(*service));
+	_cleanup_(template_service_free_p) struct template_service *service =
+		calloc(1, sizeof(*service));
 	int r;
 
 	if (!service)
-		return error_set_errno(error, ENOMEM, "Cannot make the template service");
-	service->loop = loop;
+		return error_set_errno(error, ENOMEM, "Cannot serve templates");
+	LIST_INIT(&service->builds);
 	service->templates = templates;
 	service->catalogue = catalogue;
 	r = rpc_server_add_service(server, &mayfly__v1__template_service__descriptor, handlers,
 				   service, error);
-	if (r < 0) {
-		free(service);
+	if (r < 0)
 		return r;
-	}
-	*ret = service;
+	*ret = TAKE_PTR(service);
 	return 0;
 }
 
 struct template_service *template_service_free(struct template_service *service)
 {
+	struct build *build;
+
+	if (!service)
+		return NULL;
+	while ((build = LIST_FIRST(&service->builds)))
+		build_free(build);
 	free(service);
 	return NULL;
 }
