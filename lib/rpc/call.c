@@ -112,9 +112,10 @@ void rpc_call_unref(struct rpc_call *call)
 /* Hands a batch to core, with a reference for its tag. */
 static void call_start(struct rpc_call *call, const grpc_op *ops, size_t n_ops, struct tag *tag)
 {
+	grpc_call *core = call->core; /* read before the release: another thread may free */
 	(void)rpc_call_ref(call);
 	tag_release(tag);
-	grpc_call_error r = grpc_call_start_batch(call->core, ops, n_ops, tag, NULL);
+	grpc_call_error r = grpc_call_start_batch(core, ops, n_ops, tag, NULL);
 	if (r == GRPC_CALL_OK)
 		return;
 	log_error("rpc: core refused a batch of %s: %s", call->method ? call->method->path : "?",

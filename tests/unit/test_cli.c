@@ -26,17 +26,27 @@ volatile sig_atomic_t interrupted;
 struct node {
 	struct test_loop loop;
 	struct rpc_server *server;
-	struct gate stopped;
+	struct gate stopped, remembered;
 	char dir[64], address[128];
 	ProtobufCMessage *last; /* owned; a copy of the last request */
-	unsigned gets, invokes, deleted, policies;
+	unsigned gets;          /* of the loop, as is what follows */
+	unsigned invokes;
+	struct gate deleted;
 	struct rpc_call *watcher;
 };
 
 static struct node node;
 
+/* The gate orders what the loop wrote before what the test reads, and the other way round. */
+static const void *last_request(void)
+{
+	(void)gate_value(&node.remembered);
+	return node.last;
+}
+
 static void remember(const ProtobufCMessage *request)
 {
+	gate_add(&node.remembered, 1);
 	size_t n = protobuf_c_message_get_packed_size(request);
 	_cleanup_free_ uint8_t *bytes = malloc(n + 1);
 	assert_non_null(bytes);
@@ -44,6 +54,7 @@ static void remember(const ProtobufCMessage *request)
 	protobuf_c_message_free_unpacked(node.last, NULL);
 	node.last = protobuf_c_message_unpack(request->descriptor, NULL, n, bytes);
 	assert_non_null(node.last);
+	gate_add(&node.remembered, 1);
 }
 
 /* -- the scripted services -- */
@@ -72,8 +83,8 @@ static void answer_function(struct rpc_call *call, const char *name, int state)
 
 static void on_create(struct rpc_call *call, const ProtobufCMessage *request, void *user _unused_)
 {
-	remember(request);
 	node.gets = 0;
+	remember(request);
 	answer_function(call, ((const Mayfly__V1__CreateFunctionRequest *)request)->function_name,
 			MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_PENDING);
 }
@@ -231,7 +242,7 @@ static void on_delete(struct rpc_call *call, const ProtobufCMessage *message _un
 		      void *user _unused_)
 {
 	Mayfly__V1__DeleteFunctionResponse response = MAYFLY__V1__DELETE_FUNCTION_RESPONSE__INIT;
-	node.deleted++;
+	gate_add(&node.deleted, 1);
 	rpc_call_reply(call, &response.base);
 }
 
@@ -240,7 +251,6 @@ static void on_policy(struct rpc_call *call, const ProtobufCMessage *message, vo
 	Mayfly__V1__SetStartPolicyResponse response = MAYFLY__V1__SET_START_POLICY_RESPONSE__INIT;
 	const Mayfly__V1__SetStartPolicyRequest *request =
 		(const Mayfly__V1__SetStartPolicyRequest *)message;
-	node.policies++;
 	assert_true(request->end_idle_sandboxes);
 	rpc_call_reply(call, &response.base);
 }
@@ -304,7 +314,7 @@ static int start_node(void **state _unused_)
 	const struct gate gate = GATE_INIT;
 	char path[96];
 
-	node.stopped = gate;
+	node.stopped = node.remembered = node.deleted = gate;
 	(void)snprintf(node.dir, sizeof(node.dir), "/tmp/mayfly-cli-XXXXXX");
 	assert_non_null(mkdtemp(node.dir));
 	(void)snprintf(path, sizeof(path), "%s/sock", node.dir);
@@ -373,6 +383,7 @@ static struct output run(const char *first, ...)
 	char *argv[MAX_WORDS + 4] = { (char *)"mayfly", (char *)first };
 	char out[96], err[96];
 	struct output output = { 0 };
+	(void)last_request();
 	int argc = 2, words = 0;
 	va_list ap;
 
@@ -434,8 +445,7 @@ static void test_create_sends_everything(void **state _unused_)
 		    "ApplyOn=Latest", "-o", "json", NULL);
 	assert_int_equal(o.code, 0);
 
-	const Mayfly__V1__CreateFunctionRequest *r =
-		(const Mayfly__V1__CreateFunctionRequest *)node.last;
+	const Mayfly__V1__CreateFunctionRequest *r = last_request();
 	assert_string_equal(r->function_name, "f");
 	assert_string_equal(r->handler, "a.b");
 	assert_int_equal(r->memory_size_mb, 256);
@@ -470,6 +480,7 @@ static void test_create_without_waiting(void **state _unused_)
 		run("function", "create", "--function-name", "f", "--zip", zip, "--no-wait", NULL);
 	assert_int_equal(o.code, 0);
 	assert_non_null(strstr(buf_string(&o.out), "Pending"));
+	(void)last_request();
 	assert_int_equal(node.gets, 0);
 }
 
@@ -514,8 +525,7 @@ static void test_update_configuration_sends_what_was_named(void **state _unused_
 		run("function", "update-configuration", "f", "--description", "", "--environment",
 		    "{\"Variables\": {}}", "--log-format", "JSON", NULL);
 	assert_int_equal(o.code, 0);
-	const Mayfly__V1__UpdateFunctionConfigurationRequest *r =
-		(const Mayfly__V1__UpdateFunctionConfigurationRequest *)node.last;
+	const Mayfly__V1__UpdateFunctionConfigurationRequest *r = last_request();
 	assert_int_not_equal(r->_description_case, 0);
 	assert_int_equal(r->_memory_size_mb_case, 0);
 	assert_non_null(r->environment);
@@ -554,7 +564,7 @@ static void test_invoke(void **state _unused_)
 	assert_int_equal(o.code, 0);
 	assert_string_equal(buf_string(&o.out), "{\"a\":1}");
 	assert_int_equal(o.err.len, 0);
-	const Mayfly__V1__InvokeRequest *r = (const Mayfly__V1__InvokeRequest *)node.last;
+	const Mayfly__V1__InvokeRequest *r = last_request();
 	assert_int_equal(r->log_type, MAYFLY__V1__LOG_TYPE__LOG_TYPE_TAIL);
 }
 
@@ -610,8 +620,7 @@ static void test_logs(void **state _unused_)
 {
 	_cleanup_output_ struct output o = run("logs", "/aws/lambda/f", "--since", "10m", NULL);
 	assert_string_equal(buf_string(&o.out), "START\nREPORT\n");
-	const Mayfly__V1__GetLogEventsRequest *r =
-		(const Mayfly__V1__GetLogEventsRequest *)node.last;
+	const Mayfly__V1__GetLogEventsRequest *r = last_request();
 	assert_string_equal(r->log_group_name, "/aws/lambda/f");
 	int64_t back = clock_realtime_us() - r->start_time_us;
 	assert_in_range(back, 600 * USEC_PER_SEC, 660 * USEC_PER_SEC);
@@ -733,13 +742,13 @@ static void test_bench_cold_start(void **state _unused_)
 {
 	char samples[128];
 	_cleanup_buf_ struct buf lines = BUF_INIT;
-	unsigned deleted = node.deleted;
+	int deleted = gate_value(&node.deleted);
 
 	(void)snprintf(samples, sizeof(samples), "%s/samples", node.dir);
 	_cleanup_output_ struct output o = run("bench", "cold-start", "--mode", "spare,restore",
 					       "-n", "3", "--samples", samples, "-o", "json", NULL);
 	assert_int_equal(o.code, 0);
-	assert_int_equal(node.deleted, deleted + 2);
+	assert_int_equal(gate_value(&node.deleted), deleted + 2);
 	json_t *json = parse(&o);
 	json_t *modes = json_object_get(json, "modes");
 	json_t *spare = json_object_get(modes, "spare"), *other = json_object_get(modes, "restore");
