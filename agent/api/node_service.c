@@ -378,7 +378,7 @@ static int set_policy(const struct node_service *service, struct rpc_call *rpc,
 	const struct api_context *context = service->config.context;
 	struct function_reference reference;
 	const struct function *function;
-	enum pool_policy policy;
+	enum pool_policy policy = POOL_POLICY_DEFAULT;
 	const char *tenant;
 	int r = find_policy(message, &policy, error);
 
