@@ -58,7 +58,8 @@ struct slice buf_slice(const struct buf *b);
 /* The text, "" when empty; borrowed until the buffer changes. */
 const char *buf_string(const struct buf *b);
 
-/* Hands the bytes to the caller (free()), leaving an empty buffer with the same cap. */
+/* Hands the bytes to the caller (free()), leaving an empty buffer with the same cap. `ret_len` may
+ * be NULL. */
 uint8_t *buf_take(struct buf *b, size_t *ret_len);
 
 /* Empties, keeping the memory. */

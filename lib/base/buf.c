@@ -90,7 +90,8 @@ const char *buf_string(const struct buf *b)
 uint8_t *buf_take(struct buf *b, size_t *ret_len)
 {
 	uint8_t *data = b->data;
-	*ret_len = b->len;
+	if (ret_len)
+		*ret_len = b->len;
 	*b = BUF_INIT_MAX(b->max);
 	return data;
 }
