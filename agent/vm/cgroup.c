@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "mayfly/fs.h"
+#include "mayfly/log.h"
 
 #define PERIOD_US 100000U
 
@@ -112,7 +113,7 @@ static void remove_leftovers(const char *parent)
 }
 
 static void open_v1_controller(struct cgroups *cgroups, const char *root, const char *self,
-			       unsigned index)
+			       const char *name, unsigned index)
 {
 	char own[512];
 	char *parent;
@@ -129,7 +130,7 @@ static void open_v1_controller(struct cgroups *cgroups, const char *root, const 
 		free(parent);
 		parent = path_format("%s/%s", root, controllers[index]);
 	}
-	cgroups->parents[index] = parent ? path_format("%s/mayfly-vm", parent) : NULL;
+	cgroups->parents[index] = parent ? path_format("%s/%s", parent, name) : NULL;
 	free(parent);
 	if (!cgroups->parents[index])
 		return;
@@ -165,7 +166,7 @@ static int delegate_v2(const char *own, const char *parent)
 	return r < 0 ? r : write_value(parent, "cgroup.subtree_control", "+memory +cpu");
 }
 
-static void open_v2(struct cgroups *cgroups, const char *root, const char *self)
+static void open_v2(struct cgroups *cgroups, const char *root, const char *self, const char *name)
 {
 	_cleanup_free_ char *own = NULL;
 	char *parent;
@@ -180,7 +181,7 @@ static void open_v2(struct cgroups *cgroups, const char *root, const char *self)
 	if (len > 13 && strcmp(path + len - 13, "/mayfly-agent") == 0)
 		path[len - 13] = '\0';
 	own = path_format("%s%s", root, path[0] && path[1] ? path : "");
-	parent = own ? path_format("%s/mayfly-vm", own) : NULL;
+	parent = own ? path_format("%s/%s", own, name) : NULL;
 	if (!parent)
 		return;
 	r = delegate_v2(own, parent);
@@ -196,7 +197,7 @@ static void open_v2(struct cgroups *cgroups, const char *root, const char *self)
 	remove_leftovers(parent);
 }
 
-void cgroups_open(const char *root, const char *self_path, struct cgroups *ret)
+void cgroups_open(const char *root, const char *self_path, const char *name, struct cgroups *ret)
 {
 	_cleanup_free_ char *v2 = path_format("%s/cgroup.controllers", root);
 	_cleanup_free_ char *v1 = path_format("%s/memory", root);
@@ -214,11 +215,47 @@ void cgroups_open(const char *root, const char *self_path, struct cgroups *ret)
 		return;
 	}
 	if (ret->mode == CGROUP_V2) {
-		open_v2(ret, root, buf_string(&self));
+		open_v2(ret, root, buf_string(&self), name);
 		return;
 	}
 	for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++)
-		open_v1_controller(ret, root, buf_string(&self), i);
+		open_v1_controller(ret, root, buf_string(&self), name, i);
+}
+
+static bool is_ours(const struct cgroups *cgroups, const char *parent)
+{
+	for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++)
+		if (cgroups->parents[i] && strcmp(cgroups->parents[i], parent) == 0)
+			return true;
+	return false;
+}
+
+void cgroups_succeed(const struct cgroups *cgroups, const char *record_path)
+{
+	_cleanup_buf_ struct buf former = BUF_INIT;
+	_cleanup_buf_ struct buf ours = BUF_INIT;
+	char *rest;
+	char *line;
+	int r = 0;
+
+	if (fs_read_file(record_path, 1U << 16, &former) >= 0 && former.len) {
+		rest = (char *)former.data;
+		while ((line = strsep(&rest, "\n"))) {
+			/* Only what is named as ours is touched. */
+			if (!strstr(line, "/mayfly-vm") || strstr(line, ".."))
+				continue;
+			remove_leftovers(line);
+			if (!is_ours(cgroups, line))
+				(void)rmdir(line);
+		}
+	}
+	for (unsigned i = 0; i < CGROUP_CONTROLLERS && r >= 0; i++)
+		if (cgroups->parents[i])
+			r = buf_append_format(&ours, "%s\n", cgroups->parents[i]);
+	if (r >= 0)
+		r = fs_write_file_atomic(record_path, buf_slice(&ours), 0600);
+	if (r < 0)
+		log_warning("cannot write %s: %s", record_path, strerror(-r));
 }
 
 void cgroups_close(struct cgroups *cgroups)

@@ -31,7 +31,10 @@ struct cgroup_limits {
 /* Finds out what this host has, makes the parents, removes groups that were left behind.
  * `root` is "/sys/fs/cgroup", or a copy's top in tests. Never fails: the mode says what is there.
  */
-void cgroups_open(const char *root, const char *self_path, struct cgroups *ret);
+void cgroups_open(const char *root, const char *self_path, const char *name, struct cgroups *ret);
+/* Where a former agent had its groups, which may be elsewhere: removes what it left, and writes
+ * down where ours are. */
+void cgroups_succeed(const struct cgroups *cgroups, const char *record_path);
 void cgroups_close(struct cgroups *cgroups);
 
 /* The name that users and benchmarks read. */

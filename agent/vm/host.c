@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "agent/core/digest.h"
 #include "agent/image/package.h"
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/embedded.h"
@@ -192,6 +193,22 @@ static int open_images(struct vm_host *host, const char *images_dir, struct erro
 	return r;
 }
 
+/* Named after the state directory, for two agents may share a host and a parent group. */
+static void open_cgroups(struct vm_host *host)
+{
+	_cleanup_free_ char *record = NULL;
+	char hex[DIGEST_HEX_BYTES] = "";
+	struct digest digest;
+	char name[32];
+
+	if (digest_bytes(host->state_dir, strlen(host->state_dir), &digest) >= 0)
+		digest_hex(&digest, hex);
+	(void)snprintf(name, sizeof(name), "mayfly-vm-%.8s", hex);
+	cgroups_open("/sys/fs/cgroup", "/proc/self/cgroup", name, &host->cgroups);
+	if (asprintf(&record, "%s/cgroups", host->state_dir) >= 0)
+		cgroups_succeed(&host->cgroups, record);
+}
+
 static void fill_info(struct vm_host *host)
 {
 	host->info = (struct vm_host_info){
@@ -243,7 +260,7 @@ static int host_open(struct vm_host *host, const struct vm_host_config *config, 
 	if (r < 0)
 		return r;
 	host->cpu_limits = config->cpu_limits && host->verdict.accelerator == ACCELERATOR_KVM;
-	cgroups_open("/sys/fs/cgroup", "/proc/self/cgroup", &host->cgroups);
+	open_cgroups(host);
 	if (host->cgroups.warning)
 		host_warn(host, strdup(host->cgroups.warning));
 	r = reaper_start(host->emulator, &host->reaper);

@@ -19,7 +19,6 @@
  * QEMUs of its own to ask for capabilities, and waits for them at once. */
 #define EMULATOR_LIMIT_US (100 * USEC_PER_MSEC)
 #define ORPHAN_LIMIT_US   (5 * USEC_PER_SEC)
-#define ADOPTED_STEP      64
 
 struct reaper {
 	pthread_t thread;
@@ -30,8 +29,6 @@ struct reaper {
 	char comm[COMM_BYTES];
 	siginfo_t recent[RECENT];
 	unsigned next;
-	pid_t *adopted; /* owned */
-	size_t n_adopted;
 	pid_t stranger; /* a zombie that is none of ours, and since when it was seen */
 	int64_t stranger_since_us;
 };
@@ -52,21 +49,6 @@ static bool is_emulator(const struct reaper *reaper, pid_t pid)
 	if (fs_read_file(path, 64, &text) < 0 || !text.len)
 		return false;
 	return strncmp(buf_string(&text), reaper->comm, strlen(reaper->comm)) == 0;
-}
-
-/* Takes it off the list. */
-static bool was_adopted(struct reaper *reaper, pid_t pid)
-{
-	bool found = false;
-
-	(void)pthread_mutex_lock(&reaper->lock);
-	for (size_t i = 0; i < reaper->n_adopted && !found; i++) {
-		found = reaper->adopted[i] == pid;
-		if (found)
-			reaper->adopted[i] = reaper->adopted[--reaper->n_adopted];
-	}
-	(void)pthread_mutex_unlock(&reaper->lock);
-	return found;
 }
 
 static bool is_abandoned(struct reaper *reaper, pid_t pid)
@@ -107,7 +89,7 @@ static void wait_for_one(struct reaper *reaper)
 			rest(NO_CHILD_NS);
 		return;
 	}
-	if (was_adopted(reaper, info.si_pid) || is_abandoned(reaper, info.si_pid))
+	if (is_abandoned(reaper, info.si_pid))
 		reap(reaper, info.si_pid);
 	else
 		rest(OTHERS_CHILD_NS);
@@ -172,26 +154,8 @@ struct reaper *reaper_stop(struct reaper *reaper)
 	(void)pthread_join(reaper->thread, NULL);
 	(void)pthread_cond_destroy(&reaper->wanted);
 	(void)pthread_mutex_destroy(&reaper->lock);
-	free(reaper->adopted);
 	free(reaper);
 	return NULL;
-}
-
-void reaper_adopt(struct reaper *reaper, pid_t pid)
-{
-	pid_t *more = NULL;
-
-	(void)pthread_mutex_lock(&reaper->lock);
-	if (reaper->n_adopted % ADOPTED_STEP == 0) {
-		more = reallocarray(reaper->adopted, reaper->n_adopted + ADOPTED_STEP,
-				    sizeof(*more));
-		if (more)
-			reaper->adopted = more;
-	}
-	/* Without memory it is found as an orphan, a little later. */
-	if (reaper->n_adopted % ADOPTED_STEP || more)
-		reaper->adopted[reaper->n_adopted++] = pid;
-	(void)pthread_mutex_unlock(&reaper->lock);
 }
 
 void reaper_expect(struct reaper *reaper)

@@ -171,7 +171,6 @@ static int open_process(struct spawn *spawn)
 	spawn->pidfd = pidfd_open(spawn->pid, 0);
 	if (spawn->pidfd < 0)
 		return error_set_errno(&spawn->error, errno, "cannot watch QEMU");
-	reaper_adopt(spawn->host->reaper, spawn->pid);
 	return 0;
 }
 
@@ -270,11 +269,21 @@ void spawn_clear(struct spawn *spawn)
 	close_p(&spawn->state_fd);
 }
 
-/* The end of QEMU's own log says why it would not start. */
+/* "2025-01-31T12:00:00.000000Z qemu-system-x86_64: …", which libvirt's own lines do not look like.
+ */
+static bool is_said_by_qemu(const char *line)
+{
+	return strlen(line) > 30 && line[10] == 'T' && strstr(line, "Z ");
+}
+
+/* The last line in its log that QEMU wrote says why it would not start. */
 static char *read_last_words(const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char text[LAST_WORDS_BYTES + 1];
+	char *rest = text;
+	char *found = NULL;
+	char *line;
 	off_t size;
 	ssize_t n;
 
@@ -286,10 +295,13 @@ static char *read_last_words(const char *path)
 	if (n <= 0)
 		return NULL;
 	text[n] = '\0';
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20)
+	while ((line = strsep(&rest, "\n")))
+		if (is_said_by_qemu(line))
+			found = line;
+	for (char *p = found; p && *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = ' ';
-	return strdup(text);
+	return found ? strdup(found) : NULL;
 }
 
 static void end_domain(const struct sweep *sweep)

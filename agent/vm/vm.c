@@ -46,6 +46,7 @@ static void on_swept(struct job *job)
 		template_remove_clone(vm->source);
 	vm->events.on_gone(vm, reason, vm->user);
 	timer_disarm(&vm->timer);
+	timer_disarm(&vm->zombie_timer);
 	vm_monitor_drop_waiters(vm);
 	spawn_clear(&vm->spawn);
 	close_p(&vm->pidfd);
@@ -153,7 +154,17 @@ static void describe_exit(const siginfo_t *info, char *out, size_t size)
 			       strsignal(info->si_status));
 }
 
-/* Notices whether it has ended. The pidfd knows, whoever reaped it. */
+/* Reaps it if it has ended. It may also be a daemon's child, or the reaper was first. */
+static bool reap(const struct vm *vm, siginfo_t *ret)
+{
+	if (waitid(P_PIDFD, (id_t)vm->pidfd, ret, WEXITED | WNOHANG) == 0)
+		return ret->si_pid != 0;
+	if (pidfd_send_signal(vm->pidfd, 0, NULL, 0) == 0 || errno != ESRCH)
+		return false;
+	(void)reaper_recall(vm->host->reaper, vm->pid, ret);
+	return true;
+}
+
 static bool process_has_ended(struct vm *vm)
 {
 	siginfo_t info = { 0 };
@@ -162,11 +173,10 @@ static bool process_has_ended(struct vm *vm)
 
 	if (vm->process_gone)
 		return true;
-	if (vm->pidfd < 0 || pidfd_send_signal(vm->pidfd, 0, NULL, 0) == 0 || errno != ESRCH)
+	if (vm->pidfd < 0 || !reap(vm, &info))
 		return false;
 	vm->process_gone = true;
 	vm->exit_source = sd_event_source_disable_unref(vm->exit_source);
-	(void)reaper_recall(vm->host->reaper, vm->pid, &info);
 	describe_exit(&info, text, sizeof(text));
 	/* A QEMU that gives up while it reads the device state does so because of the state. */
 	damaged = vm->state == VM_LOADING && info.si_code == CLD_EXITED && info.si_status != 0;
@@ -191,9 +201,9 @@ static int on_exit_readable(sd_event_source *source _unused_, int fd _unused_,
 		vm_check_gone(vm);
 		return 0;
 	}
-	/* A zombie still: the reaper is about to take it, or the daemon whose child it is. */
+	/* A zombie still, of the daemon whose child it is. */
 	(void)sd_event_source_set_enabled(vm->exit_source, SD_EVENT_OFF);
-	if (timer_arm(&vm->timer, vm->host->loop, clock_monotonic_us() + ZOMBIE_AGAIN_US,
+	if (timer_arm(&vm->zombie_timer, vm->host->loop, clock_monotonic_us() + ZOMBIE_AGAIN_US,
 		      on_zombie_again, vm) < 0)
 		log_error("VM %s: no timer", vm->id);
 	return 0;

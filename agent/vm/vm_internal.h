@@ -47,9 +47,10 @@ struct vm {
 	struct channel *channel;
 	bool process_gone;
 	bool domain_gone;
-	struct timer timer;      /* bounds whatever is waited for at the end */
-	char *reason;            /* owned; first one wins */
-	char closed_reason[128]; /* a connection closed and the process' end is awaited */
+	struct timer timer;        /* bounds whatever is waited for at the end */
+	struct timer zombie_timer; /* until it is reaped */
+	char *reason;              /* owned; first one wins */
+	char closed_reason[128];   /* a connection closed and the process' end is awaited */
 	bool want_last_words;
 	int64_t requested_us;
 	int64_t spawned_us;

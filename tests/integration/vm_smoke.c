@@ -2,11 +2,12 @@
 
 /* The room agent/vm against real QEMU: makes or finds a base template, restores clones from it,
  * talks each through Restore, Initialize and Invoke, shows that they share no random number,
- * and kills one from outside to show that nothing of it is left.
+ * and kills one from outside to show that nothing of it is left. --storm instead kills QEMUs at
+ * random from the first moment on, at every stage, until none is left.
  *
  *   vm-smoke --state-dir DIR --images DIR --package IMAGE [--user NAME] [--runtime NAME]
  *            [--handler NAME] [--memory MB] [--clones N] [--warm N] [--function-template]
- *            [--payload JSON] [--tb-size MB] [--boot] [--kill-agent] */
+ *            [--payload JSON] [--tb-size MB] [--boot] [--kill-agent] [--storm] */
 
 #include <errno.h>
 #include <getopt.h>
@@ -41,6 +42,7 @@ struct options {
 	int function_template;
 	int boot;
 	int kill_agent;
+	int storm;
 };
 
 struct clone {
@@ -223,11 +225,53 @@ static void all_done(void)
 	vm_pause(clones[0].vm, kill_one, NULL);
 }
 
+/* ---- the storm ---- */
+
+#define STORM_STEP_US (40 * USEC_PER_MSEC)
+
+static struct timer storm_timer;
+static unsigned storm_kills;
+
+/* The pid that QEMU itself wrote, so that even one that libvirt still starts is hit. */
+static pid_t read_pid(const struct clone *clone)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/libvirt/run/qemu/mayfly-%s.pid", options.state_dir,
+		       clone->id);
+	if (fs_read_file(path, 64, &text) < 0)
+		return 0;
+	return (pid_t)strtol(buf_string(&text), NULL, 10);
+}
+
+static void storm(void *arg _unused_)
+{
+	uint32_t at;
+
+	random_bytes(&at, sizeof(at));
+	for (unsigned i = 0; i < options.clones; i++) {
+		struct clone *clone = &clones[(at + i) % options.clones];
+		pid_t pid = clone->gone ? 0 : read_pid(clone);
+
+		if (pid <= 1)
+			continue;
+		clone->pid = pid;
+		if (kill(pid, SIGKILL) == 0)
+			storm_kills++;
+		break;
+	}
+	if (timer_arm(&storm_timer, loop, clock_monotonic_us() + STORM_STEP_US, storm, NULL) < 0)
+		fail("timer", "cannot be armed");
+}
+
 static void clone_finished(struct clone *clone)
 {
 	if (clone->done)
 		return;
 	clone->done = true;
+	if (options.storm)
+		return;
 	if (++done_count == options.clones)
 		all_done();
 }
@@ -345,15 +389,19 @@ static void on_gone(struct vm *vm _unused_, const char *reason, void *user)
 	clone->gone = true;
 	clone->vm = NULL;
 	gone_count++;
-	if (!clone->done)
+	if (options.storm)
+		(void)printf("clone %.8s is gone%s: %s\n", clone->id,
+			     clone->done ? " after it answered" : "", reason);
+	else if (!clone->done)
 		fail("a clone ended early", reason);
 	check_gone(clone);
-	if (clone == &clones[0]) {
+	if (clone == &clones[0] && !options.storm) {
 		(void)printf("clone %.8s is gone: %s\n", clone->id, reason);
 		for (unsigned i = 1; i < options.clones; i++)
 			vm_end(clones[i].vm, "the test is over");
 	}
 	if (gone_count == options.clones) {
+		timer_disarm(&storm_timer);
 		(void)printf("all %u clones are gone, nothing is left\n", gone_count);
 		loop_exit(loop, failures ? 1 : 0);
 	}
@@ -371,6 +419,8 @@ static void start_clones(struct template *template)
 	int r;
 
 	clones_began_us = clock_monotonic_us();
+	if (options.storm)
+		storm(NULL);
 	for (unsigned i = 0; i < options.clones; i++) {
 		struct clone *clone = &clones[i];
 
@@ -459,6 +509,7 @@ static void parse_options(int argc, char **argv)
 		{ "function-template", no_argument, &options.function_template, 1 },
 		{ "boot", no_argument, &options.boot, 1 },
 		{ "kill-agent", no_argument, &options.kill_agent, 1 },
+		{ "storm", no_argument, &options.storm, 1 },
 		{ 0 },
 	};
 	int c;

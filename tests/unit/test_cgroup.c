@@ -57,7 +57,7 @@ static void open_with(const char *self, struct cgroups *cgroups)
 
 	put("self", self);
 	assert_true(asprintf(&path, "%s/self", root) > 0);
-	cgroups_open(root, path, cgroups);
+	cgroups_open(root, path, "mayfly-vm", cgroups);
 }
 
 static void own_path_is_found(void **state _unused_)
