@@ -62,7 +62,7 @@ static enum start_result start_one(struct version *version)
 	}
 	if (r <= 0)
 		return START_NOTHING;
-	if (pool->restoring >= pool->config.max_starts)
+	if (pool->slots_taken >= pool->config.max_starts)
 		return START_NOT_NOW;
 	r = memory_make_room(pool, version->cost_bytes, for_demand, &error);
 	if (r < 0) {
@@ -102,7 +102,7 @@ static void serve_starved(struct pool *pool)
 			break;
 	}
 	/* Memory may come from elsewhere than this pool. */
-	if (version && pool->restoring < pool->config.max_starts)
+	if (version && pool->slots_taken < pool->config.max_starts)
 		(void)!timer_arm(&pool->starved_timer, pool->loop,
 				 clock_monotonic_us() + STARVED_RETRY_US, on_starved_time, pool);
 }

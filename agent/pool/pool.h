@@ -35,8 +35,8 @@ struct pool_config {
 	unsigned memory_commit_percent; /* 0: 10 */
 	unsigned sandbox_overhead_mb;   /* 0: 32 */
 	unsigned max_sandboxes;         /* 0: 4,096 */
-	unsigned max_starts;            /* restores at once; 0: as many as processors */
-	unsigned max_waiting;           /* demands in queues; 0: 10,000 */
+	unsigned max_starts;  /* starts at once, long INITs aside; 0: as many as processors */
+	unsigned max_waiting; /* demands in queues; 0: 10,000 */
 
 	int64_t keep_alive_us;    /* idle sandboxes end after it; 0: 10 minutes */
 	int64_t freeze_after_us;  /* vCPUs run on for so long after an answer; 0: 10 ms */

@@ -9,11 +9,13 @@
 #include "agent/logs/log_lines.h"
 #include "agent/pool/pool.h"
 #include "agent/pool/vm_driver.h"
+#include "mayfly/clock.h"
 #include "mayfly/id.h"
 
 #define POOL_LISTENERS_MAX 8
 #define VERSION_LATEST     "$LATEST"
-#define START_FAILURES_MAX 3 /* in a row, until waiting demands fail */
+#define START_FAILURES_MAX 3                     /* in a row, until waiting demands fail */
+#define SLOT_INIT_US       (500 * USEC_PER_MSEC) /* of INIT, then the next start may begin */
 #define LOAD_FAILURES_MAX  2 /* in a row, until the template counts as damaged */
 
 TAILQ_HEAD(demand_list, demand);
@@ -101,6 +103,7 @@ struct sandbox {
 	int64_t init_sent_us;
 	int64_t init_done_us;
 	int64_t ready_us;
+	int64_t start_limit_us; /* of its INIT or warming, host's backstop */
 	int64_t resume_asked_us;
 	int64_t resume_done_us;
 	bool loaded;
@@ -129,7 +132,7 @@ struct pool {
 
 	struct sandbox_list lru;
 	unsigned sandbox_count;
-	unsigned restoring;
+	unsigned slots_taken; /* starts under way, but for long INITs */
 	unsigned by_state[_SANDBOX_STATE_MAX];
 	unsigned spares;
 	unsigned waiting;

@@ -44,12 +44,13 @@ bool sandbox_is_starting(const struct sandbox *sandbox)
 	return sandbox->state == SANDBOX_RESTORING || sandbox->state == SANDBOX_INITIALIZING;
 }
 
+/* One start less under way: another may begin. */
 static void release_slot(struct sandbox *sandbox)
 {
 	if (!sandbox->slot)
 		return;
 	sandbox->slot = false;
-	sandbox->pool->restoring--;
+	sandbox->pool->slots_taken--;
 	pool_mark_dirty(sandbox->pool);
 }
 
@@ -70,7 +71,7 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 	pool->by_state[state]++;
 	sandbox->version->starting += sandbox_is_starting(sandbox);
 	sandbox->version->starting -= was_starting;
-	if (state != SANDBOX_RESTORING)
+	if (!sandbox_is_starting(sandbox))
 		release_slot(sandbox);
 	if (state == SANDBOX_STOPPING)
 		pool->freeing_bytes += sandbox->version->cost_bytes;
@@ -151,6 +152,12 @@ static void on_timer(void *arg)
 		sandbox_stop(sandbox, "the restore took longer than its limit");
 		return;
 	case SANDBOX_INITIALIZING:
+		if (sandbox->slot) {
+			/* A long INIT waits more than it works. */
+			release_slot(sandbox);
+			sandbox_arm(sandbox, sandbox->start_limit_us);
+			return;
+		}
 		sandbox_stop(sandbox, "the guest did not answer within the limit of INIT");
 		return;
 	case SANDBOX_READY:

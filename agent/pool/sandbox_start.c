@@ -76,9 +76,10 @@ static void send_initialize(struct sandbox *sandbox)
 	sandbox->init_sent_us = clock_monotonic_us();
 	if (sandbox_set_state(sandbox, SANDBOX_INITIALIZING) < 0)
 		return;
-	sandbox_arm(sandbox, sandbox->init_sent_us + initialize.message.init_timeout_ms * 1000LL +
-				     sandbox->pool->config.guest_grace_us +
-				     sandbox->pool->config.start_timeout_us);
+	sandbox->start_limit_us =
+		sandbox->init_sent_us + initialize.message.init_timeout_ms * USEC_PER_MSEC +
+		sandbox->pool->config.guest_grace_us + sandbox->pool->config.start_timeout_us;
+	sandbox_arm(sandbox, sandbox->init_sent_us + SLOT_INIT_US);
 	send_or_stop(sandbox, &message);
 }
 
@@ -119,7 +120,9 @@ static void warm_or_ready(struct sandbox *sandbox)
 	if (sandbox->state == SANDBOX_RESTORING &&
 	    sandbox_set_state(sandbox, SANDBOX_INITIALIZING) < 0)
 		return;
-	sandbox_arm(sandbox, clock_monotonic_us() + sandbox->pool->config.start_timeout_us);
+	sandbox->start_limit_us = clock_monotonic_us() + sandbox->pool->config.start_timeout_us;
+	sandbox_arm(sandbox,
+		    sandbox->slot ? clock_monotonic_us() + SLOT_INIT_US : sandbox->start_limit_us);
 	send_warm(sandbox);
 }
 
@@ -348,7 +351,7 @@ int sandbox_start(struct version *version, struct error *error)
 	pool->by_state[SANDBOX_NEW]++;
 	pool->committed_bytes += version->cost_bytes;
 	pool->starts++;
-	pool->restoring++;
+	pool->slots_taken++;
 	sandbox->slot = true;
 	limit_us = sandbox->origin == SANDBOX_FROM_BOOT ? pool->config.boot_timeout_us
 							: pool->config.start_timeout_us;
