@@ -71,3 +71,16 @@ packages_install() {
 	fi
 	say "packages are installed"
 }
+
+# make_system_user NAME COMMENT: unless it is there.
+make_system_user() {
+	getent passwd "$1" >/dev/null ||
+		useradd --system --user-group --no-create-home --home-dir / \
+			--shell /usr/sbin/nologin --comment "$2" "$1"
+}
+
+# libvirt's QEMU driver looks this user up at its start, even if no VM runs as it; the package
+# that would make it brings a daemon that Mayfly does not need.
+make_libvirt_user() {
+	make_system_user libvirt-qemu 'Libvirt Qemu'
+}

@@ -21,9 +21,8 @@ systemd_runs() {
 node_make_users() {
 	getent group mayfly >/dev/null || groupadd --system mayfly
 	getent group kvm >/dev/null || groupadd --system kvm
-	getent passwd mayfly-vm >/dev/null ||
-		useradd --system --user-group --no-create-home --home-dir / \
-			--shell /usr/sbin/nologin --comment 'Mayfly microVMs' mayfly-vm
+	make_libvirt_user
+	make_system_user mayfly-vm 'Mayfly microVMs'
 	usermod --append --groups kvm mayfly-vm
 }
 
