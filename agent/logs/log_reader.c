@@ -248,7 +248,8 @@ static void read_work(struct job *job)
 	(void)closedir(dir);
 	if (r < 0)
 		(void)error_set_errno(&read->error, r, "Cannot read the log group");
-	qsort(read->heap, read->count, sizeof(*read->heap), compare_entries);
+	if (read->count > 0)
+		qsort(read->heap, read->count, sizeof(*read->heap), compare_entries);
 }
 
 static void read_done(struct job *job)

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* For tests of agent/api: a loop on its own thread with a server on a unix socket, to which the
+ * test is a client. The test puts its services on the server between harness_open() and
+ * harness_serve(). After <cmocka.h>. */
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/api/api_context.h"
+#include "agent/core/loop.h"
+#include "client/client.h"
+#include "mayfly/clock.h"
+#include "mayfly/fs.h"
+#include "rpc/rpc_server.h"
+
+#define REGION            "eu-central-1"
+#define TENANT            "123456789012"
+#define HARNESS_LIMIT_SEC 60
+
+struct harness {
+	char folder[64];
+	char socket[96];
+	struct api_context context;
+	struct loop *loop;
+	struct rpc_server *server;
+	struct client *client;
+	pthread_t thread;
+	void (*stop)(void *arg); /* on the loop, before the server is shut down; may be NULL */
+	void *stop_arg;
+};
+
+static void harness_post(void *context, rpc_fn *fn, void *arg)
+{
+	loop_post(context, fn, arg);
+}
+
+static void *harness_run(void *arg)
+{
+	struct harness *harness = arg;
+
+	(void)loop_run(harness->loop);
+	return NULL;
+}
+
+static void harness_open(struct harness *harness)
+{
+	struct rpc_server_options options = { .post = harness_post };
+
+	(void)snprintf(harness->folder, sizeof(harness->folder), "/tmp/mayfly-service-XXXXXX");
+	assert_non_null(mkdtemp(harness->folder));
+	(void)snprintf(harness->socket, sizeof(harness->socket), "%s/sock", harness->folder);
+	harness->context = (struct api_context){ .region = REGION, .tenant = TENANT };
+	assert_int_equal(loop_new(2, &harness->loop), 0);
+	options.post_ctx = harness->loop;
+	assert_int_equal(rpc_server_new(&options, &harness->server, NULL), 0);
+}
+
+static void harness_serve(struct harness *harness)
+{
+	assert_int_equal(
+		rpc_server_listen_unix(harness->server, harness->socket, 0600, (gid_t)-1, NULL), 0);
+	assert_int_equal(rpc_server_start(harness->server, NULL), 0);
+	assert_int_equal(pthread_create(&harness->thread, NULL, harness_run, harness), 0);
+	assert_int_equal(client_open(harness->socket, &harness->client, NULL), 0);
+}
+
+static void harness_on_shut_down(void *arg)
+{
+	struct harness *harness = arg;
+
+	loop_exit(harness->loop, 0);
+}
+
+static void harness_shut_down(void *arg)
+{
+	struct harness *harness = arg;
+
+	if (harness->stop)
+		harness->stop(harness->stop_arg);
+	rpc_server_shutdown(harness->server, 1000, harness_on_shut_down, harness);
+}
+
+/* All calls are answered, the loop stands still, the server is gone; the loop is the caller's to
+ * free, then harness_close(). */
+static void harness_end(struct harness *harness)
+{
+	harness->client = client_close(harness->client);
+	loop_post(harness->loop, harness_shut_down, harness);
+	assert_int_equal(pthread_join(harness->thread, NULL), 0);
+	harness->server = rpc_server_free(harness->server);
+}
+
+static void harness_close(struct harness *harness)
+{
+	harness->loop = loop_free(harness->loop);
+	assert_int_equal(fs_remove_tree(harness->folder), 0);
+}
+
+struct harness_step {
+	void (*fn)(void *arg);
+	void *arg;
+	sem_t done;
+};
+
+static void harness_step(void *arg)
+{
+	struct harness_step *step = arg;
+
+	step->fn(step->arg);
+	(void)sem_post(&step->done);
+}
+
+/* Runs fn(arg) on the loop, and comes back when it was run. */
+static void _unused_ on_loop(struct harness *harness, void (*fn)(void *arg), void *arg)
+{
+	struct harness_step step = { .fn = fn, .arg = arg };
+	struct timespec limit;
+
+	assert_int_equal(sem_init(&step.done, 0, 0), 0);
+	loop_post(harness->loop, harness_step, &step);
+	(void)clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += HARNESS_LIMIT_SEC;
+	while (sem_timedwait(&step.done, &limit) < 0)
+		assert_int_equal(errno, EINTR);
+	(void)sem_destroy(&step.done);
+}
+
+static char _unused_ *borrow(const char *text)
+{
+	return (char *)(uintptr_t)text;
+}
