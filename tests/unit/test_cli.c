@@ -784,6 +784,7 @@ static void test_bench_burst(void **state _unused_)
 	assert_int_equal(integer_at(second, "clients"), 20);
 	assert_int_equal(integer_at(second, "n"), 20);
 	assert_int_equal(integer_at(second, "sandboxes_started"), 20);
+	assert_true(json_real_value(json_object_get(second, "restores_per_second")) >= 0);
 	assert_int_equal(integer_at(second, "failed"), 0);
 	json_decref(json);
 	_cleanup_output_ struct output bad = run("bench", "burst", "--clients", "1,x", NULL);
