@@ -61,7 +61,7 @@ _Noreturn static void exec_probe(const struct accelerator_probe *probe, const ch
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	execl(probe->emulator, probe->emulator, "-nodefaults", "-no-user-config", "-display",
-	      "none", "-no-reboot", "-sandbox", "on", "-M",
+	      "none", "-no-reboot", "-bios", GUEST_FIRMWARE, "-sandbox", "on", "-M",
 	      "microvm,acpi=on,rtc=on,isa-serial=off,pit=off,pic=off", "-accel", "kvm", "-cpu",
 	      "host", "-m", "128", "-kernel", probe->kernel, "-initrd", initramfs, "-append",
 	      command_line, "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", (char *)NULL);

@@ -13,7 +13,7 @@
 
 /* Counted up whenever devices, their order or the machine change: part of a template's manifest,
  * because device state loads only into the same devices. */
-#define DEVICE_LAYOUT_VERSION 1
+#define DEVICE_LAYOUT_VERSION 2
 
 enum ram_mode {
 	RAM_ANONYMOUS, /* a boot that will not be kept */

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -116,6 +117,16 @@ static int write_link(const char *path, const char *target)
 	return symlink(target, path) < 0 ? -errno : 0;
 }
 
+/* QEMU asks for huge pages for its translation buffer, and each of them is private memory of one
+ * sandbox as soon as one byte of it is used. Every process that this one starts inherits the
+ * answer. Under KVM guest memory profits from them, so there they stay. */
+static void refuse_huge_pages(const struct vm_host *host)
+{
+	if (host->verdict.accelerator == ACCELERATOR_TCG &&
+	    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) < 0)
+		log_warning("cannot refuse huge pages: %s", strerror(errno));
+}
+
 static int place_wrapper(struct vm_host *host, struct error *error)
 {
 	_cleanup_free_ char *folder = NULL;
@@ -144,6 +155,7 @@ int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *e
 		return r;
 	accessible = user_may_open_kvm(host);
 	decide_accelerator(host, wanted, accessible);
+	refuse_huge_pages(host);
 	if (fs_exists("/dev/kvm") && !accessible)
 		return place_wrapper(host, error);
 	host->emulator_started = strdup(host->emulator);

@@ -16,10 +16,12 @@
 #include "mayfly/log.h"
 #include "mayfly/id.h"
 
-#define WARM_ROUNDS        10
-#define DEFAULT_SCRATCH_MB 512
-#define ENTROPY_BYTES      64
-#define INIT_GRACE_S       30 /* over the function's own limit for INIT */
+#define WARM_ROUNDS   10
+/* What runs on after the last answer (the runtime's way back to its read, timers, workers) would
+ * else run again in every clone, where it is new to the translator. */
+#define SETTLE_US     (250 * USEC_PER_MSEC)
+#define ENTROPY_BYTES 64
+#define INIT_GRACE_S  30 /* over the function's own limit for INIT */
 
 typedef Mayfly__Guest__V1__GuestMessage guest_message;
 typedef Mayfly__Guest__V1__HostMessage host_message;
@@ -35,6 +37,7 @@ struct template_build {
 	bool hopeless; /* another try would end the same */
 	int64_t began_us;
 	struct timer timer;
+	struct timer settle;
 	struct job job;
 	int job_result;
 	char sandbox_id[HEX_ID_BYTES];
@@ -215,6 +218,7 @@ static void on_gone(struct vm *vm _unused_, const char *reason, void *user)
 
 	build->vm = NULL;
 	timer_disarm(&build->timer);
+	timer_disarm(&build->settle);
 	if (build->copying) /* the job's end goes on from here */
 		return;
 	if (build->saved) {
@@ -260,8 +264,6 @@ static void copy_scratch_work(struct job *job)
 	_cleanup_free_ char *from = NULL;
 
 	build->job_result = 0;
-	if (!is_function(build))
-		return;
 	if (asprintf(&from, "%s/%s/scratch.qcow2", build->template->store->host->run_dir,
 		     build->sandbox_id) < 0)
 		build->job_result = -ENOMEM;
@@ -335,6 +337,7 @@ static void send_prepare(struct template_build *build)
 				  ? MAYFLY__GUEST__V1__RUNTIME_KIND__RUNTIME_KIND_NODEJS
 				  : MAYFLY__GUEST__V1__RUNTIME_KIND__RUNTIME_KIND_PROVIDED;
 	prepare.warm_rounds = WARM_ROUNDS;
+	prepare.ephemeral_storage_mb = DEFAULT_SCRATCH_MB;
 	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_PREPARE;
 	message.prepare = &prepare;
 	set_step(build, "starting the runtime");
@@ -413,10 +416,22 @@ static bool outcome_is_ok(struct template_build *build, const Mayfly__Guest__V1_
 	return false;
 }
 
-static void pause_and_save(struct template_build *build)
+static void on_settled(void *arg)
 {
+	struct template_build *build = arg;
+
+	if (!build->vm)
+		return;
 	set_step(build, "stopping");
 	vm_pause(build->vm, on_paused, build);
+}
+
+static void settle_and_save(struct template_build *build)
+{
+	set_step(build, "settling");
+	if (timer_arm(&build->settle, build->template->store->loop,
+		      clock_monotonic_us() + SETTLE_US, on_settled, build) < 0)
+		on_settled(build);
 }
 
 static void on_message(struct vm *vm _unused_, const guest_message *m, void *user)
@@ -429,7 +444,7 @@ static void on_message(struct vm *vm _unused_, const guest_message *m, void *use
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_PREPARED:
 		if (outcome_is_ok(build, m->prepared->outcome))
-			pause_and_save(build);
+			settle_and_save(build);
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESTORED:
 		if (outcome_is_ok(build, m->restored->outcome))
@@ -445,7 +460,7 @@ static void on_message(struct vm *vm _unused_, const guest_message *m, void *use
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_SNAPSHOT_READY:
 		if (outcome_is_ok(build, m->snapshot_ready->outcome))
-			pause_and_save(build);
+			settle_and_save(build);
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_FATAL:
 		(void)error_set(&build->error, ERROR_INTERNAL, NULL, "the guest gave up: %s",
@@ -512,8 +527,7 @@ static int make_files(struct template_build *build)
 	if (asprintf(&files->ram.path, "%s/ram", build->folder) < 0 ||
 	    asprintf(&files->state.path, "%s/state", build->folder) < 0)
 		return -ENOMEM;
-	if (is_function(build) &&
-	    asprintf(&files->scratch.path, "%s/scratch.qcow2", build->folder) < 0)
+	if (asprintf(&files->scratch.path, "%s/scratch.qcow2", build->folder) < 0)
 		return -ENOMEM;
 	build->state_fd = open(files->state.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return build->state_fd < 0 ? -errno : make_ram(build, files->ram.path);
@@ -546,6 +560,9 @@ static int start_vm(struct template_build *build)
 	struct template *template = build->template;
 	struct vm_start start = { .id = build->sandbox_id };
 
+	start.ephemeral_storage_mb = template->manifest.ephemeral_storage_mb
+					     ? template->manifest.ephemeral_storage_mb
+					     : DEFAULT_SCRATCH_MB;
 	if (is_function(build)) {
 		template_fill_start(build->base, &start);
 	} else {
@@ -557,9 +574,6 @@ static int start_vm(struct template_build *build)
 	start.ram_path = template->files.ram.path;
 	start.package_path = template->package_path;
 	start.memory_mb = template->manifest.memory_mb;
-	start.ephemeral_storage_mb = template->manifest.ephemeral_storage_mb
-					     ? template->manifest.ephemeral_storage_mb
-					     : DEFAULT_SCRATCH_MB;
 	return vm_start(template->store->host, &start, &build_events, build, &build->vm,
 			&build->error);
 }

@@ -127,6 +127,8 @@ static void start_qemu(struct raw *raw)
 		text_new("memory-backend-file,id=mem0,size=%llu,mem-path=%s/ram,share=off",
 			 (unsigned long long)manifest.ram_bytes, template_folder),
 		text_new("-no-shutdown"),
+		text_new("-bios"),
+		text_new(GUEST_FIRMWARE),
 		text_new("-kernel"),
 		text_new("%s/vmlinux", options.images),
 		text_new("-initrd"),
