@@ -223,7 +223,8 @@ static int build_services(struct node *node, struct error *error)
 	r = node_service_register(node->server, &node_config, &node->node_service, error);
 	if (r < 0)
 		return r;
-	return template_service_register(node->server, node_service_template_feed(node->node_service),
+	return template_service_register(node->server,
+					 node_service_template_feed(node->node_service),
 					 node->catalogue, &node->template_service, error);
 }
 

@@ -79,12 +79,14 @@ static void receive_answer(int fd)
 }
 
 /* `headers` end with "\r\n" each. */
-static void request(const char *method, const char *path, const char *headers, const char *body, size_t len)
+static void request(const char *method, const char *path, const char *headers, const char *body,
+		    size_t len)
 {
 	char head[8192];
 	int fd = connect_api();
-	int n = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: api\r\n%sContent-Length: %zu\r\n\r\n",
-			 method, path, headers, len);
+	int n = snprintf(head, sizeof(head),
+			 "%s %s HTTP/1.1\r\nHost: api\r\n%sContent-Length: %zu\r\n\r\n", method,
+			 path, headers, len);
 	send_all(fd, head, (size_t)n);
 	send_all(fd, body, len);
 	receive_answer(fd);
@@ -137,7 +139,8 @@ static void stream_response(bool failing)
 			 "POST " API "/invocation/%s/response HTTP/1.1\r\nHost: api\r\n"
 			 "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
 			 "Transfer-Encoding: chunked\r\nContent-Type: text/x-stream\r\n"
-			 "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n",
+			 "Trailer: Lambda-Runtime-Function-Error-Type, "
+			 "Lambda-Runtime-Function-Error-Body\r\n\r\n",
 			 request_id);
 	send_all(fd, head, (size_t)n);
 	for (int i = 0; i < 4; i++) {
@@ -146,10 +149,10 @@ static void stream_response(bool failing)
 	}
 	send_all(fd, "0\r\n", 3);
 	if (failing) {
-		const char *trailers =
-			"Lambda-Runtime-Function-Error-Type: Function.Broken\r\n"
-			"Lambda-Runtime-Function-Error-Body: "
-			"eyJlcnJvck1lc3NhZ2UiOiJpbiB0aGUgdHJhaWxlciIsImVycm9yVHlwZSI6IkZ1bmN0aW9uLkJyb2tlbiJ9\r\n";
+		const char *trailers = "Lambda-Runtime-Function-Error-Type: Function.Broken\r\n"
+				       "Lambda-Runtime-Function-Error-Body: "
+				       "eyJlcnJvck1lc3NhZ2UiOiJpbiB0aGUgdHJhaWxlciIsImVycm9yVHlwZSI"
+				       "6IkZ1bmN0aW9uLkJyb2tlbiJ9\r\n";
 		send_all(fd, trailers, strlen(trailers));
 	}
 	send_all(fd, "\r\n", 2);
@@ -164,7 +167,8 @@ static void truncated_response(void)
 	int fd = connect_api();
 	int n = snprintf(head, sizeof(head),
 			 "POST " API "/invocation/%s/response HTTP/1.1\r\nHost: api\r\n"
-			 "Content-Length: 100\r\n\r\nshort", request_id);
+			 "Content-Length: 100\r\n\r\nshort",
+			 request_id);
 	send_all(fd, head, (size_t)n);
 	shutdown(fd, SHUT_WR);
 	receive_answer(fd);
@@ -231,7 +235,8 @@ static void run_step(char *step)
 	}
 	while (header_list && *header_list) {
 		size_t used = strlen(headers);
-		snprintf(headers + used, sizeof(headers) - used, "%s\r\n", next_part(&header_list, ';'));
+		snprintf(headers + used, sizeof(headers) - used, "%s\r\n",
+			 next_part(&header_list, ';'));
 	}
 	request(method, path, headers, body, strlen(body));
 	record(answer_body);
@@ -265,13 +270,15 @@ static void serve_event(void)
 int main(void)
 {
 	const char *mode = getenv("MODE") ? getenv("MODE") : "";
-	const char *error = "{\"errorMessage\":\"told at init\",\"errorType\":\"Runtime.Own\",\"more\":[1]}";
+	const char *error =
+		"{\"errorMessage\":\"told at init\",\"errorType\":\"Runtime.Own\",\"more\":[1]}";
 
 	dprintf(1, "bootstrap begins\n");
 	if (strcmp(mode, "exit") == 0)
 		exit(3);
 	if (strcmp(mode, "init-error") == 0) {
-		request("POST", API "/init/error", "Lambda-Runtime-Function-Error-Type: Runtime.Own\r\n", error,
+		request("POST", API "/init/error",
+			"Lambda-Runtime-Function-Error-Type: Runtime.Own\r\n", error,
 			strlen(error));
 		dprintf(1, "init error answered %d %s\n", answer_status, answer_body);
 		exit(1);

@@ -78,7 +78,7 @@ struct refused {
 	const char *message; /* part of it */
 };
 
-#define BAD_NAME      ERROR_INVALID_PARAMETER, "function_name", "at 'functionName' failed to satisfy"
+#define BAD_NAME      ERROR_INVALID_PARAMETER, "function_name", "'functionName' failed to satisfy"
 #define BAD_QUALIFIER ERROR_INVALID_PARAMETER, "qualifier", "at 'qualifier' failed to satisfy"
 
 static const struct refused refused[] = {

@@ -147,8 +147,9 @@ struct scene {
 
 static void note(struct scene *scene, const char *text)
 {
-	(void)strncat(scene->log, text, sizeof(scene->log) - strlen(scene->log) - 1);
-	(void)strncat(scene->log, ";", sizeof(scene->log) - strlen(scene->log) - 1);
+	size_t len = strlen(scene->log);
+
+	(void)snprintf(scene->log + len, sizeof(scene->log) - len, "%s;", text);
 }
 
 static void on_limit(void *arg)
