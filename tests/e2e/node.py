@@ -144,7 +144,7 @@ class Result:
         self.response = response
         self.payload = response.payload
         self.error = response.function_error
-        self.log = response.log_result.decode()
+        self.log = response.log_result.decode(errors="replace")
         self.request_id = response.request_id
         self.phases = protocol.invoke.Phases.FromString(self.trailers["mayfly-phases-bin"])
         self.start = protocol.invoke.StartKind.Name(self.phases.start_kind)[len("START_KIND_"):]

@@ -63,9 +63,11 @@ def test_clones_share_init_and_nothing_else(node, snapped):
     assert len({s["born"] for s in seen}) == 1 and len({s["drawn"] for s in seen}) == 1, "INIT ran more than once"
     assert seen[0]["born"] < asked
     assert [s["calls"] for s in seen] == [1] * len(seen)
-    for key in ("random", "urandom", "uuid", "stream"):
+    for key in ("random", "urandom", "uuid"):
         assert len({s[key] for s in seen}) == len(seen), f"clones share {key}"
+    streams = {e.log_stream_name for e in node.log_events(snapped)}
     for result in results:
+        assert any(result.sandbox in stream for stream in streams), "a clone has no log stream of its own"
         assert asked - 1 < result.json["now"] < time.time() + 1, "the clock was not set"
         assert result.json["kind"] == "snap-start"
         assert result.json["streams"] is None
@@ -75,7 +77,8 @@ def test_lines_of_the_log(node, snapped):
     node.end_idle(snapped)
     cold, warm = node.invoke(snapped), node.invoke(snapped)
     assert (cold.start, warm.start) == ("SNAP_START", "WARM")
-    text = node.log_text(snapped, log_stream_name=cold.json["stream"])
+    stream = next(e.log_stream_name for e in node.log_events(snapped) if cold.sandbox in e.log_stream_name)
+    text = node.log_text(snapped, log_stream_name=stream)
     lines = text.split("\n")
     assert re.fullmatch(r"RESTORE_START Runtime Version: \S+\tRuntime Version ARN: \S+", lines[0]), text
     assert "INIT_START" not in text and text.count("RESTORE_START") == 1

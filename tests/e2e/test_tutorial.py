@@ -4,6 +4,7 @@ line of the log is compared whole; only ids and times may differ."""
 
 import json
 import re
+import time
 
 import pytest
 
@@ -111,7 +112,8 @@ def assert_report(numbers):
 
 @pytest.fixture(params=sorted(LANGUAGES))
 def language(request, node):
-    language = LANGUAGES[request.param]
+    """A log group outlives its function, so each test looks at what came since it began."""
+    language = {**LANGUAGES[request.param], "begun_us": int(time.time() * 1e6)}
     yield language
     try:
         node.delete(NAME)
@@ -142,7 +144,7 @@ def test_by_grpc(node, language):
     assert "mayfly-function-error" not in cold.trailers
 
     # The group has the same lines below that of INIT, in one stream of the documented name.
-    events = node.log_events(NAME)
+    events = node.log_events(NAME, start_time_us=language["begun_us"])
     assert re.fullmatch(INIT_START.format(version=language["version"]), events[0].message)
     text = "".join(event.message + "\n" for event in events[1:])
     assert text == cold.log + warm.log
@@ -178,6 +180,7 @@ def test_by_command(mayfly, language, tmp_path):
     plain = mayfly("invoke", NAME, "--payload", json.dumps(EVENT))
     assert plain.stdout.rstrip(b"\n") == language["payload"]
 
-    shown = mayfly("logs", NAME).stdout.decode()
+    since = f"{int(time.time() * 1e3 - language['begun_us'] / 1e3)}ms"
+    shown = mayfly("logs", NAME, "--since", since).stdout.decode()
     for pattern in (r"INIT_START Runtime Version: ", r"The area is 42", r"REPORT RequestId: "):
         assert len(re.findall(pattern, shown)) == (1 if "INIT_START" in pattern else 3), shown
