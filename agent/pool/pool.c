@@ -244,8 +244,8 @@ int pool_acquire(struct pool *pool, const struct function *function, struct dema
 		return 1;
 	}
 	if (version->failure.code != ERROR_NONE) {
-		error_clear(error);
-		(void)!error_copy(error, &version->failure);
+		if (error)
+			(void)!error_copy(error, &version->failure);
 		return -error_kind(version->failure.code)->errno_value;
 	}
 	if (pool->waiting >= pool->config.max_waiting)

@@ -257,9 +257,11 @@ void sandbox_on_loaded(struct sandbox *sandbox)
 {
 	sandbox->loaded = true;
 	sandbox->version->load_failures = 0;
-	if (sandbox->state != SANDBOX_RESTORING || sandbox->origin == SANDBOX_FROM_BOOT)
+	if (sandbox->state != SANDBOX_RESTORING)
 		return;
-	send_restore(sandbox);
+	/* A booting guest has nothing to restore; it says Booted in its own time. */
+	if (sandbox->origin != SANDBOX_FROM_BOOT)
+		send_restore(sandbox);
 	if (sandbox->state == SANDBOX_RESTORING)
 		sandbox->pool->driver->resume(sandbox->vm, NULL, NULL);
 }

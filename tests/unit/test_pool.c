@@ -1,0 +1,1062 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// links: mayfly_pool mayfly_logs mayfly_functions mayfly_core mayfly_base
+
+/* The pool with a driver that answers as guests do, or do not. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "agent/pool/pool_internal.h"
+#include "mayfly/fs.h"
+#include "mayfly/log.h"
+
+#define LIMIT_US (20 * USEC_PER_SEC)
+#define DEMANDS  16
+
+/* -- a driver of VMs -- */
+
+enum manner {
+	MANNER_GOOD,
+	MANNER_SILENT,        /* never says that it was restored */
+	MANNER_DIES_LOADING,  /* gone before it is loaded */
+	MANNER_FAILS_INIT,    /* INIT ends with a function error */
+	MANNER_REFUSES_CLONE, /* vm_clone() fails */
+	MANNER_NO_TEMPLATE,
+};
+
+struct vm {
+	struct fixture *f;
+	const struct vm_events *events;
+	void *user;
+	bool running;
+	bool ended;
+	bool held; /* its resume is not confirmed */
+	unsigned invokes;
+	loop_fn *resumed;
+	void *resumed_arg;
+	unsigned pending; /* posts that refer to it */
+	char reason[128];
+	TAILQ_ENTRY(vm) link;
+};
+
+struct template
+{
+	int dummy;
+};
+
+struct fixture {
+	char dir[64];
+	struct loop *loop;
+	struct log_store *logs;
+	struct pool *pool;
+	struct pool_config config;
+	enum manner manner;
+	bool hold_resumes;
+	TAILQ_HEAD(, vm) vms;
+	unsigned alive;
+	unsigned starting;
+	unsigned most_starting;
+	unsigned cloned;
+	unsigned booted;
+	unsigned warmed;
+	unsigned pauses;
+	unsigned damaged;
+	unsigned templates_asked;
+	uint64_t generation;
+};
+
+static struct template the_template;
+static struct vm_host_info host_info = { .accelerator = ACCELERATOR_TCG };
+
+/* A guest's message on its way. */
+struct post {
+	struct vm *vm;
+	Mayfly__Guest__V1__GuestMessage__KindCase kind;
+};
+
+static void vm_put(struct vm *vm)
+{
+	if (--vm->pending == 0 && vm->ended)
+		free(vm);
+}
+
+static void deliver(void *arg)
+{
+	struct post *post = arg;
+	struct vm *vm = post->vm;
+	Mayfly__Guest__V1__GuestMessage message = MAYFLY__GUEST__V1__GUEST_MESSAGE__INIT;
+	Mayfly__Guest__V1__Outcome outcome = MAYFLY__GUEST__V1__OUTCOME__INIT;
+	Mayfly__Guest__V1__Restored restored = MAYFLY__GUEST__V1__RESTORED__INIT;
+	Mayfly__Guest__V1__Initialized initialized = MAYFLY__GUEST__V1__INITIALIZED__INIT;
+	Mayfly__Guest__V1__Warmed warmed = MAYFLY__GUEST__V1__WARMED__INIT;
+	Mayfly__Guest__V1__Prepared prepared = MAYFLY__GUEST__V1__PREPARED__INIT;
+	Mayfly__Guest__V1__Booted booted = MAYFLY__GUEST__V1__BOOTED__INIT;
+
+	outcome.status = MAYFLY__GUEST__V1__STATUS__STATUS_OK;
+	restored.outcome = initialized.outcome = warmed.outcome = prepared.outcome = &outcome;
+	message.kind_case = post->kind;
+	switch (post->kind) {
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_BOOTED:
+		message.booted = &booted;
+		break;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_PREPARED:
+		message.prepared = &prepared;
+		break;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESTORED:
+		message.restored = &restored;
+		break;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_INITIALIZED:
+		message.initialized = &initialized;
+		if (vm->f->manner == MANNER_FAILS_INIT)
+			outcome.status = MAYFLY__GUEST__V1__STATUS__STATUS_FUNCTION_ERROR;
+		vm->f->starting--;
+		break;
+	default:
+		message.warmed = &warmed;
+		break;
+	}
+	if (!vm->ended)
+		vm->events->on_message(vm, &message, vm->user);
+	free(post);
+	vm_put(vm);
+}
+
+static void say(struct vm *vm, Mayfly__Guest__V1__GuestMessage__KindCase kind)
+{
+	struct post *post = calloc(1, sizeof(*post));
+
+	*post = (struct post){ .vm = vm, .kind = kind };
+	vm->pending++;
+	loop_post(vm->f->loop, deliver, post);
+}
+
+static void gone(void *arg)
+{
+	struct vm *vm = arg;
+
+	TAILQ_REMOVE(&vm->f->vms, vm, link);
+	vm->f->alive--;
+	vm->events->on_gone(vm, vm->reason, vm->user);
+	vm_put(vm);
+}
+
+static void driver_end(struct vm *vm, const char *reason)
+{
+	if (vm->ended)
+		return;
+	vm->ended = true;
+	(void)snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+	vm->pending++;
+	loop_post(vm->f->loop, gone, vm);
+}
+
+static void loaded(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (vm->f->manner == MANNER_DIES_LOADING)
+		driver_end(vm, "QEMU died");
+	else if (!vm->ended)
+		vm->events->on_loaded(vm, vm->user);
+	vm_put(vm);
+}
+
+static int make_vm(struct vm_host *host, const struct vm_events *events, void *user,
+		   struct vm **ret, struct error *error)
+{
+	struct fixture *f = (struct fixture *)host;
+	struct vm *vm;
+
+	if (f->manner == MANNER_REFUSES_CLONE)
+		return error_set(error, ERROR_INTERNAL, NULL, "no more machines");
+	vm = calloc(1, sizeof(*vm));
+	vm->f = f;
+	vm->events = events;
+	vm->user = user;
+	f->alive++;
+	f->starting++;
+	if (f->starting > f->most_starting)
+		f->most_starting = f->starting;
+	TAILQ_INSERT_TAIL(&f->vms, vm, link);
+	vm->pending++;
+	loop_post(f->loop, loaded, vm);
+	*ret = vm;
+	return 0;
+}
+
+static int driver_clone(struct vm_host *host, const struct vm_clone_request *request,
+			const struct vm_events *events, void *user, struct vm **ret,
+			struct error *error)
+{
+	assert_ptr_equal(request->source, &the_template);
+	assert_string_equal(request->package_path, "/package/d1");
+	((struct fixture *)host)->cloned++;
+	return make_vm(host, events, user, ret, error);
+}
+
+static int driver_boot(struct vm_host *host, const struct vm_boot_request *request,
+		       const struct vm_events *events, void *user, struct vm **ret,
+		       struct error *error)
+{
+	int r = make_vm(host, events, user, ret, error);
+
+	assert_string_equal(request->runtime, "python3.13");
+	((struct fixture *)host)->booted++;
+	if (r >= 0)
+		say(*ret, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_BOOTED);
+	return r;
+}
+
+static int driver_send(struct vm *vm, const Mayfly__Guest__V1__HostMessage *message)
+{
+	switch (message->kind_case) {
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_PREPARE:
+		say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_PREPARED);
+		return 0;
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_RESTORE:
+		assert_int_equal(message->restore->entropy.len, 64);
+		assert_int_equal(strlen(message->restore->sandbox_id), 32);
+		if (vm->f->manner != MANNER_SILENT)
+			say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESTORED);
+		return 0;
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_INITIALIZE:
+		assert_string_equal(message->initialize->handler, "h.h");
+		assert_string_equal(message->initialize->log_group_name, "/aws/lambda/f");
+		say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_INITIALIZED);
+		return 0;
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_WARM:
+		vm->f->warmed++;
+		say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_WARMED);
+		return 0;
+	default:
+		vm->invokes++;
+		return 0;
+	}
+}
+
+static void confirm_resume(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (vm->resumed && !vm->ended)
+		vm->resumed(vm->resumed_arg);
+	vm_put(vm);
+}
+
+static void driver_resume(struct vm *vm, loop_fn *done, void *arg)
+{
+	vm->running = true;
+	vm->resumed = done;
+	vm->resumed_arg = arg;
+	if (vm->f->hold_resumes)
+		return;
+	vm->pending++;
+	loop_post(vm->f->loop, confirm_resume, vm);
+}
+
+static void driver_pause(struct vm *vm, loop_fn *done _unused_, void *arg _unused_)
+{
+	vm->running = false;
+	vm->f->pauses++;
+}
+
+static void driver_facts(const struct vm *vm, struct vm_facts *ret)
+{
+	*ret = (struct vm_facts){ .pid = 1, .running = vm->running };
+}
+
+static const struct vm_host_info *driver_host_info(const struct vm_host *host _unused_)
+{
+	return &host_info;
+}
+
+struct template_answer {
+	struct fixture *f;
+	template_ready_fn *ready;
+	void *arg;
+};
+
+static void template_answered(void *arg)
+{
+	struct template_answer *answer = arg;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	(void)error_set(&error, ERROR_INTERNAL, NULL, "no kernel");
+	if (answer->f->manner == MANNER_NO_TEMPLATE)
+		answer->ready(NULL, &error, answer->arg);
+	else
+		answer->ready(&the_template, NULL, answer->arg);
+	free(answer);
+}
+
+static void driver_get_base(struct template_store *store, const char *runtime, unsigned memory_mb,
+			    template_ready_fn *ready, void *arg)
+{
+	struct template_answer *answer = calloc(1, sizeof(*answer));
+
+	assert_string_equal(runtime, "python3.13");
+	assert_int_equal(memory_mb, 128);
+	*answer = (struct template_answer){ (struct fixture *)store, ready, arg };
+	answer->f->templates_asked++;
+	loop_post(answer->f->loop, template_answered, answer);
+}
+
+static void driver_get_function(struct template_store *store,
+				const struct template_function_request *request,
+				template_ready_fn *ready, void *arg)
+{
+	assert_non_null(strstr(request->id, "-f-"));
+	driver_get_base(store, request->runtime, request->memory_mb, ready, arg);
+}
+
+static struct template *driver_ref(struct template *template)
+{
+	return template;
+}
+
+static struct template *driver_unref(struct template *template _unused_)
+{
+	return NULL;
+}
+
+static struct fixture *current;
+
+static void driver_mark_damaged(struct template *template _unused_, const char *reason _unused_)
+{
+	current->damaged++;
+}
+
+static enum template_kind the_kind;
+
+static void driver_template_facts(const struct template *template _unused_,
+				  struct template_facts *ret)
+{
+	*ret = (struct template_facts){ .id = "base", .kind = the_kind, .state = TEMPLATE_READY };
+}
+
+static const struct vm_driver driver = {
+	.clone = driver_clone,
+	.boot = driver_boot,
+	.send = driver_send,
+	.resume = driver_resume,
+	.pause = driver_pause,
+	.end = driver_end,
+	.facts = driver_facts,
+	.host_info = driver_host_info,
+	.template_get_base = driver_get_base,
+	.template_get_function = driver_get_function,
+	.template_ref = driver_ref,
+	.template_unref = driver_unref,
+	.template_mark_damaged = driver_mark_damaged,
+	.template_get_facts = driver_template_facts,
+};
+
+/* -- the fixture -- */
+
+static char *package_path(const char *digest, void *arg _unused_)
+{
+	char *path;
+
+	return asprintf(&path, "/package/%s", digest) < 0 ? NULL : path;
+}
+
+static void quiet(int priority _unused_, const struct log_fields *fields _unused_,
+		  const char *text _unused_, void *user _unused_)
+{
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	log_set_sink(quiet, NULL);
+	TAILQ_INIT(&f->vms);
+	f->generation = 1;
+	the_kind = TEMPLATE_BASE;
+	current = f;
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/mayfly-pool-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	assert_int_equal(loop_new(1, &f->loop), 0);
+	struct log_store_config logs = { .directory = f->dir };
+	assert_int_equal(log_store_open(&logs, f->loop, &f->logs, NULL), 0);
+	f->config = (struct pool_config){
+		.region = "us-east-1",
+		.package_path = package_path,
+		.max_starts = 2,
+		.memory_reserve_bytes = 1,
+		.sandbox_overhead_mb = 100,
+		.memory_commit_percent = 1,
+		.memory_budget_bytes = 64ULL << 30,
+		.freeze_after_us = 1000,
+	};
+	*state = f;
+	return 0;
+}
+
+static void make_pool(struct fixture *f)
+{
+	assert_int_equal(pool_new_with_driver(&f->config, f->loop, &driver, (struct vm_host *)f,
+					      (struct template_store *)f, f->logs, &f->pool, NULL),
+			 0);
+}
+
+static void turn(struct fixture *f)
+{
+	assert_true(sd_event_run(loop_event(f->loop), 10000) >= 0);
+}
+
+#define RUN_UNTIL(f, condition)                                                                    \
+	do {                                                                                       \
+		int64_t limit_us = clock_monotonic_us() + LIMIT_US;                                \
+		while (!(condition) && clock_monotonic_us() < limit_us)                            \
+			turn(f);                                                                   \
+		assert_true(condition);                                                            \
+	} while (0)
+
+/* Until the loop has nothing more to do at once. */
+static void settle(struct fixture *f)
+{
+	while (sd_event_run(loop_event(f->loop), 0) > 0)
+		;
+}
+
+static void set_done(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	bool drained = false;
+	bool flushed = false;
+
+	pool_drain(f->pool, 0, set_done, &drained);
+	RUN_UNTIL(f, drained);
+	assert_int_equal(f->alive, 0);
+	f->pool = pool_free(f->pool);
+	log_store_flush(f->logs, set_done, &flushed);
+	RUN_UNTIL(f, flushed);
+	settle(f);
+	(void)log_store_close(f->logs);
+	(void)loop_free(f->loop);
+	assert_int_equal(fs_remove_tree(f->dir), 0);
+	free(f);
+	return 0;
+}
+
+static struct function function_make(struct fixture *f, const char *name)
+{
+	return (struct function){
+		.tenant = (char *)(uintptr_t) "123456789012",
+		.name = (char *)(uintptr_t)name,
+		.config = { .runtime = (char *)(uintptr_t) "python3.13",
+			    .handler = (char *)(uintptr_t) "h.h",
+			    .log_group = (char *)(uintptr_t) "/aws/lambda/f",
+			    .memory_size_mb = 128,
+			    .timeout_seconds = 3,
+			    .ephemeral_storage_mb = 512,
+			    .package_digest = (char *)(uintptr_t) "d1" },
+		.state = FUNCTION_ACTIVE,
+		.generation = f->generation,
+	};
+}
+
+/* -- demands -- */
+
+struct asker {
+	struct demand demand;
+	struct sandbox *sandbox;
+	unsigned bound;
+	unsigned failed;
+	unsigned lost;
+	unsigned overdue;
+	unsigned messages;
+	bool delivered;
+	enum error_code code;
+};
+
+static void on_bound(struct demand *demand, struct sandbox *sandbox)
+{
+	struct asker *asker = container_of(demand, struct asker, demand);
+
+	asker->bound++;
+	asker->sandbox = sandbox;
+}
+
+static void on_failed(struct demand *demand, const struct error *error)
+{
+	struct asker *asker = container_of(demand, struct asker, demand);
+
+	asker->failed++;
+	asker->code = error->code;
+}
+
+static void on_message(struct demand *demand, const Mayfly__Guest__V1__GuestMessage *message)
+{
+	(void)message;
+	container_of(demand, struct asker, demand)->messages++;
+}
+
+static void on_lost(struct demand *demand, const char *reason, bool delivered)
+{
+	struct asker *asker = container_of(demand, struct asker, demand);
+
+	assert_non_null(reason);
+	asker->lost++;
+	asker->delivered = delivered;
+	asker->sandbox = NULL;
+}
+
+static void on_overdue(struct demand *demand)
+{
+	container_of(demand, struct asker, demand)->overdue++;
+}
+
+static const struct demand_events events = { on_bound, on_failed, on_message, on_lost, on_overdue };
+
+static int ask(struct fixture *f, struct asker *asker, const char *name)
+{
+	struct function function = function_make(f, name);
+	int r;
+
+	*asker = (struct asker){ .demand.events = &events };
+	r = pool_acquire(f->pool, &function, &asker->demand, &asker->sandbox, NULL);
+	asker->bound = r > 0;
+	return r;
+}
+
+static void release(struct asker *asker)
+{
+	struct sandbox *sandbox = asker->sandbox;
+
+	asker->sandbox = NULL;
+	sandbox_release(sandbox, NULL);
+}
+
+static struct pool_gauges gauges(struct fixture *f)
+{
+	struct pool_gauges g;
+
+	pool_gauges(f->pool, &g);
+	return g;
+}
+
+/* -- the states -- */
+
+static void every_step_is_in_the_matrix_or_refused(void **state)
+{
+	/* Rows: from; columns: to, in order of the enum. */
+	static const char *const matrix[_SANDBOX_STATE_MAX] = {
+		[SANDBOX_NEW] = ".R......",          [SANDBOX_RESTORING] = "..IR..S.",
+		[SANDBOX_INITIALIZING] = "...R..S.", [SANDBOX_READY] = "....BFS.",
+		[SANDBOX_BUSY] = "...R.FS.",         [SANDBOX_FROZEN] = "...RB.S.",
+		[SANDBOX_STOPPING] = ".......G",     [SANDBOX_GONE] = "........",
+	};
+
+	(void)state;
+	for (unsigned from = 0; from < _SANDBOX_STATE_MAX; from++)
+		for (unsigned to = 0; to < _SANDBOX_STATE_MAX; to++)
+			if (state_may_follow(&sandbox_states, from, to) !=
+			    (matrix[from][to] != '.'))
+				fail_msg("%s to %s", state_name(&sandbox_states, from),
+					 state_name(&sandbox_states, to));
+}
+
+static void the_setter_refuses(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	assert_int_equal(sandbox_set_state(a.sandbox, SANDBOX_RESTORING), -EINVAL);
+	assert_int_equal(a.sandbox->state, SANDBOX_BUSY);
+	release(&a);
+}
+
+/* -- serving -- */
+
+static void a_demand_gets_a_restored_sandbox_and_the_next_a_warm_one(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox_facts facts;
+	struct sandbox *first;
+	struct asker a;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	first = a.sandbox;
+	sandbox_get_facts(first, &facts);
+	assert_int_equal(facts.state, SANDBOX_BUSY);
+	assert_int_equal(facts.origin, SANDBOX_FROM_BASE);
+	assert_int_equal(facts.init, SANDBOX_INIT_OK);
+	assert_true(facts.requested_us <= facts.restored_us);
+	assert_true(facts.restored_us <= facts.init_sent_us);
+	assert_true(facts.init_done_us <= facts.ready_us);
+	assert_int_equal(facts.invocations, 1);
+	release(&a);
+	assert_int_equal(ask(f, &a, "f"), 1);
+	assert_ptr_equal(a.sandbox, first);
+	release(&a);
+	/* Frozen, it is thawed for the next. */
+	RUN_UNTIL(f, first->state == SANDBOX_FROZEN);
+	assert_false(first->vm->running);
+	assert_int_equal(ask(f, &a, "f"), 1);
+	assert_true(first->vm->running);
+	RUN_UNTIL(f, first->resume_done_us > 0);
+	release(&a);
+	assert_int_equal(f->cloned, 1);
+}
+
+static void a_burst_starts_no_more_than_it_needs(void **state)
+{
+	struct fixture *f = *state;
+	struct asker askers[DEMANDS];
+	unsigned answered = 0;
+
+	make_pool(f);
+	for (unsigned i = 0; i < DEMANDS; i++)
+		assert_int_equal(ask(f, &askers[i], "f"), 0);
+	assert_int_equal(gauges(f).waiting, DEMANDS);
+	for (int64_t limit_us = clock_monotonic_us() + LIMIT_US;
+	     answered < DEMANDS && clock_monotonic_us() < limit_us;) {
+		turn(f);
+		for (unsigned i = 0; i < DEMANDS; i++)
+			if (askers[i].sandbox && askers[i].bound == 1) {
+				release(&askers[i]);
+				answered++;
+			}
+	}
+	assert_int_equal(answered, DEMANDS);
+	assert_true(f->cloned <= DEMANDS);
+	assert_true(f->most_starting <= 2);
+	assert_int_equal(gauges(f).waiting, 0);
+}
+
+/* One that falls free is taken before the one that is being restored. */
+static void a_freed_sandbox_comes_before_a_restore_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox *first;
+	struct asker a, b;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	first = a.sandbox;
+	f->manner = MANNER_SILENT;
+	assert_int_equal(ask(f, &b, "f"), 0);
+	settle(f);
+	assert_int_equal(f->cloned, 2);
+	assert_int_equal(b.bound, 0);
+	release(&a);
+	RUN_UNTIL(f, b.bound == 1);
+	assert_ptr_equal(b.sandbox, first);
+	assert_int_equal(f->cloned, 2);
+	release(&b);
+}
+
+static void spares_are_warmed_and_frozen(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+	struct asker a;
+
+	f->config.spares = 2;
+	f->config.spares_on_deploy = true;
+	make_pool(f);
+	pool_function_changed(f->pool, &function);
+	RUN_UNTIL(f, gauges(f).frozen == 2);
+	assert_int_equal(gauges(f).spare, 2);
+	assert_int_equal(f->warmed, 2);
+	assert_int_equal(f->pauses, 2);
+	/* A demand takes one, another is made. */
+	assert_int_equal(ask(f, &a, "f"), 1);
+	assert_int_equal(a.sandbox->invocations, 1);
+	RUN_UNTIL(f, gauges(f).spare == 2);
+	assert_int_equal(f->cloned, 3);
+	release(&a);
+}
+
+static void a_function_not_in_use_has_no_spares(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+
+	f->config.spares = 2;
+	f->config.spares_on_deploy = true;
+	f->config.active_window_us = 50 * USEC_PER_MSEC;
+	f->config.keep_alive_us = 50 * USEC_PER_MSEC;
+	make_pool(f);
+	pool_function_changed(f->pool, &function);
+	RUN_UNTIL(f, f->cloned > 0);
+	RUN_UNTIL(f, gauges(f).total == 0);
+}
+
+static void idle_ones_end_after_the_keep_alive(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	f->config.keep_alive_us = 20 * USEC_PER_MSEC;
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	release(&a);
+	RUN_UNTIL(f, gauges(f).total == 0);
+	assert_int_equal(gauges(f).memory_committed_bytes, 0);
+}
+
+static void the_longest_idle_is_evicted(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b, c;
+	struct sandbox *second;
+
+	f->config.memory_budget_bytes = 203ULL << 20; /* two */
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	assert_int_equal(ask(f, &b, "f2"), 0);
+	RUN_UNTIL(f, b.bound == 1);
+	second = b.sandbox;
+	/* Both busy: the third waits. */
+	assert_int_equal(ask(f, &c, "f3"), 0);
+	settle(f);
+	assert_int_equal(f->cloned, 2);
+	release(&a);
+	RUN_UNTIL(f, c.bound == 1);
+	assert_int_equal(gauges(f).evictions, 1);
+	assert_int_equal(second->state, SANDBOX_BUSY);
+	assert_true(gauges(f).memory_committed_bytes <= f->config.memory_budget_bytes);
+	release(&b);
+	release(&c);
+}
+
+static void what_can_never_fit_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	f->config.memory_budget_bytes = 50ULL << 20;
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.failed == 1);
+	assert_int_equal(a.code, ERROR_RESOURCE_NOT_READY);
+	assert_int_equal(f->cloned, 0);
+}
+
+static void queues_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b;
+
+	f->config.max_waiting = 1;
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	assert_int_equal(ask(f, &b, "f"), -EAGAIN);
+	pool_cancel(f->pool, &a.demand);
+	assert_int_equal(gauges(f).waiting, 0);
+	settle(f);
+	assert_int_equal(a.bound + a.failed, 0);
+}
+
+/* -- generations -- */
+
+static void a_new_generation_takes_over(void **state)
+{
+	struct fixture *f = *state;
+	struct function function;
+	struct asker busy, waiting;
+	struct sandbox *old;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &busy, "f"), 0);
+	RUN_UNTIL(f, busy.bound == 1);
+	old = busy.sandbox;
+	f->manner = MANNER_SILENT;
+	assert_int_equal(ask(f, &waiting, "f"), 0);
+	settle(f);
+	assert_int_equal(gauges(f).total, 2);
+	f->manner = MANNER_GOOD;
+	f->generation = 2;
+	function = function_make(f, "f");
+	pool_function_changed(f->pool, &function);
+	/* The restore of the old one is given up, the demand gets a new one. */
+	RUN_UNTIL(f, waiting.bound == 1);
+	assert_ptr_not_equal(waiting.sandbox, old);
+	assert_int_equal(waiting.sandbox->version->generation, 2);
+	/* The busy one serves to its end, then goes. */
+	assert_int_equal(old->state, SANDBOX_BUSY);
+	release(&busy);
+	RUN_UNTIL(f, gauges(f).total == 1);
+	release(&waiting);
+}
+
+static void deletion_fails_what_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	make_pool(f);
+	f->manner = MANNER_SILENT;
+	assert_int_equal(ask(f, &a, "f"), 0);
+	settle(f);
+	pool_function_deleted(f->pool, "123456789012", "f");
+	assert_int_equal(a.failed, 1);
+	assert_int_equal(a.code, ERROR_NOT_FOUND);
+	RUN_UNTIL(f, gauges(f).total == 0);
+}
+
+/* -- failures -- */
+
+static void a_failed_init_serves_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	make_pool(f);
+	f->manner = MANNER_FAILS_INIT;
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	assert_int_equal(a.sandbox->init, SANDBOX_INIT_FAILED);
+	assert_int_equal(f->warmed, 0);
+	release(&a);
+}
+
+static void starts_that_fail_end_in_an_error_and_are_tried_again(void **state)
+{
+	static const enum manner manners[] = { MANNER_DIES_LOADING, MANNER_REFUSES_CLONE,
+					       MANNER_NO_TEMPLATE };
+	struct fixture *f = *state;
+	struct asker a;
+
+	make_pool(f);
+	for (unsigned i = 0; i < ARRAY_SIZE(manners); i++) {
+		char name[8];
+
+		(void)snprintf(name, sizeof(name), "f%u", i);
+		f->manner = manners[i];
+		assert_int_equal(ask(f, &a, name), 0);
+		RUN_UNTIL(f, a.failed == 1);
+		assert_int_equal(a.code, ERROR_INTERNAL);
+		/* For a while nobody waits in vain. */
+		assert_true(ask(f, &a, name) < 0);
+		f->manner = MANNER_GOOD;
+		RUN_UNTIL(f, version_find(f->pool, "123456789012", name)->retry_at_us == 0);
+		assert_int_equal(ask(f, &a, name), 0);
+		RUN_UNTIL(f, a.bound == 1);
+		release(&a);
+	}
+	assert_true(f->damaged >= 1);
+}
+
+static void a_silent_restore_is_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	f->config.start_timeout_us = 20 * USEC_PER_MSEC;
+	make_pool(f);
+	f->manner = MANNER_SILENT;
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.failed == 1);
+	assert_int_equal(gauges(f).start_failures, START_FAILURES_MAX);
+	RUN_UNTIL(f, gauges(f).total == 0);
+}
+
+static void a_lost_sandbox_is_told_with_what_it_saw(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox *sandbox;
+	struct asker a;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	driver_end(a.sandbox->vm, "killed");
+	RUN_UNTIL(f, a.lost == 1);
+	assert_true(a.delivered);
+	/* A frozen one whose vCPUs never went again saw nothing. */
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	sandbox = a.sandbox;
+	release(&a);
+	RUN_UNTIL(f, sandbox->state == SANDBOX_FROZEN);
+	f->hold_resumes = true;
+	assert_int_equal(ask(f, &a, "f"), 1);
+	driver_end(sandbox->vm, "killed");
+	RUN_UNTIL(f, a.lost == 1);
+	assert_false(a.delivered);
+	f->hold_resumes = false;
+}
+
+static void a_message_out_of_turn_ends_the_sandbox(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox *sandbox;
+	struct asker a;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	say(a.sandbox->vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_WARMED);
+	RUN_UNTIL(f, a.messages == 1); /* the asker judges while it is bound */
+	sandbox = a.sandbox;
+	release(&a);
+	say(sandbox->vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_WARMED);
+	RUN_UNTIL(f, gauges(f).total == 0);
+}
+
+static void the_host_minds_the_timeout(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+	struct asker a = { .demand.events = &events };
+
+	f->config.guest_grace_us = 1000;
+	make_pool(f);
+	function.config.timeout_seconds = 0;
+	assert_int_equal(pool_acquire(f->pool, &function, &a.demand, &a.sandbox, NULL), 0);
+	RUN_UNTIL(f, a.overdue == 1);
+	sandbox_release(a.sandbox, "overdue");
+	RUN_UNTIL(f, gauges(f).total == 0);
+}
+
+/* -- policy -- */
+
+struct policy_result {
+	bool done;
+	unsigned ended;
+	unsigned spares_ready;
+	bool failed;
+};
+
+static void on_policy(unsigned ended, unsigned spares_ready, const struct error *error, void *arg)
+{
+	*(struct policy_result *)arg =
+		(struct policy_result){ true, ended, spares_ready, error != NULL };
+}
+
+static struct policy_result set_policy(struct fixture *f, enum pool_policy policy, unsigned spares)
+{
+	struct function function = function_make(f, "f");
+	struct policy_result result = { 0 };
+
+	assert_int_equal(
+		pool_set_policy(f->pool, &function, policy, spares, true, on_policy, &result, NULL),
+		0);
+	assert_false(result.done);
+	RUN_UNTIL(f, result.done);
+	return result;
+}
+
+static void policies(void **state)
+{
+	struct fixture *f = *state;
+	struct policy_result result;
+	struct asker a;
+
+	f->config.spares = 1;
+	make_pool(f);
+	result = set_policy(f, POOL_POLICY_SPARE, 3);
+	assert_int_equal(result.spares_ready, 3);
+	assert_int_equal(ask(f, &a, "f"), 1);
+	release(&a);
+	result = set_policy(f, POOL_POLICY_BOOT, 0);
+	assert_true(result.ended >= 3);
+	assert_int_equal(gauges(f).total, 0);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	assert_int_equal(f->booted, 1);
+	assert_int_equal(a.sandbox->origin, SANDBOX_FROM_BOOT);
+	release(&a);
+	result = set_policy(f, POOL_POLICY_RESTORE, 0);
+	assert_int_equal(result.ended, 1);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	settle(f);
+	assert_int_equal(gauges(f).total, 1); /* no spare */
+	release(&a);
+	f->manner = MANNER_DIES_LOADING;
+	result = set_policy(f, POOL_POLICY_SPARE, 2);
+	assert_true(result.failed);
+	f->manner = MANNER_GOOD;
+}
+
+static void snap_start_skips_init(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+	struct asker a = { .demand.events = &events };
+	struct sandbox_facts facts;
+
+	make_pool(f);
+	the_kind = TEMPLATE_FUNCTION;
+	function.config.snap_start = SNAP_START_LATEST;
+	assert_int_equal(pool_acquire(f->pool, &function, &a.demand, &a.sandbox, NULL), 0);
+	f->starting = 0;
+	RUN_UNTIL(f, a.bound == 1);
+	sandbox_get_facts(a.sandbox, &facts);
+	assert_int_equal(facts.origin, SANDBOX_FROM_SNAPSHOT);
+	assert_int_equal(facts.init_sent_us, 0);
+	release(&a);
+}
+
+static void draining_serves_what_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b;
+	bool drained = false;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	pool_drain(f->pool, LIMIT_US, set_done, &drained);
+	assert_true(ask(f, &b, "f") < 0);
+	RUN_UNTIL(f, a.bound == 1);
+	assert_false(drained);
+	release(&a);
+	RUN_UNTIL(f, drained);
+	assert_int_equal(f->alive, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_step_is_in_the_matrix_or_refused),
+		TEST(the_setter_refuses),
+		TEST(a_demand_gets_a_restored_sandbox_and_the_next_a_warm_one),
+		TEST(a_burst_starts_no_more_than_it_needs),
+		TEST(a_freed_sandbox_comes_before_a_restore_in_flight),
+		TEST(spares_are_warmed_and_frozen),
+		TEST(a_function_not_in_use_has_no_spares),
+		TEST(idle_ones_end_after_the_keep_alive),
+		TEST(the_longest_idle_is_evicted),
+		TEST(what_can_never_fit_is_refused),
+		TEST(queues_are_bounded),
+		TEST(a_new_generation_takes_over),
+		TEST(deletion_fails_what_waits),
+		TEST(a_failed_init_serves_all_the_same),
+		TEST(starts_that_fail_end_in_an_error_and_are_tried_again),
+		TEST(a_silent_restore_is_ended),
+		TEST(a_lost_sandbox_is_told_with_what_it_saw),
+		TEST(a_message_out_of_turn_ends_the_sandbox),
+		TEST(the_host_minds_the_timeout),
+		TEST(policies),
+		TEST(snap_start_skips_init),
+		TEST(draining_serves_what_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
