@@ -15,7 +15,7 @@ struct template_waiter {
 };
 STAILQ_HEAD(template_waiters, template_waiter);
 
-/* Bases are made with the scratch disk that most functions have, mounted. */
+/* Bases are made with the smallest scratch disk, mounted. */
 #define DEFAULT_SCRATCH_MB 512
 
 struct template_build;

@@ -185,10 +185,8 @@ void template_fill_start(struct template *template, struct vm_start *start)
 	start->ram_bytes = template->manifest.ram_bytes;
 	start->vcpus = template->manifest.vcpus;
 	start->runtime = template->manifest.runtime;
-	/* A base serves every size; the guest mounts another than its own anew. */
-	if (template->manifest.kind == TEMPLATE_FUNCTION ||
-	    start->ephemeral_storage_mb == DEFAULT_SCRATCH_MB)
-		start->scratch_source = template->files.scratch.path;
+	/* As it was mounted when the snapshot was taken; the guest makes it bigger if it has to. */
+	start->scratch_source = template->files.scratch.path;
 	start->state_path = template->files.state.path;
 }
 
