@@ -192,6 +192,13 @@ def command_of(pid):
         return ""
 
 
+def program_of(pid):
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""
+
+
 def stat_of(pid):
     """The fields of /proc/PID/stat from the state on (index 0), or None when it is gone."""
     try:
@@ -341,7 +348,7 @@ class Node:
 
     def qemu_processes(self):
         return [pid for pid in process_ids()
-                if str(self.state) in command_of(pid) and "qemu-system" in command_of(pid)
+                if program_of(pid).startswith("qemu-system") and str(self.state) in command_of(pid)
                 and is_alive(pid)]
 
     def leftovers(self):
