@@ -31,6 +31,13 @@ static const char *rule_region(const char *value)
 	return NULL;
 }
 
+/* libvirt's sockets are up to 71 bytes longer (with the self-test's own folder), and a socket's
+ * path has at most 107. */
+static const char *rule_state_dir(const char *value)
+{
+	return strlen(value) <= 36 ? NULL : "at most 36 bytes, because sockets lie below it";
+}
+
 static const char *rule_socket(const char *value)
 {
 	/* sockaddr_un.sun_path with its NUL */
@@ -80,6 +87,7 @@ static const char *rule_uri(const char *value)
 /* clang-format off */
 static const struct config_row rows[] = {
 	{ "node", "state_dir", PATH(node_state_dir), .initial = "/var/lib/mayfly",
+	  .rule = rule_state_dir,
 	  .help = "Everything durable: functions, packages, templates, logs. One node each." },
 	{ "node", "images_dir", PATH(node_images_dir), .initial = "", .optional = true,
 	  .help = "Kernel, initramfs and runtime images, as build-images made them. Empty: images "

@@ -82,7 +82,7 @@ static int prove_configuration(struct self_test *test)
 	if (config_set_defaults(&test->own) < 0)
 		return -ENOMEM;
 	char *state_dir = NULL;
-	if (asprintf(&state_dir, "%s/self-test", test->config->node_state_dir) < 0)
+	if (asprintf(&state_dir, "%s/check", test->config->node_state_dir) < 0)
 		return -ENOMEM;
 	free(test->own.node_state_dir);
 	test->own.node_state_dir = state_dir;

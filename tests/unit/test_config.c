@@ -107,6 +107,9 @@ static void test_problems_name_line_and_rule(void **state)
 		{ "[vm]\ncpu_limits = maybe", 2, "vm.cpu_limits must be yes or no, not 'maybe'" },
 		{ "[node]\nstate_dir = var", 2,
 		  "node.state_dir must be an absolute path, not 'var'" },
+		{ "[node]\nstate_dir = /234567890123456789012345678901234567", 2,
+		  "node.state_dir must be at most 36 bytes, because sockets lie below it, not "
+		  "'/234567890123456789012345678901234567'" },
 		{ "[node]\nstate_dir =", 2, "node.state_dir must be set, not ''" },
 		{ "[node]\naccount_id = 12345678901", 2,
 		  "node.account_id must be 12 digits, not '12345678901'" },
