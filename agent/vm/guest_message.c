@@ -2,35 +2,13 @@
 #include <errno.h>
 
 #include "agent/vm/channel.h"
+#include "mayfly/utf8.h"
 
 #define TEXT_BYTES  1024U
 #define FATAL_BYTES 8192U
 #define UUID_LEN    36U
 
 typedef Mayfly__Guest__V1__GuestMessage guest_message;
-
-/* One UTF-8 sequence of at most `len` bytes at `s`: its length, 0 when it is none. */
-static size_t utf8_sequence(const uint8_t *s, size_t len)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint32_t code;
-	size_t need;
-
-	if (s[0] < 0x80)
-		return 1;
-	need = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4 || need > len)
-		return 0;
-	code = s[0] & (0x7fU >> need);
-	for (size_t i = 1; i < need; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s[i] & 0x3f);
-	}
-	if (code < least[need] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-		return 0;
-	return need;
-}
 
 /* Valid UTF-8 of at most `max` bytes without control characters but newline and tab. */
 static bool text_is_good(const char *text, size_t max)
@@ -44,7 +22,7 @@ static bool text_is_good(const char *text, size_t max)
 	for (size_t at = 0; at < len; at += n) {
 		if ((s[at] < 0x20 && s[at] != '\n' && s[at] != '\t') || s[at] == 0x7f)
 			return false;
-		n = utf8_sequence(s + at, len - at);
+		n = utf8_sequence_length(s + at, len - at);
 		if (!n)
 			return false;
 	}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "mayfly/utf8.h"
 #include "rpc/rpc_server.h"
 
 /* Where the walk is: linked through the stack, formatted only for an error. */
@@ -99,32 +100,6 @@ static int refuse(struct walk *walk, const struct place *place, const char *rule
 			 "Value at '%s' %s", buf_string(&path), rule);
 }
 
-/* RFC 3629: no overlong forms, no surrogates, nothing over U+10FFFF. Returns the length of the
- * sequence at p, 0 if there is none. */
-static size_t utf8_sequence(const uint8_t *p, size_t len)
-{
-	static const struct {
-		uint8_t first_low, first_high, second_low, second_high, len;
-	} forms[] = {
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
-		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-		if (p[0] < forms[i].first_low || p[0] > forms[i].first_high)
-			continue;
-		if (len < forms[i].len || p[1] < forms[i].second_low || p[1] > forms[i].second_high)
-			return 0;
-		for (size_t k = 2; k < forms[i].len; k++)
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		return forms[i].len;
-	}
-	return 0;
-}
-
 static int check_text(struct walk *walk, const struct place *place, struct slice text)
 {
 	for (size_t i = 0; i < text.len;) {
@@ -134,7 +109,7 @@ static int check_text(struct walk *walk, const struct place *place, struct slice
 			i++;
 			continue;
 		}
-		size_t n = utf8_sequence(text.data + i, text.len - i);
+		size_t n = utf8_sequence_length(text.data + i, text.len - i);
 		if (n == 0)
 			return refuse(walk, place, "must be valid UTF-8");
 		i += n;
