@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "agent/logs/log_lines.h"
 #include "agent/logs/log_store.h"
 
 struct log_tail {
@@ -39,6 +40,9 @@ struct log_stream {
 	TAILQ_ENTRY(log_stream) link; /* of the dirty ones */
 	struct buf waiting;           /* records */
 	uint64_t waiting_records;
+	uint64_t dropped_records; /* not yet said in the stream */
+	uint64_t dropped_bytes;
+	struct line_style style; /* of the line that says it */
 	struct buf captured;
 	size_t capture_max;  /* 0: not capturing */
 	int fd;              /* writer; the part written to, -1: none */

@@ -185,6 +185,6 @@ int log_line_dropped(struct buf *to, struct line_style style, int64_t time_us, u
 		return log_json_dropped(to, style, time_us, records, bytes);
 	return buf_append_format(to,
 				 "LOGS_DROPPED Records: %" PRIu64 "\tBytes: %" PRIu64
-				 "\tReason: the function wrote faster than its log could take\n",
+				 "\tReason: the log could not take them\n",
 				 records, bytes);
 }

@@ -83,6 +83,6 @@ int log_line_timeout(struct buf *to, struct line_style style, int64_t time_us,
 int log_line_crash(struct buf *to, struct line_style style, const char *message,
 		   const char *error_type) _must_use_;
 
-/* Log records that the guest could not keep. */
+/* Log records that the guest or the log store could not keep. */
 int log_line_dropped(struct buf *to, struct line_style style, int64_t time_us, uint64_t records,
 		     uint64_t bytes) _must_use_;

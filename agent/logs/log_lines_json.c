@@ -150,9 +150,9 @@ int log_json_report(struct buf *to, struct line_style style, int64_t time_us,
 int log_json_dropped(struct buf *to, struct line_style style, int64_t time_us, uint64_t records,
 		     uint64_t bytes)
 {
-	json_t *record = json_pack(
-		"{s:s,s:I,s:I}", "reason", "The function wrote faster than its log could take",
-		"droppedRecords", (json_int_t)records, "droppedBytes", (json_int_t)bytes);
+	json_t *record =
+		json_pack("{s:s,s:I,s:I}", "reason", "The log could not take them",
+			  "droppedRecords", (json_int_t)records, "droppedBytes", (json_int_t)bytes);
 
 	return append_event(to, style, LINE_LEVEL_WARN, time_us, "platform.logsDropped", record);
 }

@@ -179,6 +179,11 @@ int log_stream_open(struct log_store *store, const char *tenant, const char *gro
 	return 0;
 }
 
+void log_stream_set_style(struct log_stream *stream, struct line_style style)
+{
+	stream->style = style;
+}
+
 static void stream_put(struct log_stream *stream)
 {
 	if (--stream->references > 0)
@@ -198,14 +203,20 @@ struct log_stream *log_stream_close(struct log_stream *stream)
 	return NULL;
 }
 
-static void count_dropped(struct log_store *store, uint64_t records, uint64_t bytes, int reason)
+static void count_dropped(struct log_stream *stream, uint64_t records, uint64_t bytes, int reason)
 {
+	struct log_store *store = stream->store;
+
+	stream->dropped_records += records;
+	stream->dropped_bytes += bytes;
 	store->counters.dropped_records += records;
 	store->counters.dropped_bytes += bytes;
 	if (store->dropping)
 		return;
 	store->dropping = true;
-	log_warning("Function logs are being dropped: %s", strerror(-reason));
+	log_warning("Function logs are being dropped: %s",
+		    reason == -ENOBUFS ? "they come faster than they can be written"
+				       : strerror(-reason));
 }
 
 static int stream_append(struct log_stream *stream, const struct log_record *record)
@@ -248,31 +259,62 @@ static void stream_capture(struct log_stream *stream, struct slice text)
 		buf_consume(&stream->captured, stream->captured.len - stream->capture_max);
 }
 
+static int64_t next_ingestion_us(struct log_store *store)
+{
+	int64_t now_us = clock_realtime_us();
+
+	if (now_us <= store->last_ingestion_us)
+		now_us = store->last_ingestion_us + 1;
+	store->last_ingestion_us = now_us;
+	return now_us;
+}
+
+/* Once there is room again, where the hole is. */
+static int say_dropped(struct log_stream *stream)
+{
+	_cleanup_buf_ struct buf line = BUF_INIT;
+	struct log_record record;
+	int r;
+
+	if (stream->dropped_records == 0)
+		return 0;
+	record.time_us = record.ingestion_us = next_ingestion_us(stream->store);
+	r = log_line_dropped(&line, stream->style, record.time_us, stream->dropped_records,
+			     stream->dropped_bytes);
+	if (r < 0)
+		return r;
+	if (line.len > 0) {
+		record.text = slice_new(line.data, line.len - 1);
+		r = stream_append(stream, &record);
+	}
+	if (r >= 0)
+		stream->dropped_records = stream->dropped_bytes = 0;
+	return r;
+}
+
 void log_stream_write(struct log_stream *stream, int64_t realtime_us, struct slice text)
 {
-	struct log_store *store = stream->store;
-	int64_t now_us = clock_realtime_us();
-	struct log_record record;
+	int64_t now_us;
 	int r;
 
 	if (text.len > 0 && text.data[text.len - 1] == '\n')
 		text.len--;
 	if (text.len > LOG_EVENT_MAX_BYTES)
 		text.len = LOG_EVENT_MAX_BYTES;
-	if (now_us <= store->last_ingestion_us)
-		now_us = store->last_ingestion_us + 1;
-	store->last_ingestion_us = now_us;
+	stream_capture(stream, text);
+	r = say_dropped(stream);
+	now_us = next_ingestion_us(stream->store);
 	/* No event is later than its writing: reads skip files by their time of writing. */
-	record = (struct log_record){
+	struct log_record record = {
 		.time_us = realtime_us > now_us || realtime_us <= 0 ? now_us : realtime_us,
 		.ingestion_us = now_us,
 		.text = text,
 	};
-	stream_capture(stream, text);
-	r = stream_append(stream, &record);
+	if (r >= 0)
+		r = stream_append(stream, &record);
 	if (r < 0)
-		count_dropped(store, 1, text.len, r);
-	plan_flush(store);
+		count_dropped(stream, 1, text.len, r);
+	plan_flush(stream->store);
 }
 
 void log_stream_capture_begin(struct log_stream *stream, size_t max)
@@ -317,7 +359,7 @@ static void item_finish(struct log_store *store, struct log_batch_item *item)
 
 	store->waiting_bytes -= item->records.len;
 	if (item->result < 0) {
-		count_dropped(store, item->count, item->records.len, item->result);
+		count_dropped(stream, item->count, item->records.len, item->result);
 	} else if (store->dropping) {
 		store->dropping = false;
 		log_notice("Function logs are kept again; %" PRIu64 " records were dropped so far",

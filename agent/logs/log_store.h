@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "agent/core/loop.h"
+#include "agent/logs/log_lines.h"
 #include "mayfly/buf.h"
 #include "mayfly/error.h"
 
@@ -49,6 +50,9 @@ void log_stream_name(int64_t realtime_us, const char *function_name, const char 
 /* A stream to append to. Its file is made with the first record. */
 int log_stream_open(struct log_store *store, const char *tenant, const char *group,
 		    const char *name, struct log_stream **ret) _must_use_;
+/* What had to be dropped is said in the stream as soon as it can be, in this style; text at first.
+ */
+void log_stream_set_style(struct log_stream *stream, struct line_style style);
 struct log_stream *log_stream_close(struct log_stream *stream);
 DEFINE_CLEANUP(struct log_stream, log_stream_close)
 

@@ -315,12 +315,16 @@ static int open_log(struct sandbox *sandbox)
 {
 	const struct version *version = sandbox->version;
 	char group[LOG_GROUP_NAME_MAX + 1];
+	int r;
 
 	log_group_name(version->function_name, version->config.log_group, group);
 	log_stream_name(sandbox->created_us, version->function_name, VERSION_LATEST, sandbox->id,
 			version->config.log_group, sandbox->log_stream_name);
-	return log_stream_open(sandbox->pool->logs, version->tenant, group,
-			       sandbox->log_stream_name, &sandbox->log);
+	r = log_stream_open(sandbox->pool->logs, version->tenant, group, sandbox->log_stream_name,
+			    &sandbox->log);
+	if (r >= 0)
+		log_stream_set_style(sandbox->log, version->style);
+	return r;
 }
 
 int sandbox_start(struct version *version, struct error *error)

@@ -336,7 +336,8 @@ static void drops_what_no_disk_takes(void **state)
 	assert_int_equal(unlink(blocker), 0);
 	write_text(a, 1001, "kept");
 	struct reading all = read_events(f, (struct log_read_request){ 0 });
-	assert_string_equal(all.text, "kept|");
+	assert_non_null(strstr(all.text, "kept|LOGS_DROPPED Records: 1\t"));
+	assert_int_equal(all.count, 2);
 	(void)log_stream_close(a);
 }
 
@@ -354,6 +355,12 @@ static void bounds_what_waits(void **state)
 	flush(f);
 	struct reading all = read_events(f, (struct log_read_request){ 0 });
 	assert_true(all.count >= 1 && all.count < 10);
+	/* And that is said, once. */
+	write_text(a, 1001, "again");
+	write_text(a, 1002, "and again");
+	all = read_events(f, (struct log_read_request){ .start_us = 1001 });
+	assert_memory_equal(all.text, "again|and again|LOGS_DROPPED Records: 9", 38);
+	assert_int_equal(all.count, 3);
 	(void)log_stream_close(a);
 }
 
