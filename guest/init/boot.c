@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,11 +25,20 @@
 #include "mayfly/clock.h"
 #include "runtime_api.h"
 
+/* ext4's own, of which the kernel exports no header. */
+#define EXT4_RESIZE    _IOW('f', 16, uint64_t)
 #define MODULES_DIR    "/modules"
 #define DEVICE_WAIT_US (10 * USEC_PER_SEC)
 #define ENTROPY_BYTES  64
 /* What a message may take on its way is not worth a jump of the clock. */
 #define CLOCK_SLACK_US 10000
+
+/* What is found at boot is in every snapshot, and no clone has to look for it again. */
+static struct {
+	int random_fd;
+	char code[PATH_MAX];
+	char scratch[PATH_MAX];
+} devices = { .random_fd = -1 };
 
 struct mount_step {
 	const char *source;
@@ -252,6 +262,22 @@ static int mount_root(char failure[BOOT_FAILURE_SIZE])
 	return mount_one(&seal, failure);
 }
 
+static int find_devices(char failure[BOOT_FAILURE_SIZE])
+{
+	int r = find_disk("code", devices.code, failure);
+
+	if (r == 0)
+		r = find_disk("tmp", devices.scratch, failure);
+	if (r < 0)
+		return r;
+	devices.random_fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	if (devices.random_fd >= 0)
+		return 0;
+	r = -errno;
+	(void)snprintf(failure, BOOT_FAILURE_SIZE, "/dev/urandom: %s", strerror(-r));
+	return r;
+}
+
 int boot_prepare(char failure[BOOT_FAILURE_SIZE])
 {
 	static const struct mount_step own[] = {
@@ -268,6 +294,8 @@ int boot_prepare(char failure[BOOT_FAILURE_SIZE])
 		r = bring_up_loopback(failure);
 	if (r == 0)
 		r = mount_root(failure);
+	if (r == 0)
+		r = find_devices(failure);
 	return r;
 }
 
@@ -286,28 +314,52 @@ int boot_open_port(int *ret_fd)
 	return 0;
 }
 
-int boot_mount_function(char failure[BOOT_FAILURE_SIZE])
+int boot_mount_scratch(char failure[BOOT_FAILURE_SIZE])
 {
-	char code[PATH_MAX], scratch[PATH_MAX];
-	int r = find_disk("code", code, failure);
+	/* Nobody but this guest writes to the disk, and it comes zeroed: no thread has to. */
+	const struct mount_step step = { devices.scratch, BOOT_ROOT "/tmp", "ext4",
+					 MS_NODEV | MS_NOSUID | MS_NOATIME, "noinit_itable" };
+	struct stat st;
+	int r = mount_one(&step, failure);
 
-	if (r == 0)
-		r = find_disk("tmp", scratch, failure);
 	if (r < 0)
 		return r;
-	const struct mount_step steps[] = {
-		{ code, BOOT_ROOT "/var/task", "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL },
-		{ scratch, BOOT_ROOT "/tmp", "ext4", MS_NODEV | MS_NOSUID | MS_NOATIME, NULL },
-	};
-	r = mount_all(steps, ARRAY_SIZE(steps), failure);
-	if (r < 0)
-		return r;
+	if (stat(BOOT_ROOT "/tmp", &st) == 0 && st.st_uid == 0 && st.st_gid == 0 &&
+	    (st.st_mode & 07777) == 01777)
+		return 0;
 	(void)rmdir(BOOT_ROOT "/tmp/lost+found");
 	if (chown(BOOT_ROOT "/tmp", 0, 0) < 0 || chmod(BOOT_ROOT "/tmp", 01777) < 0) {
 		r = -errno;
 		(void)snprintf(failure, BOOT_FAILURE_SIZE, "modes of /tmp: %s", strerror(-r));
 	}
 	return r;
+}
+
+int boot_grow_scratch(uint32_t size_mb, char failure[BOOT_FAILURE_SIZE])
+{
+	_cleanup_close_ int fd = open(BOOT_ROOT "/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct statfs st;
+	int r = 0;
+
+	if (fd < 0 || fstatfs(fd, &st) < 0) {
+		r = -errno;
+	} else {
+		uint64_t blocks = ((uint64_t)size_mb << 20) / (uint64_t)st.f_bsize;
+		if (ioctl(fd, EXT4_RESIZE, &blocks) < 0)
+			r = -errno;
+	}
+	if (r < 0)
+		(void)snprintf(failure, BOOT_FAILURE_SIZE, "grow /tmp to %u MiB: %s", size_mb,
+			       strerror(-r));
+	return r;
+}
+
+int boot_mount_code(char failure[BOOT_FAILURE_SIZE])
+{
+	const struct mount_step step = { devices.code, BOOT_ROOT "/var/task", "erofs",
+					 MS_RDONLY | MS_NODEV | MS_NOSUID, NULL };
+
+	return mount_one(&step, failure);
 }
 
 int boot_add_entropy(struct slice entropy)
@@ -321,10 +373,10 @@ int boot_add_entropy(struct slice entropy)
 	pool->entropy_count = ENTROPY_BYTES * 8;
 	pool->buf_size = ENTROPY_BYTES;
 	memcpy(space + sizeof(*pool), entropy.data, ENTROPY_BYTES);
-	_cleanup_close_ int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int r = ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0 ? -errno : 0;
+	int r = ioctl(devices.random_fd, RNDADDENTROPY, pool) < 0 ||
+				ioctl(devices.random_fd, RNDRESEEDCRNG) < 0
+			? -errno
+			: 0;
 	explicit_bzero(space, sizeof(space));
 	return r;
 }

@@ -16,9 +16,15 @@ int boot_prepare(char failure[BOOT_FAILURE_SIZE]) _must_use_;
 /* Opens the agent's port, waiting for it up to 10 s. */
 int boot_open_port(int *ret_fd) _must_use_;
 
-/* Mounts the package and the scratch disk. Never before Initialize: until then the disks are
- * placeholders, whose content must not get into the page cache of a template. */
-int boot_mount_function(char failure[BOOT_FAILURE_SIZE]) _must_use_;
+/* Mounts the package. Never before Initialize: until then the disk is a placeholder, whose content
+ * must not get into the page cache of a template. */
+int boot_mount_code(char failure[BOOT_FAILURE_SIZE]) _must_use_;
+
+/* Mounts the scratch disk on /tmp. In a template only when its clones get a copy of the disk as it
+ * is when the snapshot is taken. Mounting takes most of what Initialize takes under emulation. */
+int boot_mount_scratch(char failure[BOOT_FAILURE_SIZE]) _must_use_;
+/* Makes /tmp's file system as big as the function wants it: the device has room for the biggest. */
+int boot_grow_scratch(uint32_t size_mb, char failure[BOOT_FAILURE_SIZE]) _must_use_;
 
 /* The restore duties: the entropy goes into the kernel's pool, which is made to reseed; the
  * clock is set when it is off by more than ten milliseconds. */

@@ -49,6 +49,13 @@ static void on_prepare(struct guest *guest, const prepare_message *message)
 {
 	_cleanup_outcome_ struct outcome outcome = OUTCOME_OK;
 	_cleanup_environment_ struct environment environment = { 0 };
+	char failure[BOOT_FAILURE_SIZE];
+
+	if (message->ephemeral_storage_mb && boot_mount_scratch(failure) < 0) {
+		guest_fail(guest, "prepare: %s", failure);
+		return;
+	}
+	guest->scratch_mb = message->ephemeral_storage_mb;
 
 	guest->task = TASK_PREPARE;
 	guest->runtime_kind = (int)message->runtime;
@@ -115,11 +122,24 @@ static initialize_message *copy_initialize(const initialize_message *message)
 	return mayfly__guest__v1__initialize__unpack(NULL, len, packed);
 }
 
+static int mount_function(struct guest *guest, char failure[BOOT_FAILURE_SIZE])
+{
+	int r = boot_mount_code(failure);
+
+	uint32_t wanted_mb = guest->function->ephemeral_storage_mb;
+
+	if (r < 0)
+		return r;
+	if (!guest->scratch_mb)
+		return boot_mount_scratch(failure);
+	return wanted_mb > guest->scratch_mb ? boot_grow_scratch(wanted_mb, failure) : 0;
+}
+
 /* Disks and limits; what fails here is the node's fault, not the function's. */
 static int place_function(struct guest *guest, struct outcome *outcome)
 {
 	char failure[BOOT_FAILURE_SIZE] = "";
-	int r = boot_mount_function(failure);
+	int r = mount_function(guest, failure);
 
 	if (r == 0) {
 		r = process_cgroup_limit(guest->function->memory_mb);

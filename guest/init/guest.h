@@ -76,7 +76,7 @@ struct guest {
 	uint64_t oom_kills; /* when the runtime started */
 	uint32_t pings_left;
 	char runtime_version[GUEST_ID_BYTES];
-	bool mounted;
+	uint32_t scratch_mb; /* of the disk that was mounted before the snapshot, 0: none */
 	initialize_message *function; /* owned copy; NULL: none yet */
 	struct environment environment;
 	int64_t init_started_us;

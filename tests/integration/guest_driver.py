@@ -246,9 +246,10 @@ class Guest:
 
     # ---- conversation ----
 
-    def prepare(self, rounds=10):
+    def prepare(self, rounds=10, scratch_mb=0):
         self.booted = self.expect("booted", BOOT_SECONDS)
-        self.send(prepare=pb.Prepare(runtime=KINDS[self.kind], warm_rounds=rounds))
+        self.send(prepare=pb.Prepare(runtime=KINDS[self.kind], warm_rounds=rounds,
+                                     ephemeral_storage_mb=scratch_mb))
         return self.expect("prepared", BOOT_SECONDS)
 
     def snapshot(self):

@@ -472,9 +472,39 @@ class WholeClone(Guest):
 
 
 def test_clones_of_a_base_template_differ(clone):
-    files = python("import random\nreturn [random.random(), os.urandom(8).hex()]")
+    files = python("import random, ssl, tempfile\n"
+                   "return [random.random(), os.urandom(8).hex(), ssl.RAND_bytes(8).hex(),\n"
+                   "        next(tempfile._get_candidate_names())]")
     values = [json.loads(ready(clone, "python", files).invoke({})[1]) for _ in range(2)]
-    assert values[0][0] != values[1][0] and values[0][1] != values[1][1]
+    assert all(one != other for one, other in zip(*values)), values
+
+
+@pytest.mark.parametrize("scratch_mb", (512, 10240))
+def test_scratch_disk_mounted_in_the_template(tmp_path, scratch_mb):
+    """A clone goes on with its copy of the template's disk, and makes it as big as it should be."""
+    base, twin = tmp_path / "base", tmp_path / "twin"
+    for folder in (base, twin):
+        folder.mkdir()
+    guest_driver.make_package(base / "code.img", {"empty": ""})
+    guest_driver.make_scratch(base / "tmp.img")
+    template = Guest(base, "python")
+    assert template.prepare(scratch_mb=512).outcome.status == pb.STATUS_OK
+    assert template.snapshot().outcome.status == pb.STATUS_OK
+    saved = template.save()
+    guest_driver.make_package(twin / "code.img", python(
+        "data = os.urandom(20 << 20)\nwith open('/tmp/x', 'wb') as f: f.write(data)\n"
+        "size = os.statvfs('/tmp')\nos.sync()\n"
+        "return [open('/tmp/x', 'rb').read() == data, os.listdir('/tmp'),\n"
+        "        size.f_blocks * size.f_frsize >> 20]"))
+    subprocess.run(["cp", "--sparse=always", base / "tmp.img", twin / "tmp.img"], check=True)
+    guest = Guest(twin, "python", incoming=saved)
+    try:
+        assert guest.restore().outcome.status == pb.STATUS_OK
+        assert guest.initialize(ephemeral_storage_mb=scratch_mb).outcome.status == pb.STATUS_OK
+        same, names, size_mb = json.loads(guest.invoke({})[1])
+        assert same and names == ["x"] and scratch_mb * 0.8 < size_mb <= scratch_mb
+    finally:
+        guest.close()
 
 
 # ---- hostile peers ----

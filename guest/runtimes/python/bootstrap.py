@@ -81,21 +81,31 @@ def _set_environment(data):
 
 def _set_paths():
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    paths = [_TASK_ROOT, f"/opt/python/lib/{version}/site-packages", "/opt/python"]
-    sys.path[:0] = paths
-    importlib.invalidate_caches()
+    sys.path[:0] = [_TASK_ROOT, f"/opt/python/lib/{version}/site-packages", "/opt/python"]
+
+
+def _forget_folders():
+    """What the import system knows of the function's folders is from before their mount."""
+    for folder in sys.path[:3]:
+        finder = sys.path_importer_cache.get(folder)
+        if finder:
+            finder.invalidate_caches()
+        else:
+            sys.path_importer_cache.pop(folder, None)
 
 
 def _forget_shadowed():
     """A module of the function's own wins over one of the same name that was preloaded."""
     names = set()
     for folder in sys.path[:3]:
-        try:
+        # An exception for each folder that is not there would cost more than this question.
+        if os.access(folder, os.R_OK):
             names.update(name.split(".")[0] for name in os.listdir(folder))
-        except OSError:
-            continue
+    if names.isdisjoint(_PRELOADED_ROOTS):
+        return
     for name in list(sys.modules):
-        if name.split(".")[0] in names and name.split(".")[0] in _PRELOADED_ROOTS:
+        root = name.split(".")[0]
+        if root in names and root in _PRELOADED_ROOTS:
             del sys.modules[name]
 
 
@@ -132,9 +142,12 @@ def _start(meta, data):
         mayfly_context.remember_function()
         mayfly_logging.configure(log_format, level)
         os.chdir(_TASK_ROOT)
-        _set_paths()
+        _forget_folders()
         _forget_shadowed()
+        # The package is read-only: trying to leave bytecode there only raises.
+        sys.dont_write_bytecode = True
         _handler = _load_handler(handler)
+        sys.dont_write_bytecode = False
     except Exception:
         error = _error_of_exception("")
         print(_LAMBDA_WARNING)
@@ -232,8 +245,9 @@ def _hooks(kind, function):
 
 def _reseed(flags, data):
     def restore():
-        mayfly_restore.reseed(data)
-        if flags & link.FLAG_RESTORE_HOOKS:
+        function_ran = bool(flags & link.FLAG_RESTORE_HOOKS)
+        mayfly_restore.reseed(data, function_ran)
+        if function_ran:
             mayfly_restore.run_after_restore()
 
     _hooks("Runtime.AfterRestoreError", restore)
@@ -269,5 +283,6 @@ _PRELOADED_ROOTS = _preload()
 if __name__ == "__main__":
     link.open_link()
     mayfly_logging.set_up()
+    _set_paths()
     link.send(link.HELLO, "%d.%d.%d" % sys.version_info[:3])
     main()
