@@ -42,7 +42,8 @@ struct read {
 	size_t count;
 	size_t capacity;
 	size_t bytes;
-	bool more;
+	bool more; /* something was left out: nothing behind it may be in this answer */
+	int64_t more_time_us, more_ingestion_us; /* the earliest of it */
 	struct error error;
 };
 
@@ -98,17 +99,27 @@ static void heap_sink(struct read *read)
 	}
 }
 
+static void leave_out(struct read *read, int64_t time_us, int64_t ingestion_us)
+{
+	if (!read->more ||
+	    compare_place(time_us, ingestion_us, read->more_time_us, read->more_ingestion_us) < 0) {
+		read->more_time_us = time_us;
+		read->more_ingestion_us = ingestion_us;
+	}
+	read->more = true;
+}
+
 static void heap_pop(struct read *read)
 {
 	struct entry *last = &read->heap[read->count - 1];
 
+	leave_out(read, read->heap[0].time_us, read->heap[0].ingestion_us);
 	heap_swap(&read->heap[0], last);
 	read->bytes -= last->len;
 	free(last->stream);
 	free(last->text);
 	read->count--;
 	heap_sink(read);
-	read->more = true;
 }
 
 static int heap_push(struct read *read, const char *stream, const struct log_record *record)
@@ -165,13 +176,9 @@ static int read_record(struct read *read, const char *stream, const struct log_r
 
 	if (!is_wanted(read, record))
 		return 0;
-	/* Later than all of a full heap: it will not be in this answer. */
-	if (read->count > 0 && (read->count >= read->limit || read->bytes >= LOG_READ_MAX_BYTES) &&
-	    compare_place(record->time_us, record->ingestion_us, read->heap[0].time_us,
-			  read->heap[0].ingestion_us) > 0) {
-		read->more = true;
+	if (read->more && compare_place(record->time_us, record->ingestion_us, read->more_time_us,
+					read->more_ingestion_us) > 0)
 		return 0;
-	}
 	r = heap_push(read, stream, record);
 	if (r < 0)
 		return r;

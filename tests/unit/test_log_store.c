@@ -247,6 +247,32 @@ static void pages_by_size(void **state)
 	(void)log_stream_close(a);
 }
 
+/* Sizes differ, so that a small event would fit behind a large one that does not. */
+static void pages_leave_no_hole(void **state)
+{
+	struct fixture *f = *state;
+	size_t max = 150 << 10;
+	char *text = calloc(1, max);
+	struct log_read_request request = { 0 };
+	struct reading page;
+	struct log_stream *a;
+	size_t count = 0;
+
+	open_store(f);
+	a = open_stream(f, STREAM);
+	memset(text, 'x', max);
+	for (int i = 0; i < 60; i++)
+		log_stream_write(a, 1000 + i * 7 % 60, slice_new(text, i % 3 ? max : 10));
+	do {
+		page = read_events(f, request);
+		count += page.count;
+		request.token = page.token;
+	} while (page.token[0] != '\0' && page.count > 0);
+	assert_int_equal(count, 60);
+	free(text);
+	(void)log_stream_close(a);
+}
+
 static void survives_a_restart_and_a_torn_tail(void **state)
 {
 	struct fixture *f = *state;
@@ -505,6 +531,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(pages_by_size, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(pages_leave_no_hole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(survives_a_restart_and_a_torn_tail, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(keeps_a_group_within_its_bound, set_up, tear_down),
