@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/core/digest.h"
 #include "mayfly/clock.h"
@@ -127,6 +128,23 @@ static struct template *find(struct template_store *store, const char *id)
 	return NULL;
 }
 
+static uint64_t file_bytes_on_disk(const struct template_file *file)
+{
+	struct stat st;
+
+	return file->path && stat(file->path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+/* Holes take no room. While it is being built its files are a job's. */
+static uint64_t bytes_on_disk(const struct template *template)
+{
+	if (template->state != TEMPLATE_READY)
+		return 0;
+	return file_bytes_on_disk(&template->files.ram) +
+	       file_bytes_on_disk(&template->files.state) +
+	       file_bytes_on_disk(&template->files.scratch);
+}
+
 void template_get_facts(const struct template *template, struct template_facts *ret)
 {
 	const struct template_manifest *m = &template->manifest;
@@ -141,7 +159,7 @@ void template_get_facts(const struct template *template, struct template_facts *
 		.function_name = m->function_name[0] ? m->function_name : NULL,
 		.version = m->version[0] ? m->version : NULL,
 		.created_us = m->created_us,
-		.size_bytes = m->ram_size + m->state_size + m->scratch_size,
+		.size_bytes = bytes_on_disk(template),
 		.build_us = m->build_us,
 		.reason = template->reason,
 		.clones = template->clones,

@@ -347,9 +347,10 @@ class Node:
             return "(no log)"
 
     def qemu_processes(self):
+        """Of microVMs; those that only ask QEMU what it can do have no guest."""
         return [pid for pid in process_ids()
                 if program_of(pid).startswith("qemu-system") and str(self.state) in command_of(pid)
-                and is_alive(pid)]
+                and "guest=mayfly-" in command_of(pid) and is_alive(pid)]
 
     def leftovers(self):
         """Files named after a sandbox, outside of what is durable."""
