@@ -66,9 +66,9 @@ static int write_driver_config(const struct vm_host *host, struct error *error)
 	if (asprintf(&folder, "%s/etc", host->libvirt_root) < 0 ||
 	    asprintf(&path, "%s/qemu.conf", folder) < 0)
 		return -ENOMEM;
-	/* The agent itself gives files to QEMU's user and makes cgroups, so libvirt must not.
-	 * Without a mount namespace QEMU sees the host's files as its user may: libvirt's would
-	 * cost 40 ms per start and hide only device nodes. */
+	/* The agent itself gives files to QEMU's user and makes cgroups, so libvirt must not. A
+	 * mount namespace would hide device nodes only, which that user may not open anyway,
+	 * and each start would wait for it. */
 	r = buf_append_format(&text,
 			      "user = \"%s\"\n"
 			      "group = \"%s\"\n"
