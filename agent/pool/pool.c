@@ -192,6 +192,7 @@ void pool_function_changed(struct pool *pool, const struct function *function)
 	_cleanup_error_ struct error error = ERROR_INIT;
 	struct version *version;
 
+	templates_collect_function(pool, function->tenant, function->name, function);
 	if (function->state != FUNCTION_ACTIVE || !function->config.package_digest ||
 	    (old && old->generation == function->generation))
 		return;
@@ -208,6 +209,7 @@ void pool_function_deleted(struct pool *pool, const char *tenant, const char *na
 	struct version *version = version_find(pool, tenant, name);
 	_cleanup_error_ struct error error = ERROR_INIT;
 
+	templates_collect_function(pool, tenant, name, NULL);
 	if (!version)
 		return;
 	(void)error_set(&error, ERROR_NOT_FOUND, NULL, "Function not found: %s:%s", version->arn,
@@ -236,9 +238,6 @@ int pool_acquire(struct pool *pool, const struct function *function, struct dema
 	version_touch(version);
 	sandbox = version->waiting == 0 ? TAILQ_FIRST(&version->idle) : NULL;
 	if (sandbox) {
-		/* The last spare went: another is due. */
-		if (sandbox->invocations == 0)
-			version_mark_dirty(version);
 		sandbox_bind(sandbox, demand);
 		*ret = sandbox;
 		return 1;

@@ -83,6 +83,11 @@ typedef void pool_prepared_fn(const struct error *error, void *arg);
 void pool_prepare_function(struct pool *pool, const struct function *function,
 			   const struct function_config *config, pool_prepared_fn *done, void *arg);
 
+/* Drops the function templates that no function uses any more, as a former agent or a deletion
+ * while the node was down left them. `find` answers with the function or NULL. */
+typedef const struct function *pool_find_fn(const char *tenant, const char *name, void *arg);
+void pool_collect_templates(struct pool *pool, pool_find_fn *find, void *arg);
+
 /* -- demands -- */
 
 struct demand;

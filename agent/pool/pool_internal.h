@@ -67,6 +67,9 @@ struct version {
 	struct timer retry_timer;
 
 	int64_t active_until_us;
+	int64_t refill_at_us; /* no new spare before: one was just taken, and its demand needs the
+				 CPUs */
+	struct timer refill_timer;
 	enum pool_policy policy;
 	unsigned policy_spares;
 	TAILQ_HEAD(, policy_wait) policy_waits;
@@ -108,6 +111,7 @@ struct sandbox {
 	int64_t resume_done_us;
 	bool loaded;
 	bool repeats_init;              /* within the next invocation */
+	bool repeating_init;            /* within the one it is bound to */
 	bool stopped_starting;          /* ended before it was ready: a failed start */
 	struct timer timer;             /* meaning by state */
 	TAILQ_ENTRY(sandbox) link;      /* of the version */
@@ -198,6 +202,7 @@ void version_count_failure(struct version *version, const struct error *error, b
 void version_count_success(struct version *version);
 bool version_is_active(const struct version *version);
 void version_touch(struct version *version);
+void version_spare_taken(struct version *version);
 unsigned version_spare_target(const struct version *version);
 unsigned version_wanted_starts(const struct version *version, bool *ret_for_demand);
 
@@ -206,7 +211,16 @@ unsigned version_wanted_starts(const struct version *version, bool *ret_for_dema
 /* 1: `version->template` may be cloned; 0: it is being made, the version gets dirty later. */
 int version_ensure_template(struct version *version);
 void version_drop_template(struct version *version);
+/* The name of its function template, which the caller frees. */
+int version_template_id(const struct version *version, char **ret);
 int version_request_function_template(struct version *version, template_ready_fn *ready, void *arg);
+
+/* -- template_garbage.c -- */
+
+/* Drops the function's templates that its served configuration does not use; all of them when
+ * `function` is NULL. Does nothing while an update is being prepared. */
+void templates_collect_function(struct pool *pool, const char *tenant, const char *name,
+				const struct function *function);
 
 /* -- initialize.c -- */
 

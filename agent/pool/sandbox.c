@@ -201,6 +201,8 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 	int64_t now_us = clock_monotonic_us();
 	int64_t limit_us;
 
+	if (sandbox->idle && sandbox->invocations == 0)
+		version_spare_taken(sandbox->version);
 	sandbox_unset_idle(sandbox);
 	sandbox->demand = demand;
 	sandbox->invocations++;
@@ -216,6 +218,7 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 	}
 	limit_us = pool->config.guest_grace_us +
 		   sandbox->version->config.timeout_seconds * USEC_PER_SEC;
+	sandbox->repeating_init = sandbox->repeats_init;
 	if (sandbox->repeats_init)
 		limit_us += pool->config.init_timeout_ms * USEC_PER_MSEC;
 	sandbox->repeats_init = false;
@@ -337,6 +340,7 @@ void sandbox_get_facts(const struct sandbox *sandbox, struct sandbox_facts *ret)
 		.restore_sent_us = sandbox->restore_sent_us,
 		.resume_asked_us = sandbox->resume_asked_us,
 		.resume_done_us = sandbox->resume_done_us,
+		.repeating_init = sandbox->repeating_init,
 	};
 }
 

@@ -10,6 +10,7 @@
 #include "mayfly/log.h"
 
 #define RETRY_FIRST_US (100 * USEC_PER_MSEC)
+#define REFILL_US      (200 * USEC_PER_MSEC)
 #define RETRY_LAST_US  (30 * USEC_PER_SEC)
 
 bool version_has_snap_start(const struct version *version)
@@ -34,6 +35,7 @@ static void version_free(struct version *version)
 	struct pool *pool = version->pool;
 
 	timer_disarm(&version->retry_timer);
+	timer_disarm(&version->refill_timer);
 	version_drop_template(version);
 	if (version->dirty)
 		TAILQ_REMOVE(&pool->dirty_versions, version, dirty_link);
@@ -171,6 +173,7 @@ void version_retire(struct version *version, struct version *successor)
 			sandbox_stop(sandbox, "a newer generation of the function serves");
 	}
 	timer_disarm(&version->retry_timer);
+	timer_disarm(&version->refill_timer);
 	version_unref(version);
 }
 
@@ -233,6 +236,24 @@ void version_touch(struct version *version)
 	version->active_until_us = clock_monotonic_us() + version->pool->config.active_window_us;
 }
 
+static void on_refill(void *arg)
+{
+	struct version *version = arg;
+
+	version->refill_at_us = 0;
+	version_mark_dirty(version);
+}
+
+void version_spare_taken(struct version *version)
+{
+	if (!version->current)
+		return;
+	version->refill_at_us = clock_monotonic_us() + REFILL_US;
+	if (timer_arm(&version->refill_timer, version->pool->loop, version->refill_at_us, on_refill,
+		      version) < 0)
+		on_refill(version);
+}
+
 bool version_is_active(const struct version *version)
 {
 	if (!version->current || version->pool->draining)
@@ -289,7 +310,9 @@ unsigned version_wanted_starts(const struct version *version, bool *ret_for_dema
 	*ret_for_demand = version->waiting > starting;
 	if (*ret_for_demand)
 		return version->waiting - starting;
-	spares += starting - version->waiting;
+	if (version->waiting > 0 || version->refill_at_us > 0)
+		return 0; /* what is asked for now has the CPUs to itself */
+	spares += starting;
 	target = version_spare_target(version);
 	return target > spares ? target - spares : 0;
 }

@@ -16,8 +16,8 @@ void version_drop_template(struct version *version)
 }
 
 /* Everything that INIT can see decides the name, so that a template fits or is another. */
-static int template_id(const struct version *version, const Mayfly__Guest__V1__Initialize *message,
-		       char **ret)
+static int name_template(const struct version *version,
+			 const Mayfly__Guest__V1__Initialize *message, char **ret)
 {
 	size_t len = mayfly__guest__v1__initialize__get_packed_size(message);
 	_cleanup_free_ uint8_t *packed = malloc(len + DIGEST_HEX_BYTES);
@@ -41,6 +41,14 @@ static int template_id(const struct version *version, const Mayfly__Guest__V1__I
 	return 0;
 }
 
+int version_template_id(const struct version *version, char **ret)
+{
+	_cleanup_(initialize_clear) struct initialize initialize = { 0 };
+	int r = initialize_fill(version, "", &initialize);
+
+	return r < 0 ? r : name_template(version, &initialize.message, ret);
+}
+
 int version_request_function_template(struct version *version, template_ready_fn *ready, void *arg)
 {
 	struct pool *pool = version->pool;
@@ -49,7 +57,7 @@ int version_request_function_template(struct version *version, template_ready_fn
 	int r = initialize_fill(version, "", &initialize);
 
 	if (r >= 0)
-		r = template_id(version, &initialize.message, &id);
+		r = name_template(version, &initialize.message, &id);
 	if (r < 0)
 		return r;
 	struct template_function_request request = {

@@ -18,6 +18,8 @@ const struct vm_driver vm_driver_libvirt = {
 	.template_unref = template_unref,
 	.template_mark_damaged = template_mark_damaged,
 	.template_get_facts = template_get_facts,
+	.template_each = template_store_each,
+	.template_drop = template_store_drop,
 };
 
 int pool_new(const struct pool_config *config, struct loop *loop, struct vm_host *host,

@@ -30,6 +30,9 @@ struct vm_driver {
 	struct template *(*template_unref)(struct template *template);
 	void (*template_mark_damaged)(struct template *template, const char *reason);
 	void (*template_get_facts)(const struct template *template, struct template_facts *ret);
+	void (*template_each)(struct template_store *store,
+			      void (*fn)(const struct template_facts *facts, void *arg), void *arg);
+	int (*template_drop)(struct template_store *store, const char *id, struct error *error);
 };
 
 /* agent/vm. */
