@@ -75,6 +75,21 @@ void invocation_finish(struct invocation *invocation)
 	free_invocation(invocation);
 }
 
+/* A frozen guest saw the event when it was thawed. QEMU may confirm that late, even after a short
+ * handler's answer: then the guest's own count is believed, within what the host saw. */
+static void count_from_thaw(struct phase_stamps *stamps, int64_t resume_done_us)
+{
+	int64_t span_us = stamps->complete_us - stamps->sent_us;
+	int64_t thawed_us = resume_done_us;
+
+	if (thawed_us <= stamps->sent_us)
+		return;
+	if (stamps->guest_us > 0 && span_us > 0 && stamps->guest_us <= (uint64_t)span_us &&
+	    stamps->complete_us - (int64_t)stamps->guest_us < thawed_us)
+		thawed_us = stamps->complete_us - (int64_t)stamps->guest_us;
+	stamps->sent_us = thawed_us < stamps->complete_us ? thawed_us : stamps->complete_us;
+}
+
 void invocation_complete(struct invocation *invocation, const struct report *report,
 			 const char *end_reason)
 {
@@ -82,10 +97,8 @@ void invocation_complete(struct invocation *invocation, const struct report *rep
 	struct sandbox_facts now;
 
 	invocation->stamps.complete_us = clock_monotonic_us();
-	/* A frozen guest saw the event when it was thawed. */
 	sandbox_get_facts(sandbox, &now);
-	if (now.resume_done_us > invocation->stamps.sent_us)
-		invocation->stamps.sent_us = now.resume_done_us;
+	count_from_thaw(&invocation->stamps, now.resume_done_us);
 	report_write_end(invocation, report);
 	invocation->sandbox = NULL;
 	sandbox_release(sandbox, end_reason);

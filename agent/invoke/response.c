@@ -164,6 +164,17 @@ static bool resets_runtime(const Mayfly__Guest__V1__Outcome *outcome)
 	       outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_OUT_OF_MEMORY;
 }
 
+/* Its runtime did not even come up again within the function's timeout, and would not the next
+ * time: a fresh sandbox will. Only /tmp is lost. */
+static const char *hopeless_reason(const struct invocation *invocation,
+				   const Mayfly__Guest__V1__InvocationDone *message)
+{
+	if (message->outcome->status != MAYFLY__GUEST__V1__STATUS__STATUS_TIMEOUT ||
+	    message->init_duration_us > 0 || !invocation->facts.repeating_init)
+		return NULL;
+	return "its runtime did not start again within the function's timeout";
+}
+
 static void on_done(struct invocation *invocation, const Mayfly__Guest__V1__InvocationDone *message)
 {
 	const Mayfly__Guest__V1__Outcome *outcome = message->outcome;
@@ -195,7 +206,7 @@ static void on_done(struct invocation *invocation, const Mayfly__Guest__V1__Invo
 	set_outcome(invocation, outcome);
 	if (resets_runtime(outcome))
 		sandbox_mark_reset(invocation->sandbox);
-	invocation_complete(invocation, &report, NULL);
+	invocation_complete(invocation, &report, hopeless_reason(invocation, message));
 }
 
 void response_set_overdue(struct invocation *invocation)

@@ -95,6 +95,20 @@ def handler(event, context):
     assert node.invoke(name).json == "at last"
 
 
+def test_short_timeout_recovers_after_a_reset(node, deploy):
+    """However long the runtime takes to start again, the function serves again soon."""
+    name = deploy(e2e.NODEJS, {"index.js": """
+exports.handler = async (event) => {
+  if (event.hang) await new Promise((done) => setTimeout(done, 60000));
+  return 'serves';
+};
+"""}, timeout_seconds=1)
+    assert node.invoke(name).json == "serves"
+    assert node.invoke(name, {"hang": True}).json["errorType"] == "Sandbox.Timedout"
+    results = [node.invoke(name) for _ in range(3)]
+    assert results[-1].error == "" and results[-1].json == "serves", results
+
+
 def test_log_flood_is_bounded(node, deploy):
     """More lines than are kept: the drop is counted and said, and the answer comes all the same."""
     name = deploy(e2e.PYTHON, {"index.py": """

@@ -53,7 +53,7 @@ ERRORS = {
 
 def run_all(node, cases, handler_of):
     def run(case):
-        name = node.create(e2e.NODEJS, cases[case][0], handler_of(case), name=e2e.unique("js"), timeout_seconds=15)
+        name = node.create(e2e.NODEJS, cases[case][0], handler_of(case), name=e2e.unique("js"), timeout_seconds=60)
         try:
             return node.invoke(name, {})
         finally:

@@ -56,7 +56,7 @@ def die(event):
 
 @pytest.fixture(scope="module")
 def faulty(node):
-    name = node.create(e2e.PYTHON, {"index.py": FAULTY}, name=e2e.unique("faulty"), timeout_seconds=3,
+    name = node.create(e2e.PYTHON, {"index.py": FAULTY}, name=e2e.unique("faulty"), timeout_seconds=30,
                        memory_size_mb=128)
     yield lambda do, **event: node.invoke(name, {"do": do, **event})
     node.delete(name)
@@ -125,15 +125,15 @@ def test_payload_of_the_largest_size(node, python_probe):
 
 
 def test_timeout_resets_and_keeps_tmp(node):
-    name = node.create(e2e.PYTHON, {"index.py": FAULTY}, name=e2e.unique("timeout"), timeout_seconds=1)
+    name = node.create(e2e.PYTHON, {"index.py": FAULTY}, name=e2e.unique("timeout"), timeout_seconds=10)
     try:
         late = node.invoke(name, {"do": "slow"})
-        message = f"RequestId: {late.request_id} Error: Task timed out after 1.00 seconds"
+        message = f"RequestId: {late.request_id} Error: Task timed out after 10.00 seconds"
         assert late.payload == json.dumps(
             {"errorType": "Sandbox.Timedout", "errorMessage": message}, separators=(",", ":")).encode()
         assert late.error == "Unhandled"
         assert re.search(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z {late.request_id} "
-                         r"Task timed out after 1\.00 seconds\n", late.log)
+                         r"Task timed out after 10\.00 seconds\n", late.log)
         report = next(line for line in late.log.split("\n") if line.startswith("REPORT"))
         assert "Status: timeout" in report
         after = node.invoke(name, {"do": "kept"})
@@ -191,7 +191,7 @@ def init_faults(node):
     """All of them at once, because each is a cold start."""
     def run(case):
         files, handler, _ = INIT_FAULTS[case]
-        name = node.create(e2e.PYTHON, files, handler, name=e2e.unique("init"), timeout_seconds=10)
+        name = node.create(e2e.PYTHON, files, handler, name=e2e.unique("init"), timeout_seconds=60)
         result = node.invoke(name)
         node.delete(name)
         return result

@@ -151,7 +151,7 @@ def test_truncated_request(scripted):
 
 
 def test_ping_and_unknown_paths(scripted):
-    scripted.steps("GET|ping", "GET|nowhere", "DELETE|/invocation/next", "POST|/invocation/@/response||null")
+    scripted.steps("GET|2018-06-01/ping", "GET|nowhere", "DELETE|/invocation/next", "POST|/invocation/@/response||null")
     ping, unknown, method, _ = scripted.report()
     assert ping == [200, "pong"]
     assert unknown[0] == 404
