@@ -68,6 +68,7 @@ struct fixture {
 	unsigned pauses;
 	unsigned damaged;
 	unsigned templates_asked;
+	char function_template[128]; /* the name last asked for */
 	uint64_t generation;
 };
 
@@ -312,6 +313,8 @@ static void driver_get_function(struct template_store *store,
 				template_ready_fn *ready, void *arg)
 {
 	assert_non_null(strstr(request->id, "-f-"));
+	(void)snprintf(((struct fixture *)store)->function_template,
+		       sizeof(((struct fixture *)store)->function_template), "%s", request->id);
 	driver_get_base(store, request->runtime, request->memory_mb, ready, arg);
 }
 
@@ -340,6 +343,52 @@ static void driver_template_facts(const struct template *template _unused_,
 	*ret = (struct template_facts){ .id = "base", .kind = the_kind, .state = TEMPLATE_READY };
 }
 
+/* Function templates that the store has: what was asked for, and what a test adds. */
+#define LISTED 4
+static struct {
+	char id[128];
+	const char *function_name;
+	bool dropped;
+} listed[LISTED];
+static unsigned listed_count;
+
+static void list_template(const char *id, const char *function_name)
+{
+	assert_true(listed_count < LISTED);
+	(void)snprintf(listed[listed_count].id, sizeof(listed[0].id), "%s", id);
+	listed[listed_count].function_name = function_name;
+	listed[listed_count++].dropped = false;
+}
+
+static void driver_template_each(struct template_store *store _unused_,
+				 void (*fn)(const struct template_facts *facts, void *arg),
+				 void *arg)
+{
+	for (unsigned i = 0; i < listed_count; i++) {
+		struct template_facts facts = { .id = listed[i].id,
+						.kind = TEMPLATE_FUNCTION,
+						.state = TEMPLATE_READY,
+						.tenant = "123456789012",
+						.function_name = listed[i].function_name };
+
+		if (!listed[i].dropped)
+			fn(&facts, arg);
+	}
+}
+
+static int driver_template_drop(struct template_store *store _unused_, const char *id,
+				struct error *error _unused_)
+{
+	for (unsigned i = 0; i < listed_count; i++) {
+		if (strcmp(listed[i].id, id) != 0)
+			continue;
+		assert_false(listed[i].dropped);
+		listed[i].dropped = true;
+		return 0;
+	}
+	return -ENOENT;
+}
+
 static const struct vm_driver driver = {
 	.clone = driver_clone,
 	.boot = driver_boot,
@@ -355,6 +404,8 @@ static const struct vm_driver driver = {
 	.template_unref = driver_unref,
 	.template_mark_damaged = driver_mark_damaged,
 	.template_get_facts = driver_template_facts,
+	.template_each = driver_template_each,
+	.template_drop = driver_template_drop,
 };
 
 /* -- the fixture -- */
@@ -380,6 +431,7 @@ static int set_up(void **state)
 	f->generation = 1;
 	the_kind = TEMPLATE_BASE;
 	current = f;
+	listed_count = 0;
 	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/mayfly-pool-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	assert_int_equal(loop_new(1, &f->loop), 0);
@@ -1012,6 +1064,59 @@ static void snap_start_skips_init(void **state)
 	release(&a);
 }
 
+static void templates_nobody_needs_are_dropped(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+	struct asker a = { .demand.events = &events };
+
+	make_pool(f);
+	the_kind = TEMPLATE_FUNCTION;
+	function.config.snap_start = SNAP_START_LATEST;
+	assert_int_equal(pool_acquire(f->pool, &function, &a.demand, &a.sandbox, NULL), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	release(&a);
+	list_template(f->function_template, "f");
+	list_template("123456789012-f-older", "f");
+	list_template("123456789012-g-other", "g");
+
+	/* Which one an update will need is open until it is done. */
+	function.update_status = UPDATE_IN_PROGRESS;
+	pool_function_changed(f->pool, &function);
+	assert_false(listed[0].dropped || listed[1].dropped || listed[2].dropped);
+
+	function.update_status = UPDATE_SUCCESSFUL;
+	pool_function_changed(f->pool, &function);
+	assert_true(listed[1].dropped);
+	assert_false(listed[0].dropped || listed[2].dropped);
+
+	pool_function_deleted(f->pool, "123456789012", "f");
+	assert_true(listed[0].dropped);
+	assert_false(listed[2].dropped);
+}
+
+static const struct function *find_only_f(const char *tenant _unused_, const char *name, void *arg)
+{
+	return strcmp(name, "f") == 0 ? arg : NULL;
+}
+
+static void a_start_drops_what_a_former_agent_left(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+
+	make_pool(f);
+	list_template("123456789012-f-no-longer-snap-start", "f");
+	list_template("123456789012-gone-1", "gone");
+	function.state = FUNCTION_PENDING;
+	pool_collect_templates(f->pool, find_only_f, &function);
+	assert_false(listed[0].dropped);
+	assert_true(listed[1].dropped);
+	function.state = FUNCTION_ACTIVE;
+	pool_collect_templates(f->pool, find_only_f, &function);
+	assert_true(listed[0].dropped);
+}
+
 static void draining_serves_what_waits(void **state)
 {
 	struct fixture *f = *state;
@@ -1055,6 +1160,8 @@ int main(void)
 		TEST(the_host_minds_the_timeout),
 		TEST(policies),
 		TEST(snap_start_skips_init),
+		TEST(templates_nobody_needs_are_dropped),
+		TEST(a_start_drops_what_a_former_agent_left),
 		TEST(draining_serves_what_waits),
 	};
 
