@@ -746,7 +746,7 @@ static void a_function_not_in_use_has_no_spares(void **state)
 
 	f->config.spares = 2;
 	f->config.spares_on_deploy = true;
-	f->config.active_window_us = 50 * USEC_PER_MSEC;
+	f->config.active_window_us = USEC_PER_SEC;
 	f->config.keep_alive_us = 50 * USEC_PER_MSEC;
 	make_pool(f);
 	pool_function_changed(f->pool, &function);
