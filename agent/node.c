@@ -128,6 +128,11 @@ static int build_directory(struct node *node, struct error *error)
 			      error);
 }
 
+static const struct function *find_function(const char *tenant, const char *name, void *directory)
+{
+	return directory_find(directory, tenant, name);
+}
+
 static char *find_package(const char *package_digest, void *arg)
 {
 	return directory_package_path(arg, package_digest);
@@ -209,6 +214,8 @@ static int build_services(struct node *node, struct error *error)
 		return r;
 	struct node_service_config node_config = {
 		.node_id = node->host.node_id,
+		.state_dir = config->node_state_dir,
+		.images_dir = config->node_images_dir,
 		.context = &node->api,
 		.started_us = node->started_us,
 		.loop = node->loop,
@@ -366,6 +373,7 @@ int node_open(const struct config *config, struct node **ret, struct error *erro
 	struct deploy_hooks hooks = { .prepare = prepare_function, .user = node->pool };
 	directory_set_hooks(node->directory, &hooks);
 	directory_start(node->directory);
+	pool_collect_templates(node->pool, find_function, node->directory);
 	*ret = TAKE_PTR(node);
 	return 0;
 }

@@ -184,6 +184,8 @@ json_t *json_from_node(const Mayfly__V1__Node *node)
 	put_text(object, "LibvirtVersion", node->libvirt_version);
 	put_text(object, "LibvirtUri", node->libvirt_uri);
 	put_text(object, "CgroupMode", node->cgroup_mode);
+	put_text(object, "StateDir", node->state_dir);
+	put_text(object, "ImagesDir", node->images_dir);
 	put_text(object, "AccountId", node->account_id);
 	put_text(object, "Region", node->region);
 	put_number(object, "InitramfsBytes", node->initramfs_bytes);

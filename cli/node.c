@@ -41,6 +41,8 @@ static void print_node(const Mayfly__V1__Node *node)
 	output_field("QEMU", "%s", node->qemu_version);
 	output_field("libvirt", "%s at %s", node->libvirt_version, node->libvirt_uri);
 	output_field("cgroups", "%s", node->cgroup_mode);
+	if (*node->state_dir)
+		output_field("State", "%s, guest images in %s", node->state_dir, node->images_dir);
 	output_field("Account", "%s in %s", node->account_id, node->region);
 	for (size_t i = 0; i < node->n_runtimes; i++)
 		output_field(i == 0 ? "Runtimes" : "", "%-18s %s", node->runtimes[i]->runtime,

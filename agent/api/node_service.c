@@ -196,6 +196,8 @@ static void handle_get_node(struct rpc_call *rpc, const ProtobufCMessage *reques
 	node.version = borrow(MAYFLY_VERSION);
 	node.node_id = borrow(service->config.node_id);
 	node.started_at_us = service->config.started_us;
+	node.state_dir = borrow(service->config.state_dir);
+	node.images_dir = borrow(service->config.images_dir);
 	node.cpu_model = service->cpu_model;
 	node.cpu_count = service->cpu_count;
 	node.memory_bytes = service->memory_bytes;

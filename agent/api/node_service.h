@@ -18,7 +18,8 @@ struct node_service;
 struct node_service_config {
 	const char *node_id; /* borrowed, as all here, until the service is freed */
 	const struct api_context *context;
-	int64_t started_us; /* realtime */
+	const char *state_dir, *images_dir; /* NULL: unknown */
+	int64_t started_us;                 /* realtime */
 	struct loop *loop;
 	struct vm_host *vm_host;
 	struct template_store *templates;          /* its one listener becomes this service's */

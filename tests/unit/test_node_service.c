@@ -213,6 +213,8 @@ static void open_services(struct node *node)
 	struct rpc_server *server = node->harness.server;
 	const struct node_service_config config = {
 		.node_id = "node-1",
+		.state_dir = "/state",
+		.images_dir = "/images",
 		.context = &node->harness.context,
 		.started_us = 12345,
 		.loop = node->harness.loop,
@@ -312,6 +314,8 @@ static void test_node(void **state)
 	assert_int_equal(client_node_get(node->harness.client, &got, NULL), 0);
 	assert_string_equal(got->version, MAYFLY_VERSION);
 	assert_string_equal(got->node_id, "node-1");
+	assert_string_equal(got->state_dir, "/state");
+	assert_string_equal(got->images_dir, "/images");
 	assert_int_equal(got->started_at_us, 12345);
 	assert_int_equal(got->accelerator, MAYFLY__V1__ACCELERATOR__ACCELERATOR_TCG);
 	assert_string_equal(got->accelerator_reason, "no /dev/kvm");
