@@ -16,7 +16,7 @@
 
 struct sample {
 	int64_t client_us;
-	uint64_t guest_us, total_us;
+	uint64_t guest_us, total_us; /* of the agent's phases */
 	uint64_t phases_us[PHASES];
 	Mayfly__V1__StartKind start_kind;
 	char sandbox_id[40];
@@ -43,6 +43,15 @@ double series_percentile_ms(const struct series *series, double p);
 /* Nearest rank on a sorted array; `n` > 0. */
 int64_t nearest_rank(const int64_t *sorted, size_t n, double p);
 
+/* The agent's time less the guest's, p50: what Mayfly itself takes of an invocation. The second
+ * counts the way between client and agent too. -1 without samples. */
+double series_platform_ms(const struct series *series);
+double series_outside_guest_ms(const struct series *series);
+
+/* over/under as member `name`, when both are there. Ratios travel between machines better than
+ * times. */
+void ratio_add(json_t *ratios, const char *name, double over, double under);
+
 /* {"n":, "p50_ms":, ..., "discarded":, "phases_ms": {}}; no p99 below 100 samples. */
 json_t *series_to_json(const struct series *series);
 
@@ -61,10 +70,12 @@ struct bench {
 	char function[64];
 	FILE *samples; /* owned; raw samples as JSON lines, or NULL */
 	uint64_t memory_mb;
+	bool no_raw; /* the baseline failed: not again */
 };
 
 #define BENCH_OPTIONS                                                                              \
-	{ "runtime", 0, OPTION_TEXT, "RUNTIME", "python3.13 (default) or nodejs20.x" },            \
+	{ "runtime", 0, OPTION_TEXT, "RUNTIME",                                                    \
+	  "python3.13 (default), nodejs20.x or provided.al2023" },                                 \
 		{ "memory-size", 0, OPTION_TEXT, "MB", "of the function; 128 by default" },        \
 		{ "zip", 0, OPTION_FILE, "FILE", "a function of your own; any runtime then" },     \
 		{ "dir", 0, OPTION_FILE, "FOLDER", "the same, from a folder" },                    \
@@ -78,7 +89,8 @@ int bench_begin(struct bench *bench, struct context *context, const struct argum
 void bench_end(struct bench *bench);
 #define _cleanup_bench_ _cleanup_(bench_end)
 
-/* Invocations get the event {"sleep_ms": N}; our own functions sleep so long and answer. */
+/* Our own functions sleep so long and answer. */
+#define BENCH_EVENT     "{\"sleep_ms\": %u}"
 
 /* Deploys the function under a fresh name and waits until it is Active; with `snap_start` until
  * its template is there. The one of before is deleted. */

@@ -97,35 +97,53 @@ static int run_mode(struct bench *bench, const struct mode *mode, uint64_t n, st
 	return r;
 }
 
-/* -- ratios, which travel between machines better than times -- */
-
-static void add_ratio(json_t *ratios, const char *name, double over, double under)
-{
-	if (over > 0 && under > 0)
-		(void)json_object_set_new(ratios, name, json_real(over / under));
-}
-
 static json_t *make_ratios(const struct series *all, const json_t *raw)
 {
+	enum { BOOT, RESTORE, SPARE, SNAP_START, WARM };
 	double p50[MODES], raw_ms = raw ? json_number_value(json_object_get(raw, "p50_ms")) : -1;
 	json_t *ratios = json_object();
 
 	for (size_t i = 0; i < MODES; i++)
 		p50[i] = series_percentile_ms(&all[i], 50);
-	add_ratio(ratios, "boot/restore", p50[0], p50[1]);
-	add_ratio(ratios, "boot/spare", p50[0], p50[2]);
-	add_ratio(ratios, "boot/snapstart", p50[0], p50[3]);
-	add_ratio(ratios, "spare/warm", p50[2], p50[4]);
-	add_ratio(ratios, "restore/raw", p50[1], raw_ms);
+	ratio_add(ratios, "spare/boot", p50[SPARE], p50[BOOT]);
+	ratio_add(ratios, "spare/warm", p50[SPARE], p50[WARM]);
+	ratio_add(ratios, "restore/boot", p50[RESTORE], p50[BOOT]);
+	ratio_add(ratios, "restore/raw", p50[RESTORE], raw_ms);
+	ratio_add(ratios, "snapstart/warm", p50[SNAP_START], p50[WARM]);
 	return ratios;
+}
+
+static void print_ratios(const json_t *ratios)
+{
+	const char *name;
+	json_t *value;
+
+	if (json_object_size(ratios) == 0)
+		return;
+	(void)puts("\nratios of the p50");
+	json_object_foreach((json_t *)ratios, name, value)
+	{
+		double ratio = json_real_value(value);
+		if (ratio < 0.1)
+			(void)printf("  %-15s 1/%.1f\n", name, 1 / ratio);
+		else
+			(void)printf("  %-15s %.2f\n", name, ratio);
+	}
+}
+
+static void print_platform(const struct series *series)
+{
+	if (series->n > 0)
+		(void)printf("\n%s: without the guest p50 %.3f ms in the agent, %.3f ms with the "
+			     "way to it and back\n",
+			     series->mode, series_platform_ms(series),
+			     series_outside_guest_ms(series));
 }
 
 static void print_tables(const struct series *all, const json_t *host, const json_t *raw,
 			 const json_t *ratios, const char *runtime)
 {
 	_cleanup_table_ struct table table = { .headers = series_headers };
-	const char *name;
-	json_t *value;
 
 	bench_print_host(host);
 	(void)printf("%s, from the last byte of the request to the last byte of the reply\n",
@@ -137,11 +155,8 @@ static void print_tables(const struct series *all, const json_t *host, const jso
 	if (raw)
 		(void)printf("\nraw QEMU (spawn, load, resume, first reply): p50 %.1f ms\n",
 			     json_number_value(json_object_get(raw, "p50_ms")));
-	if (json_object_size(ratios) > 0)
-		(void)fputs("\nratios of the p50:", stdout);
-	json_object_foreach((json_t *)ratios, name, value)(void)
-		printf("  %s %.1f", name, json_real_value(value));
-	(void)putchar('\n');
+	print_platform(&all[MODES - 1]);
+	print_ratios(ratios);
 }
 
 static int print(struct context *context, const struct series *all, json_t *raw,
@@ -186,7 +201,8 @@ static int run(struct context *context, const struct arguments *arguments)
 		r = run_mode(&bench, &modes[i], n ? n : modes[i].default_n, &all[i]);
 	}
 	if (r == 0 && (!list || is_listed(list, "raw")))
-		r = bench_raw(&bench, n ? n : 20, list != NULL, &raw);
+		bench_raw(&bench, &(struct raw_run){ .n = n && n < 1000 ? n : 20, .parallel = 1 },
+			  &raw);
 	if (r == 0)
 		r = print(context, all, raw, bench.runtime);
 	for (size_t i = 0; i < MODES; i++)
@@ -207,13 +223,15 @@ const struct verb verb_bench_cold_start = {
 	.summary = "Measure first invocations by the way their sandbox starts, and warm ones",
 	.help = "boot: without a snapshot; restore: nothing prepared; spare: restored ahead;\n"
 		"snapstart: from the function's own snapshot; warm: a sandbox used before;\n"
-		"raw: QEMU alone, as root on the node itself.\n"
+		"raw: QEMU alone, with the same template, function and dialog; as root on the "
+		"node.\n"
 		"A sample that was started in another way than asked for is discarded and counted\n"
 		"(OUT). The function is made for the benchmark and deleted at the end.\n\n"
 		"Examples:\n"
 		"  mayfly bench cold-start\n"
 		"  mayfly bench cold-start --mode spare,warm -n 200 --samples raw.jsonl\n"
-		"  mayfly bench cold-start --runtime nodejs20.x --output json\n",
+		"  mayfly bench cold-start --runtime nodejs20.x --output json\n"
+		"  mayfly bench cold-start --runtime provided.al2023\n",
 	.options = options,
 	.run = run,
 };

@@ -48,8 +48,12 @@ static int64_t value_client(const struct sample *s, size_t i _unused_)
 	return s->client_us;
 }
 
-/* Everything but what the guest itself counted. */
 static int64_t value_platform(const struct sample *s, size_t i _unused_)
+{
+	return (int64_t)(s->total_us - s->guest_us);
+}
+
+static int64_t value_outside_guest(const struct sample *s, size_t i _unused_)
 {
 	return s->client_us - (int64_t)s->guest_us;
 }
@@ -76,6 +80,22 @@ double series_percentile_ms(const struct series *series, double p)
 	return percentile(series, p, value_client, 0);
 }
 
+double series_platform_ms(const struct series *series)
+{
+	return percentile(series, 50, value_platform, 0);
+}
+
+double series_outside_guest_ms(const struct series *series)
+{
+	return percentile(series, 50, value_outside_guest, 0);
+}
+
+void ratio_add(json_t *ratios, const char *name, double over, double under)
+{
+	if (over > 0 && under > 0)
+		(void)json_object_set_new(ratios, name, json_real(over / under));
+}
+
 static void put(json_t *object, const char *name, double value)
 {
 	(void)json_object_set_new(object, name, json_real(round(value * 1000) / 1000));
@@ -93,15 +113,14 @@ json_t *series_to_json(const struct series *series)
 		if (series->n >= P99_MIN_SAMPLES)
 			put(object, "p99_ms", series_percentile_ms(series, 99));
 		put(object, "max_ms", series_percentile_ms(series, 100));
-		put(object, "platform_p50_ms", percentile(series, 50, value_platform, 0));
+		put(object, "platform_p50_ms", series_platform_ms(series));
+		put(object, "outside_guest_p50_ms", series_outside_guest_ms(series));
 	}
 	(void)json_object_set_new(object, "discarded", json_integer(series->discarded));
 	(void)json_object_set_new(object, "failed", json_integer(series->failed));
-	if (series->n == 0)
-		return object;
 	json_t *phases = json_object();
 	phases_list(&none, names);
-	for (size_t i = 0; i < PHASES; i++)
+	for (size_t i = 0; i < PHASES && series->n > 0; i++)
 		put(phases, names[i].name, percentile(series, 50, value_phase, i));
 	(void)json_object_set_new(object, "phases_ms", phases);
 	return object;

@@ -29,6 +29,16 @@ static const struct source {
 	  "  if (event.sleep_ms) await new Promise((done) => setTimeout(done, event.sleep_ms));\n"
 	  "  return { requestId: context.awsRequestId };\n"
 	  "};\n" },
+	{ "provided.al2023", "bootstrap", "bootstrap",
+	  "#!/bin/bash\n"
+	  "api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation\n"
+	  "while event=$(curl -sS -D /tmp/head \"$api/next\"); do\n"
+	  "  id=$(sed -n 's/^lambda-runtime-aws-request-id: *\\([0-9a-f-]*\\).*/\\1/ip' "
+	  "/tmp/head)\n"
+	  "  ms=${event//[^0-9]/}\n"
+	  "  ((ms > 0)) && sleep \"$((ms / 1000)).$(printf %03d $((ms % 1000)))\"\n"
+	  "  curl -sS -o /dev/null -d \"{\\\"requestId\\\": \\\"$id\\\"}\" \"$api/$id/response\"\n"
+	  "done\n" },
 };
 
 static const struct source *find_source(const char *runtime)
@@ -54,8 +64,9 @@ static int read_code(struct bench *bench, const struct arguments *arguments)
 	}
 	if (!source)
 		return error_set(e, ERROR_INVALID_PARAMETER, "runtime",
-				 "the benchmark has functions of its own for python3.13 and "
-				 "nodejs20.x; give another with --zip or --dir");
+				 "the benchmark has functions of its own for python3.13, "
+				 "nodejs20.x and provided.al2023; give another with --zip "
+				 "or --dir");
 	bench->handler = source->handler;
 	return package_from_text(source->file, source->text, &bench->zip, e);
 }
@@ -91,7 +102,8 @@ static void delete_function(struct bench *bench)
 		return;
 	request.function_name = bench->function;
 	client_set_cancel_flag(bench->context->client, NULL);
-	if (client_function_delete(bench->context->client, &request, &response, &e) < 0)
+	if (client_function_delete(bench->context->client, &request, &response, &e) < 0 &&
+	    e.code != ERROR_NOT_FOUND)
 		(void)fprintf(stderr, "mayfly: cannot delete %s: %s\n", bench->function,
 			      error_text(&e));
 	client_set_cancel_flag(bench->context->client, &interrupted);
@@ -164,12 +176,10 @@ int bench_deploy(struct bench *bench, bool snap_start)
 	if (snap_start)
 		request.snap_start = &snap;
 
+	/* A creation that was given up may have happened: its name is kept, to be deleted. */
 	int r = client_function_create(context->client, &request, &function, &context->error);
-	if (r < 0) {
-		bench->function[0] = '\0';
-		return r;
-	}
-	r = function_wait(context, &function);
+	if (r == 0)
+		r = function_wait(context, &function);
 	return r == 0 && snap_start ? wait_until_optimized(bench) : r;
 }
 
@@ -206,7 +216,7 @@ int bench_invoke(struct client *client, const char *function, unsigned hold_ms, 
 	Mayfly__V1__InvokeRequest request = MAYFLY__V1__INVOKE_REQUEST__INIT;
 	char event[48];
 
-	int n = snprintf(event, sizeof(event), "{\"sleep_ms\": %u}", hold_ms);
+	int n = snprintf(event, sizeof(event), BENCH_EVENT, hold_ms);
 	request.function_name = (char *)function;
 	request.payload = (ProtobufCBinaryData){ (size_t)n, (uint8_t *)event };
 	int r = client_invoke(client, &request, CLIENT_NO_TIMEOUT, &invocation, e);
@@ -242,7 +252,7 @@ void bench_keep(struct bench *bench, const struct series *series, const struct s
 		"client_ms", (double)sample->client_us / 1e3, "total_ms",
 		(double)sample->total_us / 1e3, "guest_ms", (double)sample->guest_us / 1e3,
 		"phases_ms", phases, "sandbox_id", sample->sandbox_id, "discarded", discarded);
-	if (!line || json_dumpf(line, bench->samples, JSON_COMPACT) < 0)
+	if (!line || json_dumpf(line, bench->samples, JSON_COMPACT | JSON_REAL_PRECISION(15)) < 0)
 		return;
 	(void)fputc('\n', bench->samples);
 }
@@ -264,12 +274,27 @@ static const char *host_text(const json_t *host, const char *name)
 	return text ? text : "?";
 }
 
+static uint64_t host_number(const json_t *host, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(host, name));
+}
+
 void bench_print_host(const json_t *host)
 {
-	(void)printf("%s, %lld CPUs, Linux %s, QEMU %s, libvirt %s, accelerator %s, cgroups %s\n\n",
+	char memory[TEXT_BYTES], initramfs[TEXT_BYTES], init[TEXT_BYTES];
+
+	(void)printf("%s, %lld CPUs, %s, Linux %s, QEMU %s, libvirt %s, cgroups %s\n",
 		     host_text(host, "CpuModel"),
 		     (long long)json_integer_value(json_object_get(host, "CpuCount")),
+		     text_bytes(host_number(host, "MemoryBytes"), memory),
 		     host_text(host, "KernelRelease"), host_text(host, "QemuVersion"),
-		     host_text(host, "LibvirtVersion"), host_text(host, "Accelerator"),
-		     host_text(host, "CgroupMode"));
+		     host_text(host, "LibvirtVersion"), host_text(host, "CgroupMode"));
+	(void)printf("accelerator %s (%s)\n", host_text(host, "Accelerator"),
+		     host_text(host, "AcceleratorReason"));
+	(void)printf("Mayfly %s, guest kernel %s, initramfs %s, resident memory of its init %s\n\n",
+		     host_text(host, "Version"), host_text(host, "GuestKernel"),
+		     text_bytes(host_number(host, "InitramfsBytes"), initramfs),
+		     host_number(host, "InitResidentBytes") > 0
+			     ? text_bytes(host_number(host, "InitResidentBytes"), init)
+			     : "not known yet");
 }

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The baseline: what QEMU alone needs, measured by the program mayfly-raw-qemu beside the agent. */
+/* The baseline: what QEMU alone needs for the same function, measured by the program
+ * mayfly-raw-qemu, which runs as root on the node itself. */
 
 #include "cli/bench.h"
 
-/* Runs it `n` times over: *ret becomes its JSON, with p50_ms and restores_per_second. When it is
- * not here, or we may not run it, *ret stays NULL and that is an error only if `wanted`. */
-int bench_raw(struct bench *bench, uint64_t n, bool wanted, json_t **ret) _must_use_;
+struct raw_run {
+	uint64_t n, parallel;
+	unsigned hold_ms; /* of the event */
+};
+
+/* *ret becomes its JSON, with p50_ms and restores_per_second. Without it a benchmark is worth less
+ * but not nothing: whatever hinders it is said once on stderr, and *ret stays NULL. */
+void bench_raw(struct bench *bench, const struct raw_run *run, json_t **ret);

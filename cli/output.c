@@ -22,12 +22,12 @@ static int print_json(json_t *value, size_t flags)
 
 int output_json(json_t *value)
 {
-	return print_json(value, JSON_INDENT(2));
+	return print_json(value, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
 }
 
 int output_json_line(json_t *value)
 {
-	int r = print_json(value, JSON_COMPACT);
+	int r = print_json(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	(void)fflush(stdout);
 	return r;
 }
