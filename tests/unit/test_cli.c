@@ -10,6 +10,7 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <math.h>
 #include <sys/stat.h>
 
 #include "cli/bench.h"
@@ -143,6 +144,7 @@ static void add_phases(struct rpc_call *call)
 	phases.start_kind = MAYFLY__V1__START_KIND__START_KIND_SPARE;
 	phases.total_us = 4200;
 	phases.handler_us = 3100;
+	phases.guest_us = 3000;
 	(void)snprintf(id, sizeof(id), "%02u23456789abcdef", node.invokes++ % 100);
 	phases.sandbox_id = id;
 	size_t n = mayfly__v1__phases__pack(&phases, bytes);
@@ -261,10 +263,13 @@ static void on_get_node(struct rpc_call *call, const ProtobufCMessage *message _
 	Mayfly__V1__Node answer = MAYFLY__V1__NODE__INIT;
 	answer.accelerator = MAYFLY__V1__ACCELERATOR__ACCELERATOR_TCG;
 	answer.cpu_model = (char *)"A CPU";
+	answer.state_dir = (char *)"/the/state";
+	answer.images_dir = (char *)"/the/images";
 	rpc_call_reply(call, &answer.base);
 }
 
-/* Three sandboxes of 10, 20 and 30 MiB. */
+/* Three sandboxes of 10, 20 and 30 MiB. Two are stopped: one is this process as far as /proc can
+ * tell, the other lives elsewhere. */
 static void on_sandboxes(struct rpc_call *call, const ProtobufCMessage *message _unused_,
 			 void *user _unused_)
 {
@@ -275,10 +280,21 @@ static void on_sandboxes(struct rpc_call *call, const ProtobufCMessage *message 
 	for (unsigned i = 0; i < 3; i++) {
 		mayfly__v1__sandbox__init(&sandboxes[i]);
 		sandboxes[i].anonymous_bytes = (30 - i * 10) << 20;
+		sandboxes[i].sandbox_id = (char *)(i == 0 ? "test_cli" : "not here");
+		sandboxes[i].pid = (uint32_t)getpid();
+		sandboxes[i].state = i < 2 ? MAYFLY__V1__SANDBOX_STATE__SANDBOX_STATE_FROZEN
+					   : MAYFLY__V1__SANDBOX_STATE__SANDBOX_STATE_BUSY;
 	}
 	list.sandboxes = pointers;
 	list.n_sandboxes = 3;
 	rpc_call_reply(call, &list.base);
+}
+
+/* The template is there already. */
+static void on_build(struct rpc_call *call, const ProtobufCMessage *message _unused_,
+		     void *user _unused_)
+{
+	rpc_call_finish(call);
 }
 
 static void node_stopped(void *arg _unused_)
@@ -309,6 +325,7 @@ static int start_node(void **state _unused_)
 							   { "ListSandboxes", on_sandboxes },
 							   { "SetStartPolicy", on_policy },
 							   { 0 } };
+	static const struct rpc_method_handler templates[] = { { "Build", on_build }, { 0 } };
 	const struct rpc_server_options options = { .post = test_loop_post,
 						    .post_ctx = &node.loop };
 	const struct gate gate = GATE_INIT;
@@ -334,6 +351,10 @@ static int start_node(void **state _unused_)
 			 0);
 	assert_int_equal(rpc_server_add_service(node.server, &mayfly__v1__node_service__descriptor,
 						nodes, NULL, NULL),
+			 0);
+	assert_int_equal(rpc_server_add_service(node.server,
+						&mayfly__v1__template_service__descriptor,
+						templates, NULL, NULL),
 			 0);
 	assert_int_equal(rpc_server_listen_unix(node.server, path, 0600, (gid_t)-1, NULL), 0);
 	assert_int_equal(rpc_server_start(node.server, NULL), 0);
@@ -774,6 +795,78 @@ static void test_bench_cold_start(void **state _unused_)
 	assert_int_equal(n, 12);
 }
 
+/* A program in the place of mayfly-raw-qemu, which notes how it was called. */
+static void write_raw_program(const char *last_line)
+{
+	char path[96], script[512];
+
+	(void)snprintf(path, sizeof(path), "%s/raw", node.dir);
+	int n = snprintf(script, sizeof(script),
+			 "#!/bin/sh\necho \"$@\" >%s/raw.args\nhead -c 2 <$2 >>%s/raw.args\n%s\n",
+			 node.dir, node.dir, last_line);
+	assert_int_equal(fs_write_file_atomic(path, slice_new(script, (size_t)n), 0700), 0);
+	assert_int_equal(setenv("MAYFLY_RAW_QEMU", path, 1), 0);
+}
+
+static void test_bench_baseline(void **state _unused_)
+{
+	_cleanup_buf_ struct buf called = BUF_INIT;
+	char path[96];
+
+	write_raw_program("echo '{\"p50_ms\": 2.5, \"restores_per_second\": 1000000.0}'");
+	_cleanup_output_ struct output o =
+		run("bench", "cold-start", "--mode", "spare,raw", "-n", "2", "-o", "json", NULL);
+	assert_int_equal(o.code, 0);
+	json_t *json = parse(&o);
+	assert_true(json_real_value(json_object_get(json_object_get(json, "raw_qemu"), "p50_ms")) ==
+		    2.5);
+	json_t *spare = json_object_get(json_object_get(json, "modes"), "spare");
+	assert_true(json_real_value(json_object_get(spare, "platform_p50_ms")) == 1.2);
+	json_decref(json);
+
+	/* The node's folders, the measured event, and a ZIP to read. */
+	(void)snprintf(path, sizeof(path), "%s/raw.args", node.dir);
+	assert_int_equal(fs_read_file(path, 4096, &called), 0);
+	assert_non_null(strstr(buf_string(&called), "--handler lambda_function.handler"));
+	assert_non_null(strstr(buf_string(&called),
+			       "--state-dir /the/state --images /the/images "
+			       "--payload {\"sleep_ms\": 0} --parallel 1 -n 2\nPK"));
+
+	_cleanup_output_ struct output burst =
+		run("bench", "burst", "--clients", "3", "-o", "json", NULL);
+	assert_int_equal(burst.code, 0);
+	json = parse(&burst);
+	json_t *one = json_array_get(json_object_get(json, "bursts"), 0);
+	assert_true(json_real_value(json_object_get(one, "raw_restores_per_second")) == 1e6);
+	/* The scripted handler may have taken longer than its invocation: no rate, no ratio. */
+	double rate = json_real_value(json_object_get(one, "restores_per_second"));
+	const json_t *ratio = json_object_get(one, "burst/raw");
+	assert_true((ratio != NULL) == (rate > 0));
+	if (ratio)
+		assert_true(fabs(json_real_value(ratio) * 1e6 - rate) < 0.001 * rate);
+	json_decref(json);
+}
+
+/* What was measured stands without it. */
+static void test_bench_baseline_that_fails(void **state _unused_)
+{
+	write_raw_program("exit 1");
+	_cleanup_output_ struct output o =
+		run("bench", "cold-start", "--mode", "spare,raw", "-n", "2", "-o", "json", NULL);
+	assert_int_equal(o.code, 0);
+	assert_non_null(strstr(buf_string(&o.err), "without the raw QEMU baseline"));
+	json_t *json = parse(&o);
+	assert_null(json_object_get(json, "raw_qemu"));
+	json_t *spare = json_object_get(json_object_get(json, "modes"), "spare");
+	assert_int_equal(integer_at(spare, "n"), 2);
+	json_decref(json);
+	_cleanup_output_ struct output table =
+		run("bench", "cold-start", "--mode", "spare,raw", "-n", "2", NULL);
+	assert_int_equal(table.code, 0);
+	assert_non_null(strstr(buf_string(&table.out), "\nspare"));
+	assert_null(strstr(buf_string(&table.out), "raw QEMU"));
+}
+
 static void test_bench_burst(void **state _unused_)
 {
 	_cleanup_output_ struct output o =
@@ -819,6 +912,7 @@ static void test_bench_density(void **state _unused_)
 	assert_int_equal(integer_at(density, "answering"), 3);
 	assert_int_equal(integer_at(density, "anonymous_p50_bytes"), 20 << 20);
 	assert_int_equal(integer_at(density, "anonymous_max_bytes"), 30 << 20);
+	assert_int_equal(integer_at(json_object_get(density, "stopped"), "sandboxes"), 1);
 	json_decref(json);
 }
 
@@ -857,6 +951,8 @@ int main(void)
 		cmocka_unit_test(test_shorthand),
 		cmocka_unit_test(test_nearest_rank),
 		cmocka_unit_test(test_bench_cold_start),
+		cmocka_unit_test(test_bench_baseline),
+		cmocka_unit_test(test_bench_baseline_that_fails),
 		cmocka_unit_test(test_bench_burst),
 		cmocka_unit_test(test_bench_throughput),
 		cmocka_unit_test(test_bench_density),
