@@ -17,7 +17,10 @@
 #define MAX_ROUNDS    8
 #define MAX_SANDBOXES 1000
 /* Between the two readings of what stopped sandboxes have used. */
-#define IDLE_US       (3 * USEC_PER_SEC)
+#define IDLE_US       (2 * USEC_PER_SEC)
+/* A sandbox is stopped a moment after its reply. */
+#define STOP_TRIES    20
+#define STOP_PAUSE_NS 100000000L
 
 /* Sandboxes that serve nobody, and the processor time of their QEMU. */
 struct idle {
@@ -135,14 +138,41 @@ static int measure_idle(const Mayfly__V1__ListSandboxesResponse *list, struct id
 	return interrupted ? -ECANCELED : 0;
 }
 
+static unsigned count_stopped(const Mayfly__V1__ListSandboxesResponse *list)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < list->n_sandboxes; i++)
+		n += list->sandboxes[i]->state == MAYFLY__V1__SANDBOX_STATE__SANDBOX_STATE_FROZEN;
+	return n;
+}
+
+/* When as many are stopped as answered, or after a while. */
+static int list_stopped(struct bench *bench, unsigned wanted,
+			Mayfly__V1__ListSandboxesResponse **ret)
+{
+	Mayfly__V1__ListSandboxesRequest request = MAYFLY__V1__LIST_SANDBOXES_REQUEST__INIT;
+	const struct timespec pause = { .tv_nsec = STOP_PAUSE_NS };
+
+	request.function_name = bench->function;
+	for (unsigned i = 0;; i++) {
+		_cleanup_message_ Mayfly__V1__ListSandboxesResponse *list = NULL;
+		int r = client_node_list_sandboxes(bench->context->client, &request, &list,
+						   &bench->context->error);
+		if (r < 0)
+			return r;
+		if (count_stopped(list) >= wanted || i >= STOP_TRIES) {
+			*ret = TAKE_PTR(list);
+			return 0;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 static int measure(struct bench *bench, struct density *density)
 {
 	_cleanup_message_ Mayfly__V1__ListSandboxesResponse *list = NULL;
-	Mayfly__V1__ListSandboxesRequest request = MAYFLY__V1__LIST_SANDBOXES_REQUEST__INIT;
 
-	request.function_name = bench->function;
-	int r = client_node_list_sandboxes(bench->context->client, &request, &list,
-					   &bench->context->error);
+	int r = list_stopped(bench, density->distinct, &list);
 	if (r < 0)
 		return r;
 	density->anonymous = calloc(list->n_sandboxes + 1, sizeof(*density->anonymous));
