@@ -372,11 +372,13 @@ void run_clone(struct raw_sample *sample)
 	_cleanup_free_ char *scratch_base = text_new("%s/scratch", options.state_dir);
 	_cleanup_free_ char *scratch = NULL;
 	_cleanup_error_ struct error error = ERROR_INIT;
-	int64_t began = clock_monotonic_us();
-	int64_t at = began;
+	int64_t began, at;
 	struct raw raw = { 0 };
 	char id[HEX_ID_BYTES];
 
+	while (sem_wait(&starting) < 0)
+		;
+	began = at = clock_monotonic_us();
 	hex_id_generate(id);
 	raw.folder = text_new("%s/%.8s", work_folder, id);
 	scratch = text_new("%s/scratch", raw.folder);
@@ -396,6 +398,7 @@ void run_clone(struct raw_sample *sample)
 	initialize(&raw);
 	sample->init_ms = ms_since(&at);
 	sample->ready_us = at - begun_us;
+	(void)sem_post(&starting);
 	invoke(&raw);
 	sample->invoke_ms = ms_since(&at);
 	sample->total_ms = (double)(at - began) / USEC_PER_MSEC;

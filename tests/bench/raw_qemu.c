@@ -49,6 +49,7 @@ struct raw_options options = {
 struct template_manifest manifest;
 char *template_folder, *work_folder, *package_image, *command_line;
 int64_t begun_us;
+sem_t starting;
 
 static struct raw_sample samples[COUNT_MAX];
 static atomic_uint next_sample;
@@ -273,6 +274,7 @@ static void run_all(void)
 
 	(void)pthread_attr_init(&attributes);
 	(void)pthread_attr_setstacksize(&attributes, THREAD_BYTES);
+	(void)sem_init(&starting, 0, (unsigned)sysconf(_SC_NPROCESSORS_ONLN));
 	begun_us = clock_monotonic_us();
 	for (unsigned i = 0; i < options.parallel; i++)
 		if (pthread_create(&workers[i], &attributes, run_worker, NULL) != 0)

@@ -3,6 +3,7 @@
 
 /* What the two halves of mayfly-raw-qemu share: the command line, the template, and one clone. */
 
+#include <semaphore.h>
 #include <stdint.h>
 
 #include "agent/vm/template_manifest.h"
@@ -18,6 +19,9 @@ extern struct raw_options options;
 extern struct template_manifest manifest;
 extern char *template_folder, *work_folder, *package_image, *command_line;
 extern int64_t begun_us;
+/* As many starts at once as processors, which is also what the agent does: with more, all are late
+ * and the guests run over their limits. */
+extern sem_t starting;
 
 struct raw_sample {
 	double spawn_ms, load_ms, restore_ms, init_ms, invoke_ms, total_ms;
