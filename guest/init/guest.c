@@ -45,10 +45,21 @@ static bool runtime_has_shim(const struct guest *guest)
 	return guest->shim_spoke && shim_is_open(&guest->shim) && guest->pid > 0;
 }
 
-static void on_prepare(struct guest *guest, const prepare_message *message)
+static void start_prepared(struct guest *guest)
 {
 	_cleanup_outcome_ struct outcome outcome = OUTCOME_OK;
 	_cleanup_environment_ struct environment environment = { 0 };
+
+	guest->logs.discard = true;
+	int r = environment_set_base(&environment, guest->runtime_kind);
+	if (r == 0)
+		r = runtime_process_start(guest, &environment, &outcome);
+	if (r < 0)
+		tasks_finish(guest, &outcome);
+}
+
+static void on_prepare(struct guest *guest, const prepare_message *message)
+{
 	char failure[BOOT_FAILURE_SIZE];
 
 	if (message->ephemeral_storage_mb && boot_mount_scratch(failure) < 0) {
@@ -64,14 +75,9 @@ static void on_prepare(struct guest *guest, const prepare_message *message)
 		return;
 	}
 	timer_arm(&guest->deadline, clock_monotonic_us() + GUEST_PREPARE_US);
-	guest->pings_left = message->warm_rounds;
-	guest->logs.discard = true;
-	int r = environment_set_base(&environment, guest->runtime_kind);
-	if (r == 0)
-		r = runtime_process_start(guest, &environment, &outcome);
-	if (r == 0)
-		return;
-	tasks_finish(guest, &outcome);
+	guest->warm_rounds = message->warm_rounds;
+	guest->prime = PRIME_RUNS;
+	start_prepared(guest);
 }
 
 static void on_restore(struct guest *guest, const restore_message *message)
@@ -145,6 +151,8 @@ static int place_function(struct guest *guest, struct outcome *outcome)
 		r = process_cgroup_limit(guest->function->memory_mb);
 		(void)snprintf(failure, sizeof(failure), "memory limit: %s", strerror(-r));
 	}
+	if (r == 0)
+		memory_watch_limit(&guest->memory, (uint64_t)guest->function->memory_mb << 20);
 	if (r < 0)
 		outcome_set_platform(outcome, STATUS(GUEST_FAILURE), "Sandbox.Failure", NULL, "%s",
 				     failure);
@@ -289,7 +297,20 @@ static void before_sleep(void *user)
 		runtime_process_kill(guest);
 		guest->logs.discard = false;
 	}
+	if (guest->prime == PRIME_DONE && guest->task == TASK_PREPARE) {
+		guest->prime = PRIME_NONE;
+		start_prepared(guest);
+	}
 	invocation_release_pressure(guest);
+}
+
+static void on_starved(void *user)
+{
+	struct guest *guest = user;
+
+	/* Ends like a kill by the kernel does: by SIGCHLD. */
+	guest->starved = true;
+	process_cgroup_kill();
 }
 
 static int watch_children(struct guest *guest)
@@ -318,6 +339,7 @@ int guest_open(struct guest *guest, int port_fd)
 	guest->loop.before_sleep = before_sleep;
 	guest->loop.before_sleep_user = guest;
 	timer_add(&guest->loop, &guest->deadline, tasks_on_deadline, guest);
+	memory_watch_init(&guest->memory, &guest->loop, on_starved, guest);
 	logs_init(&guest->logs, &guest->loop, &guest->channel);
 	runtime_api_init(&guest->api, &guest->loop, &guest_api_listener, guest);
 	r = channel_open(&guest->channel, &guest->loop, port_fd, on_message, on_channel_broken,

@@ -9,6 +9,7 @@
 #include "environment.h"
 #include "event.h"
 #include "logs.h"
+#include "memory_watch.h"
 #include "outcome.h"
 #include "runtime_api.h"
 #include "shim.h"
@@ -42,6 +43,12 @@ enum runtime_state {
 	RUNTIME_BUSY,
 };
 
+/* The runtime's first start, in Prepare: outside of the function's cgroup, so that the pages of the
+ * language's own files are charged to init for ever. Were they the function's, they would be all
+ * there is to reclaim at its limit, and would be read again at once: instead of the out-of-memory
+ * killer there would be a crawl until the timeout. */
+enum prime_state { PRIME_NONE, PRIME_RUNS, PRIME_DONE };
+
 enum response_state { RESPONSE_NONE, RESPONSE_STARTED, RESPONSE_ENDED };
 
 struct guest_invocation {
@@ -69,11 +76,16 @@ struct guest {
 	struct event_timer deadline;
 	enum guest_task task;
 	enum runtime_state runtime;
+	enum prime_state prime;
+	struct memory_watch memory;
+	uint64_t language_bytes; /* of the language's files, which are charged to init */
+	bool starved;            /* this runtime process was killed by the watch over its memory */
 	int runtime_kind;
-	pid_t pid;          /* of the runtime, 0: none */
-	bool kill_wanted;   /* before the next sleep: not from within its own frames */
-	bool shim_spoke;    /* this process is a shim, not an HTTP client */
-	uint64_t oom_kills; /* when the runtime started */
+	pid_t pid;            /* of the runtime, 0: none */
+	bool kill_wanted;     /* before the next sleep: not from within its own frames */
+	bool shim_spoke;      /* this process is a shim, not an HTTP client */
+	uint64_t oom_kills;   /* when the runtime started */
+	uint32_t warm_rounds; /* that Prepare asked for */
 	uint32_t pings_left;
 	char runtime_version[GUEST_ID_BYTES];
 	uint32_t scratch_mb; /* of the disk that was mounted before the snapshot, 0: none */
@@ -98,6 +110,8 @@ void guest_fail(struct guest *guest, const char *format, ...) _printf_(2, 3);
 int runtime_process_start(struct guest *guest, const struct environment *environment,
 			  struct outcome *outcome) _must_use_;
 void runtime_process_kill(struct guest *guest);
+/* The most that the function has had, the language's own files among it. */
+uint64_t runtime_process_memory_peak(const struct guest *guest);
 /* The same before the next sleep; until then the runtime counts as gone. */
 void runtime_process_kill_later(struct guest *guest);
 /* SIGCHLD. */

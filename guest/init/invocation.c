@@ -158,7 +158,7 @@ void invocation_finish(struct guest *guest, struct outcome *outcome)
 	done.request_id = invocation->request_id;
 	done.outcome = &ended;
 	done.duration_us = (uint64_t)(clock_monotonic_us() - invocation->started_us);
-	done.max_memory_bytes = process_memory_peak();
+	done.max_memory_bytes = runtime_process_memory_peak(guest);
 	done.init_duration_us = (uint64_t)invocation->init_us;
 	done.stream_failed = invocation->stream_failed;
 	guest_message message = GUEST_MESSAGE(.invocation_done = &done, INVOCATION_DONE);

@@ -103,9 +103,26 @@ uint64_t process_memory_peak(void)
 	return highest;
 }
 
+uint64_t process_file_bytes(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	unsigned long shared = 0;
+	if (!file || fscanf(file, "%*u %*u %lu", &shared) != 1)
+		return 0;
+	return shared * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 uint64_t process_oom_kills(void)
 {
 	return read_number(PROCESS_CGROUP "/memory.events", "oom_kill ");
+}
+
+void process_cgroup_kill(void)
+{
+	(void)write_file(PROCESS_CGROUP "/cgroup.kill", "1");
 }
 
 static struct identity find_user(const char *root)
@@ -200,7 +217,8 @@ _Noreturn static void run_child(const struct process_plan *plan, struct identity
 	(void)setsid();
 	(void)umask(022);
 	/* A kernel without cgroups runs the function unlimited; the cgroup's maker said so. */
-	(void)write_file(PROCESS_CGROUP "/cgroup.procs", "0");
+	if (!plan->unlimited)
+		(void)write_file(PROCESS_CGROUP "/cgroup.procs", "0");
 	/* The report must survive place_descriptors(). */
 	int report = fcntl(report_fd, F_DUPFD_CLOEXEC, 20);
 	int r = place_descriptors(plan);
@@ -263,7 +281,7 @@ void process_kill_all(pid_t main_pid, int *ret_status)
 	int64_t end = clock_monotonic_us() + KILL_WAIT_US;
 	bool alive = main_pid > 0;
 
-	(void)write_file(PROCESS_CGROUP "/cgroup.kill", "1");
+	process_cgroup_kill();
 	if (alive)
 		(void)kill(main_pid, SIGKILL);
 	while ((alive || cgroup_is_populated()) && clock_monotonic_us() < end) {

@@ -14,6 +14,7 @@
 #define PROCESS_USER   "sbx_user1051"
 
 struct process_plan {
+	bool unlimited;          /* stays in init's cgroup: what it reads is charged there */
 	const char *root;        /* chroot, such as /rootfs */
 	const char *const *argv; /* paths inside the root */
 	const char *const *environment;
@@ -30,11 +31,17 @@ int process_cgroup_create(void);
 /* Exactly this much memory, no swap, and all die when it is over. */
 int process_cgroup_limit(unsigned memory_mb) _must_use_;
 
-/* High-water mark, 0 when unknown. */
+/* High-water mark of what is charged to the cgroup, 0 when unknown. */
 uint64_t process_memory_peak(void);
+
+/* Resident pages of files that `pid` maps. */
+uint64_t process_file_bytes(pid_t pid);
 
 /* How often the limit has killed so far. */
 uint64_t process_oom_kills(void);
+
+/* Kills all processes of the cgroup and does not wait for their end. */
+void process_cgroup_kill(void);
 
 /* -errno of what failed, the exec included. */
 int process_start(const struct process_plan *plan, pid_t *ret) _must_use_;

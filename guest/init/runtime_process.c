@@ -118,6 +118,7 @@ static int start_planned(struct guest *guest, const char *const *argv,
 
 	if (r == 0) {
 		struct process_plan plan = {
+			.unlimited = guest->prime == PRIME_RUNS,
 			.root = BOOT_ROOT,
 			.argv = argv,
 			.environment = (const char *const *)environment->entries,
@@ -150,6 +151,7 @@ int runtime_process_start(struct guest *guest, const struct environment *environ
 		guest->function && guest->function->initialization_type == INIT_TYPE(SNAP_START);
 	runtime_api_reset(&guest->api, snap_start);
 	guest->oom_kills = process_oom_kills();
+	guest->starved = false;
 	r = start_planned(guest, argv, environment);
 	if (r < 0) {
 		outcome_set_platform(outcome, STATUS(EXIT), "Runtime.InvalidEntrypoint",
@@ -161,6 +163,17 @@ int runtime_process_start(struct guest *guest, const struct environment *environ
 	bool shim = guest->runtime_kind != (int)RUNTIME(PROVIDED);
 	guest->runtime = shim ? RUNTIME_STARTING : RUNTIME_LOADING;
 	return 0;
+}
+
+uint64_t runtime_process_memory_peak(const struct guest *guest)
+{
+	uint64_t peak = process_memory_peak();
+
+	if (peak == 0)
+		return 0;
+	peak += guest->language_bytes;
+	uint64_t limit = guest->function ? (uint64_t)guest->function->memory_mb << 20 : 0;
+	return limit && peak > limit ? limit : peak;
 }
 
 void runtime_process_kill(struct guest *guest)

@@ -25,6 +25,8 @@ static void finish_prepare(struct guest *guest, struct outcome *outcome)
 	Mayfly__Guest__V1__Prepared answer = MAYFLY__GUEST__V1__PREPARED__INIT;
 	outcome_message ended = outcome_to_message(outcome);
 
+	/* However it ended: what starts from now on is limited. */
+	guest->prime = PRIME_NONE;
 	answer.outcome = &ended;
 	answer.runtime_version = guest->runtime_version;
 	guest_message message = GUEST_MESSAGE(.prepared = &answer, PREPARED);
@@ -54,7 +56,7 @@ static void finish_initialize(struct guest *guest, struct outcome *outcome)
 
 	answer.outcome = &ended;
 	answer.duration_us = (uint64_t)(clock_monotonic_us() - guest->init_started_us);
-	answer.max_memory_bytes = process_memory_peak();
+	answer.max_memory_bytes = runtime_process_memory_peak(guest);
 	guest_message message = GUEST_MESSAGE(.initialized = &answer, INITIALIZED);
 	send_or_fail(guest, &message);
 }
@@ -160,7 +162,8 @@ void tasks_on_exit(struct guest *guest, int wait_status)
 		tasks_finish(guest, &guest->invocation.outcome);
 		return;
 	}
-	bool out_of_memory = process_oom_kills() > guest->oom_kills && WIFSIGNALED(wait_status);
+	bool out_of_memory = (guest->starved || process_oom_kills() > guest->oom_kills) &&
+			     WIFSIGNALED(wait_status);
 	outcome_set_exit(&outcome, current_request(guest), wait_status, out_of_memory);
 	guest->invocation.stream_failed =
 		guest->task == TASK_INVOKE && guest->invocation.response == RESPONSE_STARTED;
@@ -244,13 +247,24 @@ static void send_ping(struct guest *guest)
 		runtime_process_kill_later(guest);
 }
 
+static void pings_done(struct guest *guest)
+{
+	if (guest->prime != PRIME_RUNS) {
+		tasks_finish_ok(guest);
+		return;
+	}
+	guest->prime = PRIME_DONE;
+	guest->language_bytes = process_file_bytes(guest->pid);
+	runtime_process_kill_later(guest);
+}
+
 void tasks_start_pings(struct guest *guest, uint32_t rounds)
 {
 	/* Before there is a function nothing but the shim's own ping speaks. */
 	guest->logs.discard = !guest->function;
 	guest->pings_left = rounds;
 	if (rounds == 0) {
-		tasks_finish_ok(guest);
+		pings_done(guest);
 		return;
 	}
 	send_ping(guest);
@@ -265,7 +279,7 @@ static void on_pong(void *user)
 	if (--guest->pings_left > 0)
 		send_ping(guest);
 	else
-		tasks_finish_ok(guest);
+		pings_done(guest);
 }
 
 /* ---- what the runtime says ---- */
@@ -300,7 +314,7 @@ static void on_hello(struct slice version, void *user)
 	guest->runtime = RUNTIME_IDLE;
 	guest->shim_spoke = true;
 	if (guest->task == TASK_PREPARE)
-		tasks_start_pings(guest, guest->pings_left);
+		tasks_start_pings(guest, guest->warm_rounds);
 	else if (guest->function && send_start(guest, false) < 0)
 		on_broken("the function could not be started", guest);
 }

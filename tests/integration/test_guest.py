@@ -284,14 +284,90 @@ def test_exit(clone, body, message):
     assert "before" in guest.log_lines()
 
 
-def test_out_of_memory(clone):
-    guest = ready(clone, "python", python("x = []\nwhile event.get('eat'): x.append(bytearray(1 << 20))\n"
-                                          "return 'alive'"))
-    done, _, _ = guest.invoke({"eat": True})
-    assert done.outcome.status == pb.STATUS_OUT_OF_MEMORY
-    assert "signal: killed" in body_of(done)["errorMessage"]
-    assert 120 << 20 < done.max_memory_bytes <= 128 << 20
-    assert json.loads(guest.invoke({})[1]) == "alive"
+# As the agent sizes a VM of 128 MB: by this much more than the function's memory.
+VM_OVERHEAD_MB = 96
+EAT_BLOCKS = "x = []\nwhile event.get('eat'): x.append(bytearray(1 << 20))\nreturn 'alive'"
+EAT_OBJECTS = """
+x = []
+while event.get('eat'): x.append({'n': len(x), 't': str(len(x))})
+return 'alive'"""
+# Code runs between the allocations, which reclaim must not take away again and again.
+EAT_AND_WORK = """
+import decimal, email.message, hashlib, logging.handlers, sqlite3, ssl, unittest.mock, xml.dom.minidom
+x = []
+while event.get('eat'):
+    x.append(os.urandom(1 << 17))
+    hashlib.sha256(x[-1]); json.loads(json.dumps({'a': [1, 2]}))
+    decimal.Decimal(len(x)).sqrt(); xml.dom.minidom.parseString('<a/>')
+    sqlite3.connect(':memory:').execute('select 1').fetchall()
+return 'alive'"""
+EAT_BUFFERS = """
+const x = [];
+while (event.eat) x.push(Buffer.alloc(1 << 20, 1));
+return 'alive';"""
+# A child process that eats, and a runtime that waits for it.
+EATING_BOOTSTRAP = """#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
+while :; do
+	event=$(curl -sS -D /tmp/headers "$api/invocation/next")
+	id=$(sed -n 's/^Lambda-Runtime-Aws-Request-Id: *\\([^[:space:]]*\\).*/\\1/p' /tmp/headers)
+	case $event in *eat*) tail /dev/zero & wait ;; esac
+	curl -sS -o /dev/null -d '"alive"' "$api/invocation/$id/response"
+done
+"""
+
+
+@pytest.mark.parametrize("kind, files", [
+    ("python", python(EAT_BLOCKS)), ("python", python(EAT_OBJECTS)), ("python", python(EAT_AND_WORK)),
+    ("nodejs", nodejs(EAT_BUFFERS)), ("provided", {"bootstrap": EATING_BOOTSTRAP}),
+], ids=["blocks", "objects", "work", "buffers", "child"])
+def test_out_of_memory(clone, kind, files):
+    guest = clone(kind, files, 128 + VM_OVERHEAD_MB)
+    assert guest.initialize().outcome.status == pb.STATUS_OK
+    # The runtime is started anew each time.
+    for _ in range(3):
+        done, _, _ = guest.invoke({"eat": True}, timeout_ms=50000)
+        assert done.outcome.status == pb.STATUS_OUT_OF_MEMORY, done
+        assert "signal: killed" in body_of(done)["errorMessage"]
+        assert done.duration_us < 25e6
+        assert 110 << 20 < done.max_memory_bytes <= 128 << 20
+        assert json.loads(guest.invoke({}, timeout_ms=50000)[1]) == "alive"
+
+
+def test_code_without_memory_is_out_of_memory(clone):
+    """What the package maps does not fit beside what was allocated: the kernel would read it again
+    and again, and kill nobody."""
+    guest = clone("python", python("""
+x = []
+def anonymous():
+    return next(int(l.split()[1]) >> 10 for l in open('/proc/self/status') if 'RssAnon' in l)
+while event.get('eat') and anonymous() < 116: x.append(bytearray(1 << 19))
+while event.get('eat'): sum(pages[i] for i in range(0, len(pages), 4096))
+return 'alive'""", "import mmap\npages = mmap.mmap(os.open('big', 0), 0, prot=mmap.PROT_READ)")
+        | {"big": os.urandom(24 << 20)}, 128 + VM_OVERHEAD_MB)
+    assert guest.initialize().outcome.status == pb.STATUS_OK
+    for _ in range(3):
+        done, _, _ = guest.invoke({"eat": True}, timeout_ms=50000)
+        assert done.outcome.status == pb.STATUS_OUT_OF_MEMORY, done
+        assert "signal: killed" in body_of(done)["errorMessage"]
+        assert done.duration_us < 25e6
+        assert json.loads(guest.invoke({}, timeout_ms=50000)[1]) == "alive"
+
+
+def test_writing_files_is_not_out_of_memory(clone):
+    """The cache of /tmp is the function's, too, and goes when memory is needed."""
+    guest = clone("python", python("""
+with open('/tmp/big', 'wb', 0) as f:
+    for _ in range(400): f.write(bytes(1 << 20))
+total = 0
+with open('/tmp/big', 'rb', 0) as f:
+    while data := f.read(1 << 20): total += len(data)
+os.unlink('/tmp/big')
+return total"""), 128 + VM_OVERHEAD_MB)
+    assert guest.initialize().outcome.status == pb.STATUS_OK
+    for _ in range(2):
+        done, body, _ = guest.invoke({}, timeout_ms=50000)
+        assert done.outcome.status == pb.STATUS_OK and json.loads(body) == 400 << 20
 
 
 def test_init_timeout_is_repeated_in_the_invocation(clone):
