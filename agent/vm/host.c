@@ -259,6 +259,9 @@ static int host_open(struct vm_host *host, const struct vm_host_config *config, 
 	r = emulator_open(host, config->accelerator, error);
 	if (r < 0)
 		return r;
+	if (host->verdict.accelerator == ACCELERATOR_TCG)
+		host_warn(host, strdup("VMs are emulated (TCG), which is slow and which QEMU does "
+				       "not promise to be a wall between tenants"));
 	host->cpu_limits = config->cpu_limits && host->verdict.accelerator == ACCELERATOR_KVM;
 	open_cgroups(host);
 	if (host->cgroups.warning)

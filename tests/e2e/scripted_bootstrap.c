@@ -117,7 +117,7 @@ static void record(const char *text)
 	size_t at = strlen(results);
 	snprintf(results + at, sizeof(results) - at, "%s[%d,", at ? "," : "", answer_status);
 	add_json_text(text);
-	strcat(results, "]");
+	snprintf(results + strlen(results), sizeof(results) - strlen(results), "]");
 }
 
 static void chunk(int fd, const char *text)

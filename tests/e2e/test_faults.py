@@ -277,19 +277,26 @@ def test_damaged_manifest(private_node):
 
 @pytest.fixture
 def small_disk():
-    """A file system of its own, so small that it can be filled; of a short path, for sockets."""
+    """A file system of its own, so small that it can be filled; of a short path, for sockets. On a
+    full tmpfs even reading the holes of a mapped file fails, so it is a disk's in a file."""
     mounted = []
 
     def mount(megabytes):
         folder = Path(tempfile.mkdtemp(prefix="mayfly-disk-", dir="/var/tmp"))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "mayfly-e2e", folder], check=True)
-        mounted.append(folder)
+        image = folder.with_suffix(".ext4")
+        mounted.append((folder, image))
+        with open(image, "wb") as file:
+            file.truncate(megabytes << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True, timeout=60)
+        subprocess.run(["mount", "-o", "loop", image, folder], check=True, timeout=60)
+        folder.chmod(0o755)
         return folder
 
     yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "-l", folder], check=False)
+    for folder, image in mounted:
+        subprocess.run(["umount", "-l", folder], check=False, timeout=60)
         folder.rmdir()
+        image.unlink(missing_ok=True)
 
 
 def test_disk_full_on_the_state_directory(private_node, small_disk):

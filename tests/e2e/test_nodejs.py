@@ -61,8 +61,8 @@ def run_all(node, cases, handler_of):
 
     names = list(cases)
     results = []
-    for start in range(0, len(names), 4):
-        results += e2e.in_parallel([lambda n=n: run(n) for n in names[start:start + 4]])
+    for start in range(0, len(names), 2):
+        results += e2e.in_parallel([lambda n=n: run(n) for n in names[start:start + 2]])
     return dict(zip(names, results))
 
 

@@ -105,9 +105,11 @@ def test_what_the_node_says_of_itself(node, python_probe):
     assert all(len(r.digest) == 64 and r.size_bytes for r in facts.runtimes)
 
 
-def test_anonymous_memory_of_a_sandbox(node, python_probe):
-    python_probe.run("result = 1")
-    sandboxes = [s for s in node.sandboxes(python_probe.name)]
+def test_anonymous_memory_of_a_sandbox(node, deploy):
+    name = deploy(e2e.PYTHON, CODE)
+    node.invoke(name)
+    sandboxes = node.sandboxes(name)
+    assert sandboxes
     assert all(0 < s.anonymous_bytes < 64 << 20 for s in sandboxes), sandboxes
 
 
