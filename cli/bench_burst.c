@@ -12,7 +12,8 @@
 /* Invocations last until about all sandboxes of the burst are there: one that is free serves a
  * second one, and the start it replaces would not be counted. */
 #define HOLD_MS            1000
-#define HOLD_MS_PER_CLIENT 300
+#define HOLD_MS_PER_CLIENT 600
+#define MAX_HOLD_MS        60000
 
 static void invoke_once(struct swarm *swarm, unsigned index _unused_, struct client *client)
 {
@@ -92,6 +93,8 @@ static int run_burst(struct bench *bench, unsigned clients, const char *hold, st
 		     json_t *list)
 {
 	uint64_t hold_ms = HOLD_MS + (uint64_t)clients * HOLD_MS_PER_CLIENT;
+	if (hold_ms > MAX_HOLD_MS)
+		hold_ms = MAX_HOLD_MS;
 	if (hold) /* checked before */
 		hold_ms = strtoul(hold, NULL, 10);
 	struct swarm swarm = { .bench = bench,
@@ -165,7 +168,7 @@ static int run(struct context *context, const struct arguments *arguments)
 
 	int r = bench_begin(&bench, context, arguments);
 	if (r == 0)
-		r = argument_number(arguments, "hold-ms", 60000, &hold_ms, &context->error);
+		r = argument_number(arguments, "hold-ms", MAX_HOLD_MS, &hold_ms, &context->error);
 	if (r == 0)
 		r = bench_deploy(&bench, false);
 	if (r == 0)
@@ -177,7 +180,7 @@ static int run(struct context *context, const struct arguments *arguments)
 static const struct verb_option options[] = {
 	BENCH_OPTIONS,
 	{ "clients", 'c', OPTION_TEXT, "N,...", "sizes of the bursts; 1,10,50 by default" },
-	{ "hold-ms", 0, OPTION_TEXT, "MS", "how long each invocation runs; 1000 + 300 a client" },
+	{ "hold-ms", 0, OPTION_TEXT, "MS", "each invocation; 1000 + 600 a client, at most 60000" },
 	{ 0 },
 };
 
