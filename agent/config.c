@@ -128,7 +128,7 @@ static const struct config_row rows[] = {
 		  "said as a warning." },
 	{ "vm", "tb_size_mb", NUMBER(vm_tb_size_mb, 4, 1024), .initial = "32", .unit = "MiB",
 	  .help = "TCG's translation buffer, per microVM; only what is used is touched." },
-	{ "vm", "guest_overhead_mb", NUMBER(vm_guest_overhead_mb, 64, 1024), .initial = "96",
+	{ "vm", "guest_overhead_mb", NUMBER(vm_guest_overhead_mb, 64, 1024), .initial = "128",
 	  .unit = "MiB",
 	  .help = "RAM of a microVM beside its function's MemorySize, for kernel, init and page "
 		  "cache. A change rebuilds the templates." },

@@ -18,7 +18,7 @@
 
 #define STATE_DIR_BYTES  50 /* longer, and unix sockets below it would have no room */
 #define DEFAULT_TB_SIZE  32
-#define DEFAULT_OVERHEAD 96
+#define DEFAULT_OVERHEAD 128
 
 void host_warn(struct vm_host *host, char *text)
 {

@@ -28,7 +28,7 @@ struct vm_host_config {
 	const char *vm_user;        /* NULL: run QEMU as the agent's own user (said as a warning) */
 	const char *images_dir;     /* kernel, initramfs, runtimes: guest/image's output */
 	unsigned tb_size_mb;        /* TCG translation buffer; 0: 32 */
-	unsigned guest_overhead_mb; /* RAM beside MemorySize for kernel, init, page cache; 0: 96 */
+	unsigned guest_overhead_mb; /* RAM beside MemorySize for kernel, init, page cache; 0: 128 */
 	bool cpu_limits;            /* 1,769 MB = one CPU by cgroup quota; off under TCG */
 };
 
