@@ -299,7 +299,7 @@ def small_disk():
         image.unlink(missing_ok=True)
 
 
-def test_disk_full_on_the_state_directory(private_node, small_disk):
+def test_disk_full_on_the_state_directory(small_disk, private_node):  # the node ends first
     disk = small_disk(1500)
     node = private_node(templates=False, state_dir=disk / "state")
     name = node.create(e2e.PYTHON, SLEEPER)
