@@ -76,7 +76,8 @@ static void on_prepare(struct guest *guest, const prepare_message *message)
 	}
 	timer_arm(&guest->deadline, clock_monotonic_us() + GUEST_PREPARE_US);
 	guest->warm_rounds = message->warm_rounds;
-	guest->prime = PRIME_RUNS;
+	/* Only a template is worth two starts; a guest that boots to serve is in a hurry. */
+	guest->prime = message->warm_rounds > 0 ? PRIME_RUNS : PRIME_NONE;
 	start_prepared(guest);
 }
 
