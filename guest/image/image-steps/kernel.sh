@@ -74,7 +74,7 @@ build_kernel() {
 	read -r package version < <(resolved_packages kernel | grep -E '^linux-image-[0-9].*-cloud-amd64 ')
 	[ -n "$package" ] || die "no kernel package was found"
 	say "kernel: downloading $package $version"
-	work=$CACHE/work/kernel
+	work=$CACHE/unpacked/kernel
 	rm -rf "$work" && mkdir -p "$work/out/modules" "$CACHE/kernels"
 	(cd "$work" && guest_apt apt-get download "$package=$version" >download.log 2>&1) ||
 		die "kernel download failed: $(tail -n1 "$work/download.log")"
@@ -97,7 +97,7 @@ build_kernel() {
 
 # build_initramfs OUT: /init and /modules, plain newc, the same bytes for the same content.
 build_initramfs() {
-	local out=$1 work=$CACHE/work/initramfs
+	local out=$1 work=$CACHE/unpacked/initramfs
 	rm -rf "$work" && mkdir -p "$work/modules"
 	install -m 0755 "$GUEST/mayfly-init" "$work/init"
 	install -m 0644 "$(kernel_dir)"/modules/* "$work/modules/"

@@ -142,7 +142,7 @@ build_base() {
 	local name=$1 base work root include
 	base=$(runtime_base_dir "$name")
 	[ ! -e "$base" ] || return 0
-	work=$CACHE/work/$name root=$CACHE/work/$name/root
+	work=$CACHE/unpacked/$name root=$CACHE/unpacked/$name/root
 	rm -rf "$work" && mkdir -p "$root" "$CACHE/bases"
 	say "$name: unpacking $(resolved_packages "$name" | wc -l) packages"
 	include=$(runtime_packages "$name")
@@ -176,7 +176,7 @@ build_base() {
 build_runtime() {
 	local name=$1 out=$2 base work shim
 	base=$(runtime_base_dir "$name")
-	work=$CACHE/work/$name-image
+	work=$CACHE/unpacked/$name-image
 	shim=$(runtime_shim "$name")
 	rm -rf "$work" && mkdir -p "$work"
 	cp -al "$base/root" "$work/root"
