@@ -338,6 +338,7 @@ static void send_prepare(struct template_build *build)
 				  : MAYFLY__GUEST__V1__RUNTIME_KIND__RUNTIME_KIND_PROVIDED;
 	prepare.warm_rounds = WARM_ROUNDS;
 	prepare.ephemeral_storage_mb = DEFAULT_SCRATCH_MB;
+	prepare.memory_mb = template->manifest.memory_mb;
 	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_PREPARE;
 	message.prepare = &prepare;
 	set_step(build, "starting the runtime");
@@ -444,7 +445,7 @@ static void on_message(struct vm *vm _unused_, const guest_message *m, void *use
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_PREPARED:
 		if (outcome_is_ok(build, m->prepared->outcome))
-			settle_and_save(build);
+			send_prepare_snapshot(build);
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESTORED:
 		if (outcome_is_ok(build, m->restored->outcome))

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "mayfly/clock.h"
+#include "package.h"
 #include "runtime_api.h"
 
 /* ext4's own, of which the kernel exports no header. */
@@ -151,6 +152,17 @@ static int find_device(const char *class_dir, const char *attribute, const char 
 	return -ENODEV;
 }
 
+/* Statistics of a disk's latency, and timers to keep them, for a disk that nobody shares. */
+static void calm_disk(const char *name)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "/sys/block/%s/queue/wbt_lat_usec", name);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, "0", 1);
+}
+
 static int find_disk(const char *serial, char ret_path[PATH_MAX], char failure[BOOT_FAILURE_SIZE])
 {
 	char name[NAME_MAX + 1];
@@ -161,6 +173,7 @@ static int find_disk(const char *serial, char ret_path[PATH_MAX], char failure[B
 		return r;
 	}
 	(void)snprintf(ret_path, PATH_MAX, "/dev/%s", name);
+	calm_disk(name);
 	return 0;
 }
 
@@ -294,6 +307,8 @@ int boot_prepare(char failure[BOOT_FAILURE_SIZE])
 		r = bring_up_loopback(failure);
 	if (r == 0)
 		r = mount_root(failure);
+	if (r == 0)
+		r = package_prepare(failure);
 	if (r == 0)
 		r = find_devices(failure);
 	return r;

@@ -16,8 +16,8 @@ int boot_prepare(char failure[BOOT_FAILURE_SIZE]) _must_use_;
 /* Opens the agent's port, waiting for it up to 10 s. */
 int boot_open_port(int *ret_fd) _must_use_;
 
-/* Mounts the package. Never before Initialize: until then the disk is a placeholder, whose content
- * must not get into the page cache of a template. */
+/* Mounts the package's disk over what package_prepare() put there. Never before Initialize: until
+ * then the disk is a placeholder, whose content must not get into the page cache of a template. */
 int boot_mount_code(char failure[BOOT_FAILURE_SIZE]) _must_use_;
 
 /* Mounts the scratch disk on /tmp. In a template only when its clones get a copy of the disk as it

@@ -48,8 +48,14 @@ int environment_set(struct environment *environment, const char *key, const char
 
 	if (i == ENVIRONMENT_MAX)
 		return -E2BIG;
-	if (asprintf(&entry, "%s=%s", key, value) < 0)
+	/* Not by printf, which a clone under emulation would translate for this alone. */
+	size_t key_len = strlen(key), value_len = strlen(value);
+	entry = malloc(key_len + value_len + 2);
+	if (!entry)
 		return -ENOMEM;
+	memcpy(entry, key, key_len);
+	entry[key_len] = '=';
+	memcpy(entry + key_len + 1, value, value_len + 1);
 	if (i == environment->len)
 		environment->len++;
 	free(environment->entries[i]);

@@ -15,6 +15,7 @@
 #include "boot.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
+#include "package.h"
 #include "process.h"
 
 #define SEED_BYTES    64
@@ -58,6 +59,18 @@ static void start_prepared(struct guest *guest)
 		tasks_finish(guest, &outcome);
 }
 
+static int limit_memory(struct guest *guest, uint32_t memory_mb)
+{
+	if (guest->limit_mb == memory_mb)
+		return 0;
+	int r = process_cgroup_limit(memory_mb);
+	if (r < 0)
+		return r;
+	guest->limit_mb = memory_mb;
+	memory_watch_limit(&guest->memory, (uint64_t)memory_mb << 20);
+	return 0;
+}
+
 static void on_prepare(struct guest *guest, const prepare_message *message)
 {
 	char failure[BOOT_FAILURE_SIZE];
@@ -67,6 +80,10 @@ static void on_prepare(struct guest *guest, const prepare_message *message)
 		return;
 	}
 	guest->scratch_mb = message->ephemeral_storage_mb;
+	if (message->memory_mb && limit_memory(guest, message->memory_mb) < 0) {
+		guest_fail(guest, "prepare: the memory limit cannot be set");
+		return;
+	}
 
 	guest->task = TASK_PREPARE;
 	guest->runtime_kind = (int)message->runtime;
@@ -118,22 +135,47 @@ static int kind_of(const char *runtime_name)
 	return RUNTIME(PROVIDED);
 }
 
+/* Without the package, which is placed by then. */
 static initialize_message *copy_initialize(const initialize_message *message)
 {
-	size_t len = mayfly__guest__v1__initialize__get_packed_size(message);
+	initialize_message slim = *message;
+
+	slim.n_files = slim.n_bytecode = 0;
+	size_t len = mayfly__guest__v1__initialize__get_packed_size(&slim);
 	_cleanup_free_ uint8_t *packed = malloc(len ? len : 1);
 
 	if (!packed)
 		return NULL;
-	(void)mayfly__guest__v1__initialize__pack(message, packed);
+	(void)mayfly__guest__v1__initialize__pack(&slim, packed);
 	return mayfly__guest__v1__initialize__unpack(NULL, len, packed);
 }
 
-static int mount_function(struct guest *guest, char failure[BOOT_FAILURE_SIZE])
+int guest_place(struct guest *guest, Mayfly__Guest__V1__PackageFile *const *files, size_t count,
+		char failure[BOOT_FAILURE_SIZE])
 {
-	int r = boot_mount_code(failure);
+	int r = package_place(files, count, failure);
 
-	uint32_t wanted_mb = guest->function->ephemeral_storage_mb;
+	if (r < 0)
+		return r;
+	package_list(files, count, guest->entries);
+	guest->placed = true;
+	return 0;
+}
+
+static int place_code(struct guest *guest, const initialize_message *message,
+		      char failure[BOOT_FAILURE_SIZE])
+{
+	if (guest->placed)
+		return 0;
+	return message->n_files ? guest_place(guest, message->files, message->n_files, failure)
+				: boot_mount_code(failure);
+}
+
+static int mount_function(struct guest *guest, const initialize_message *message,
+			  char failure[BOOT_FAILURE_SIZE])
+{
+	uint32_t wanted_mb = message->ephemeral_storage_mb;
+	int r = place_code(guest, message, failure);
 
 	if (r < 0)
 		return r;
@@ -143,17 +185,17 @@ static int mount_function(struct guest *guest, char failure[BOOT_FAILURE_SIZE])
 }
 
 /* Disks and limits; what fails here is the node's fault, not the function's. */
-static int place_function(struct guest *guest, struct outcome *outcome)
+static int place_function(struct guest *guest, const initialize_message *message,
+			  struct outcome *outcome)
 {
 	char failure[BOOT_FAILURE_SIZE] = "";
-	int r = mount_function(guest, failure);
+	int r = mount_function(guest, message, failure);
 
 	if (r == 0) {
-		r = process_cgroup_limit(guest->function->memory_mb);
-		(void)snprintf(failure, sizeof(failure), "memory limit: %s", strerror(-r));
+		r = limit_memory(guest, message->memory_mb);
+		if (r < 0)
+			(void)snprintf(failure, sizeof(failure), "memory limit: %s", strerror(-r));
 	}
-	if (r == 0)
-		memory_watch_limit(&guest->memory, (uint64_t)guest->function->memory_mb << 20);
 	if (r < 0)
 		outcome_set_platform(outcome, STATUS(GUEST_FAILURE), "Sandbox.Failure", NULL, "%s",
 				     failure);
@@ -178,13 +220,25 @@ static void on_initialize(struct guest *guest, const initialize_message *message
 	}
 	guest->task = TASK_INITIALIZE;
 	guest->init_started_us = clock_monotonic_us();
-	if (place_function(guest, &outcome) < 0) {
+	if (place_function(guest, message, &outcome) < 0) {
 		tasks_finish(guest, &outcome);
 		return;
 	}
+	compile_deliver(guest, message);
 	timer_arm(&guest->deadline,
 		  clock_monotonic_us() + message->init_timeout_ms * USEC_PER_MSEC);
 	tasks_begin_init(guest);
+}
+
+static void on_compile(struct guest *guest, const Mayfly__Guest__V1__Compile *message)
+{
+	if (guest->function || guest->placed) {
+		guest_fail(guest, "Compile came too late");
+		return;
+	}
+	guest->task = TASK_COMPILE;
+	timer_arm(&guest->deadline, clock_monotonic_us() + GUEST_COMPILE_US);
+	compile_begin(guest, message);
 }
 
 static void on_warm(struct guest *guest, uint32_t rounds)
@@ -237,6 +291,9 @@ static void dispatch_task(struct guest *guest, const host_message *message)
 		return;
 	case HOST_KIND(INITIALIZE):
 		on_initialize(guest, message->initialize);
+		return;
+	case HOST_KIND(COMPILE):
+		on_compile(guest, message->compile);
 		return;
 	case HOST_KIND(WARM):
 		on_warm(guest, message->warm->rounds);

@@ -11,6 +11,7 @@
 #include "logs.h"
 #include "memory_watch.h"
 #include "outcome.h"
+#include "package.h"
 #include "runtime_api.h"
 #include "shim.h"
 
@@ -20,12 +21,16 @@
 #define GUEST_STREAM_BYTES  (200ULL << 20) /* the most a streaming response may have */
 #define GUEST_PREPARE_US    (120 * USEC_PER_SEC)
 #define GUEST_HOOKS_US      (10 * USEC_PER_SEC)
+#define GUEST_COMPILE_US    (10 * USEC_PER_SEC)
+#define GUEST_COMPILE_FILES 64U
+#define GUEST_COMPILE_BYTES (512U << 10) /* all bytecode: an answer is one frame */
 
 /* What the agent asked for and has no answer to yet. */
 enum guest_task {
 	TASK_NONE,
 	TASK_PREPARE,
 	TASK_RESTORE,
+	TASK_COMPILE,
 	TASK_INITIALIZE,
 	TASK_WARM,
 	TASK_INVOKE,
@@ -50,6 +55,13 @@ enum runtime_state {
 enum prime_state { PRIME_NONE, PRIME_RUNS, PRIME_DONE };
 
 enum response_state { RESPONSE_NONE, RESPONSE_STARTED, RESPONSE_ENDED };
+
+/* What Compile has made so far. */
+struct compiled {
+	Mayfly__Guest__V1__Bytecode files[GUEST_COMPILE_FILES]; /* owned */
+	size_t count;
+	size_t bytes;
+};
 
 struct guest_invocation {
 	char request_id[GUEST_ID_BYTES];
@@ -89,7 +101,11 @@ struct guest {
 	uint32_t pings_left;
 	char runtime_version[GUEST_ID_BYTES];
 	uint32_t scratch_mb; /* of the disk that was mounted before the snapshot, 0: none */
-	initialize_message *function; /* owned copy; NULL: none yet */
+	uint32_t limit_mb;   /* that the function's cgroup has, 0: none yet */
+	bool placed;         /* the package's files are there, without its disk */
+	char entries[PACKAGE_ENTRIES_BYTES]; /* their names on the first level, "/" between */
+	struct compiled compiled;
+	initialize_message *function; /* owned copy without the package; NULL: none yet */
 	struct environment environment;
 	int64_t init_started_us;
 	struct guest_invocation invocation;
@@ -102,6 +118,10 @@ int guest_send_booted(struct guest *guest) _must_use_;
 
 /* Says why and stops the loop. */
 void guest_fail(struct guest *guest, const char *format, ...) _printf_(2, 3);
+
+/* Places a small package's files on /var/task. */
+int guest_place(struct guest *guest, Mayfly__Guest__V1__PackageFile *const *files, size_t count,
+		char failure[BOOT_FAILURE_SIZE]) _must_use_;
 
 /* ---- runtime_process.c ---- */
 
@@ -116,6 +136,16 @@ uint64_t runtime_process_memory_peak(const struct guest *guest);
 void runtime_process_kill_later(struct guest *guest);
 /* SIGCHLD. */
 void runtime_process_reap(struct guest *guest);
+
+/* ---- compile.c ---- */
+
+/* Places the files and has the runtime compile the sources; ends the task by itself. */
+void compile_begin(struct guest *guest, const Mayfly__Guest__V1__Compile *message);
+void compile_add(struct guest *guest, struct slice path, struct slice bytecode);
+/* Sends what was made, and forgets it. */
+void compile_finish(struct guest *guest, struct outcome *outcome);
+/* Gives the runtime what Initialize brought; what cannot be given is compiled at INIT. */
+void compile_deliver(struct guest *guest, const initialize_message *message);
 
 /* ---- invocation.c ---- */
 

@@ -36,6 +36,8 @@ struct runtime_listener {
 	void (*on_error)(struct slice type, struct slice body, void *user);
 	/* The reseed or the snapshot hooks are done; `type` is empty when all went well. */
 	void (*on_hooks_done)(struct slice type, struct slice body, void *user);
+	/* One source's bytecode; an empty path when there is no more. */
+	void (*on_compiled)(struct slice path, struct slice bytecode, void *user);
 	/* Waits for the restore. */
 	void (*on_restore_next)(void *user);
 	/* Ends by itself now, and takes no further event. */

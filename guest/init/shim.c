@@ -21,7 +21,7 @@ int shim_parse(struct slice in, struct shim_frame *ret)
 			  (uint32_t)in.data[2] << 16 | (uint32_t)in.data[3] << 24;
 	uint16_t meta = (uint16_t)(in.data[6] | in.data[7] << 8);
 
-	if (meta > length || in.data[4] < SHIM_HELLO || in.data[4] > SHIM_HOOKS_DONE)
+	if (meta > length || in.data[4] < SHIM_HELLO || in.data[4] > SHIM_COMPILED)
 		return -EBADMSG;
 	*ret = (struct shim_frame){
 		.type = in.data[4],
@@ -91,6 +91,9 @@ static void deliver(struct shim *shim, const struct shim_frame *frame)
 		return;
 	case SHIM_HOOKS_DONE:
 		listener->on_hooks_done(frame->meta, frame->data, shim->user);
+		return;
+	case SHIM_COMPILED:
+		listener->on_compiled(frame->meta, frame->data, shim->user);
 		return;
 	default:
 		listener->on_broken("unknown frame from the runtime", shim->user);

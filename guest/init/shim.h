@@ -23,14 +23,18 @@
 
 enum shim_type {
 	/* init to shim */
-	SHIM_START = 1,  /* meta: handler, log group, stream, format, level, init type;
-			  * data: KEY=VALUE entries separated by NUL, or nothing when
-			  * the process has its environment */
+	SHIM_START = 1,  /* meta: handler, log group, stream, format, level, and the names in
+			  * /var/task with "/" between, or nothing when a disk was mounted there;
+			  * data: KEY=VALUE entries separated by NUL, or nothing when the process
+			  * has its environment */
 	SHIM_INVOKE = 2, /* meta: id, arn, deadline ms, trace, client context, cognito
 			  * identity, tenant, content type; data: the event */
 	SHIM_PING = 3,   /* data: an event */
 	SHIM_RESEED = 4, /* data: fresh random bytes; flags 1: run the restore hooks */
 	SHIM_BEFORE_SNAPSHOT = 5,
+	SHIM_COMPILE = 6,  /* meta: paths of sources below /var/task */
+	SHIM_BYTECODE = 7, /* meta: path of a source; data: what SHIM_COMPILED had; before
+			    * SHIM_START */
 	/* shim to init */
 	SHIM_HELLO = 16,      /* meta: version of the language */
 	SHIM_READY = 17,      /* the function is loaded */
@@ -43,6 +47,7 @@ enum shim_type {
 	SHIM_STREAM_CHUNK = 23,
 	SHIM_STREAM_END = 24,
 	SHIM_HOOKS_DONE = 25, /* meta: type, empty if all went well; data: JSON */
+	SHIM_COMPILED = 26, /* meta: path of a source; data: its bytecode; without meta: no more */
 };
 
 struct shim_frame {

@@ -8,9 +8,12 @@
 
 #include "guest.h"
 #include "mayfly/clock.h"
+#include "mayfly/log.h"
+#include "populate.h"
 #include "process.h"
 
-#define SAMPLE_BYTES 16
+#define SAMPLE_BYTES   16
+#define POPULATE_BYTES (24ULL << 20)
 
 static void send_or_fail(struct guest *guest, const guest_message *message)
 {
@@ -71,12 +74,27 @@ static void finish_warm(struct guest *guest, struct outcome *outcome)
 	send_or_fail(guest, &message);
 }
 
+/* What is left to be done now would be done anew in every clone. */
+static void settle(struct guest *guest)
+{
+	int r = 0;
+
+	/* A Node.js has more mapped than it will ever use. */
+	if (guest->pid > 0 && guest->runtime_kind == (int)RUNTIME(PYTHON))
+		r = populate_process(guest->pid, POPULATE_BYTES);
+	if (r == 0)
+		r = populate_self();
+	if (r < 0)
+		log_warning("pages are not met before the snapshot: %s", strerror(-r));
+	sync();
+}
+
 static void finish_snapshot(struct guest *guest, struct outcome *outcome)
 {
 	Mayfly__Guest__V1__SnapshotReady answer = MAYFLY__GUEST__V1__SNAPSHOT_READY__INIT;
 	outcome_message ended = outcome_to_message(outcome);
 
-	sync();
+	settle(guest);
 	answer.outcome = &ended;
 	guest_message message = GUEST_MESSAGE(.snapshot_ready = &answer, SNAPSHOT_READY);
 	send_or_fail(guest, &message);
@@ -87,7 +105,7 @@ void tasks_finish(struct guest *guest, struct outcome *outcome)
 	static void (*const finishers[])(struct guest *, struct outcome *) = {
 		[TASK_PREPARE] = finish_prepare,       [TASK_RESTORE] = finish_restore,
 		[TASK_INITIALIZE] = finish_initialize, [TASK_WARM] = finish_warm,
-		[TASK_SNAPSHOT] = finish_snapshot,
+		[TASK_SNAPSHOT] = finish_snapshot,     [TASK_COMPILE] = compile_finish,
 	};
 
 	if (guest->task == TASK_INVOKE) {
@@ -185,6 +203,7 @@ static int send_start(struct guest *guest, bool live)
 		f->log_stream_name,
 		f->log_format == MAYFLY__GUEST__V1__LOG_FORMAT__LOG_FORMAT_JSON ? "JSON" : "Text",
 		f->application_log_level,
+		live ? guest->entries : "",
 	};
 	int r = live ? environment_join(&guest->environment, &environment) : 0;
 
@@ -453,6 +472,18 @@ static void on_hooks_done(struct slice type, struct slice body, void *user)
 	tasks_finish(guest, &outcome);
 }
 
+static void on_compiled(struct slice path, struct slice bytecode, void *user)
+{
+	struct guest *guest = user;
+
+	if (guest->task != TASK_COMPILE)
+		return;
+	if (path.len > 0)
+		compile_add(guest, path, bytecode);
+	else
+		tasks_finish_ok(guest);
+}
+
 const struct runtime_listener guest_shim_listener = {
 	.on_hello = on_hello,
 	.on_pong = on_pong,
@@ -464,6 +495,7 @@ const struct runtime_listener guest_shim_listener = {
 	.on_response_too_large = on_response_too_large,
 	.on_error = on_error,
 	.on_hooks_done = on_hooks_done,
+	.on_compiled = on_compiled,
 	.on_restore_next = on_restore_next,
 	.on_leaving = on_leaving,
 	.on_broken = on_broken,
@@ -480,6 +512,7 @@ const struct runtime_listener guest_api_listener = {
 	.on_response_too_large = on_response_too_large,
 	.on_error = on_error,
 	.on_hooks_done = on_hooks_done,
+	.on_compiled = on_compiled,
 	.on_restore_next = on_restore_next,
 	.on_leaving = on_leaving,
 	.on_broken = on_broken,

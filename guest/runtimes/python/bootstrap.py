@@ -10,6 +10,7 @@ import sys
 import time
 
 import mayfly_context
+import mayfly_import
 import mayfly_link as link
 import mayfly_logging
 import mayfly_restore
@@ -23,7 +24,6 @@ _PRELOAD = ("base64", "collections", "contextlib", "copy", "csv", "dataclasses",
             "uuid", "zipfile")
 _LAMBDA_WARNING = ("LAMBDA_WARNING: Unhandled exception. The most likely cause is an issue in "
                    "the function code.")
-_TASK_ROOT = "/var/task"
 
 _handler = None
 _log_group = ""
@@ -32,6 +32,7 @@ _has_function = False
 _trace_id = ""
 # Made once: json.dumps() makes one for each call that is not all defaults.
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+_scan = json.JSONDecoder().scan_once
 
 
 class Fault(Exception):
@@ -81,7 +82,7 @@ def _set_environment(data):
 
 def _set_paths():
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    sys.path[:0] = [_TASK_ROOT, f"/opt/python/lib/{version}/site-packages", "/opt/python"]
+    sys.path[:0] = [mayfly_import.TASK_ROOT, f"/opt/python/lib/{version}/site-packages", "/opt/python"]
 
 
 def _forget_folders():
@@ -94,22 +95,27 @@ def _forget_folders():
             sys.path_importer_cache.pop(folder, None)
 
 
-def _forget_shadowed():
-    """A module of the function's own wins over one of the same name that was preloaded."""
-    names = set()
+def _list_folders():
+    names = []
     for folder in sys.path[:3]:
         # An exception for each folder that is not there would cost more than this question.
         if os.access(folder, os.R_OK):
-            names.update(name.split(".")[0] for name in os.listdir(folder))
+            names += os.listdir(folder)
+    return names
+
+
+def _forget_shadowed(entries):
+    """A module of the function's own wins over one of the same name that was preloaded."""
+    names = {entry.partition(".")[0] for entry in entries}
     if names.isdisjoint(_PRELOADED_ROOTS):
         return
     for name in list(sys.modules):
-        root = name.split(".")[0]
+        root = name.partition(".")[0]
         if root in names and root in _PRELOADED_ROOTS:
             del sys.modules[name]
 
 
-def _load_handler(text):
+def _load_handler(text, entries=()):
     try:
         module_name, function_name = text.rsplit(".", 1)
     except ValueError as error:
@@ -117,7 +123,7 @@ def _load_handler(text):
     try:
         if module_name.split(".")[0] in sys.builtin_module_names:
             raise ImportError(f"Cannot use built-in module {module_name} as a handler module")
-        module = importlib.import_module(module_name.replace("/", "."))
+        module = mayfly_import.load(module_name.replace("/", "."), entries)
     except ImportError as error:
         raise Fault("Runtime.ImportModuleError",
                     f"Unable to import module '{module_name}': {error}") from error
@@ -134,19 +140,23 @@ def _load_handler(text):
 
 def _start(meta, data):
     global _handler, _log_group, _log_stream, _has_function
-    handler, _log_group, _log_stream, log_format, level = meta[:5]
+    handler, _log_group, _log_stream, log_format, level, entries = meta[:6]
     _has_function = True
     try:
         if data:
             _set_environment(data)
         mayfly_context.remember_function()
         mayfly_logging.configure(log_format, level)
-        os.chdir(_TASK_ROOT)
-        _forget_folders()
-        _forget_shadowed()
+        # init placed the package where this process already is, and says what lies there; else
+        # it has mounted something over it.
+        entries = entries.split("/") if entries else []
+        if not entries:
+            os.chdir(mayfly_import.TASK_ROOT)
+            _forget_folders()
+        _forget_shadowed(entries or _list_folders())
         # The package is read-only: trying to leave bytecode there only raises.
         sys.dont_write_bytecode = True
-        _handler = _load_handler(handler)
+        _handler = _load_handler(handler, entries)
         sys.dont_write_bytecode = False
     except Exception:
         error = _error_of_exception("")
@@ -161,10 +171,19 @@ def _start(meta, data):
 
 # ---- events ----
 
+def _decode(text):
+    """json.loads() without the regular expressions for white space that is not there."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    return value if end == len(text) else json.loads(text)
+
+
 def _run(handler, meta, data):
     """The answer's content type and bytes."""
     try:
-        event = json.loads(str(data, "utf-8")) if data else {}
+        event = _decode(str(data, "utf-8")) if data else {}
     except Exception as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
     context = mayfly_context.LambdaContext(meta[:7], _log_group, _log_stream)
@@ -253,6 +272,14 @@ def _reseed(flags, data):
     _hooks("Runtime.AfterRestoreError", restore)
 
 
+def _compile(paths):
+    for path in paths:
+        bytecode = mayfly_import.compile_source(path)
+        if bytecode:
+            link.send(link.COMPILED, path, bytecode)
+    link.send(link.COMPILED)
+
+
 def main():
     while True:
         kind, flags, meta, data = link.receive()
@@ -266,6 +293,10 @@ def main():
             _reseed(flags, data)
         elif kind == link.BEFORE_SNAPSHOT:
             _hooks("Runtime.BeforeSnapshotError", mayfly_restore.run_before_snapshot)
+        elif kind == link.BYTECODE:
+            mayfly_import.add_bytecode(meta[0], data)
+        elif kind == link.COMPILE:
+            _compile(meta)
 
 
 def _preload():
@@ -283,6 +314,7 @@ _PRELOADED_ROOTS = _preload()
 if __name__ == "__main__":
     link.open_link()
     mayfly_logging.set_up()
+    mayfly_import.set_up()
     _set_paths()
     link.send(link.HELLO, "%d.%d.%d" % sys.version_info[:3])
     main()

@@ -4,15 +4,18 @@
 import os
 import struct
 
-START, INVOKE, PING, RESEED, BEFORE_SNAPSHOT = 1, 2, 3, 4, 5
+START, INVOKE, PING, RESEED, BEFORE_SNAPSHOT, COMPILE, BYTECODE = 1, 2, 3, 4, 5, 6, 7
 HELLO, READY, INIT_ERROR, PONG, RESPONSE, ERROR = 16, 17, 18, 19, 20, 21
-HOOKS_DONE = 25
+HOOKS_DONE, COMPILED = 25, 26
 
 FLAG_RESTORE_HOOKS = 1
 
 _FD = 3
 _HEADER = struct.Struct("<IBBH")
 _READ_BYTES = 65536
+
+# Of the next frame, what came in the same read.
+_ahead = b""
 
 
 def open_link():
@@ -30,7 +33,8 @@ def _read_more():
 
 def receive():
     """The next frame: (type, flags, meta as a list of text fields, data)."""
-    data = _read_more()
+    global _ahead
+    data, _ahead = _ahead or _read_more(), b""
     while len(data) < _HEADER.size:
         data += _read_more()
     length, kind, flags, meta_len = _HEADER.unpack_from(data)
@@ -41,6 +45,7 @@ def receive():
             parts.append(_read_more())
             have += len(parts[-1])
         data = b"".join(parts)
+    _ahead = data[end:]
     meta_end = _HEADER.size + meta_len
     meta = data[_HEADER.size:meta_end].decode("utf-8", "replace").split("\0")
     return kind, flags, meta, data[meta_end:end]

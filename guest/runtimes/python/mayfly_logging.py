@@ -70,7 +70,9 @@ class _TextFormatter(logging.Formatter):
         second = int(record.created)
         if second != self._second:
             self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            t = time.gmtime(second)
+            self._stamp = (f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T"
+                           f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}")
         return (f"[{record.levelname}]\t{self._stamp}.{int(record.msecs):03d}Z\t"
                 f"{record.aws_request_id}\t{record.getMessage()}\n")
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "package.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* init's own view of the file system, outside of the runtime's root. */
+#define STAGE        "/package"
+#define TASK_ROOT    BOOT_ROOT "/var/task"
+
+#define FILE_KIND(n) MAYFLY__GUEST__V1__PACKAGE_FILE_KIND__PACKAGE_FILE_KIND_##n
+
+typedef Mayfly__Guest__V1__PackageFile package_file;
+
+/* Open since the boot: a clone need not look the folder up. */
+static int stage_fd = -1;
+
+int package_prepare(char failure[BOOT_FAILURE_SIZE])
+{
+	const unsigned long sealed = MS_RDONLY | MS_NODEV | MS_NOSUID;
+
+	(void)mkdir(STAGE, 0755);
+	if (mount("package", STAGE, "ramfs", MS_NODEV | MS_NOSUID, "mode=755") == 0 &&
+	    mount(STAGE, TASK_ROOT, NULL, MS_BIND, NULL) == 0 &&
+	    mount(NULL, TASK_ROOT, NULL, MS_REMOUNT | MS_BIND | sealed, NULL) == 0)
+		stage_fd = open(STAGE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (stage_fd >= 0)
+		return 0;
+	int r = -errno;
+	(void)snprintf(failure, BOOT_FAILURE_SIZE, "place for packages: %s", strerror(-r));
+	return r;
+}
+
+bool package_path_is_safe(const char *path)
+{
+	unsigned depth = 0;
+
+	if (strlen(path) > PACKAGE_PATH_BYTES)
+		return false;
+	for (const char *part = path;;) {
+		size_t n = strcspn(part, "/");
+		bool dots = part[0] == '.' && (n == 1 || (n == 2 && part[1] == '.'));
+		if (n == 0 || dots || ++depth > PACKAGE_DEPTH)
+			return false;
+		if (part[n] == '\0')
+			return true;
+		part += n + 1;
+	}
+}
+
+static int set_time(int folder, const package_file *file)
+{
+	const struct timespec times[2] = { { .tv_sec = file->mtime }, { .tv_sec = file->mtime } };
+
+	if (file->mtime <= 0)
+		return 0;
+	return utimensat(folder, file->path, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static int write_content(int folder, const package_file *file)
+{
+	mode_t mode = file->kind == FILE_KIND(EXECUTABLE) ? 0755 : 0644;
+	const uint8_t *at = file->data.data;
+	size_t left = file->data.len;
+	_cleanup_close_ int fd = openat(folder, file->path,
+					O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return -errno;
+	while (left > 0) {
+		ssize_t n = write(fd, at, left);
+		if (n < 0)
+			return -errno;
+		at += n;
+		left -= (size_t)n;
+	}
+	const struct timespec times[2] = { { .tv_sec = file->mtime }, { .tv_sec = file->mtime } };
+	return file->mtime > 0 && futimens(fd, times) < 0 ? -errno : 0;
+}
+
+static int place_link(int folder, const package_file *file)
+{
+	char target[PACKAGE_PATH_BYTES + 1];
+
+	if (file->data.len == 0 || file->data.len >= sizeof(target))
+		return -EINVAL;
+	memcpy(target, file->data.data, file->data.len);
+	target[file->data.len] = '\0';
+	return symlinkat(target, folder, file->path) < 0 ? -errno : set_time(folder, file);
+}
+
+static int place_file(int folder, const package_file *file)
+{
+	if (!package_path_is_safe(file->path))
+		return -EINVAL;
+	switch (file->kind) {
+	case FILE_KIND(FILE):
+	case FILE_KIND(EXECUTABLE):
+		return write_content(folder, file);
+	case FILE_KIND(FOLDER):
+		return mkdirat(folder, file->path, 0755) < 0 ? -errno : 0;
+	case FILE_KIND(LINK):
+		return place_link(folder, file);
+	default:
+		return -EINVAL;
+	}
+}
+
+int package_place(package_file *const *files, size_t count, char failure[BOOT_FAILURE_SIZE])
+{
+	size_t at = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		at = i;
+		r = place_file(stage_fd, files[i]);
+	}
+	/* Folders when all is there: what comes into one changes its time. */
+	for (size_t i = count; r == 0 && i-- > 0;) {
+		at = i;
+		if (files[i]->kind == FILE_KIND(FOLDER))
+			r = set_time(stage_fd, files[i]);
+	}
+	if (r < 0)
+		(void)snprintf(failure, BOOT_FAILURE_SIZE, "package file %.100s: %s",
+			       count ? files[at]->path : "", strerror(-r));
+	return r;
+}
+
+void package_list(package_file *const *files, size_t count, char ret[PACKAGE_ENTRIES_BYTES])
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t n = strlen(files[i]->path);
+		if (strchr(files[i]->path, '/'))
+			continue;
+		if (len + n + 2 > PACKAGE_ENTRIES_BYTES) {
+			len = 0;
+			break;
+		}
+		if (len > 0)
+			ret[len++] = '/';
+		memcpy(ret + len, files[i]->path, n);
+		len += n;
+	}
+	ret[len] = '\0';
+}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the modules of a package are loaded: with the bytecode that was made of it before, in a
+process that never ran it, when there is some. It takes the place of __pycache__, which a
+read-only package cannot get; finders, specs and errors are the import system's own."""
+
+import importlib
+import importlib.util
+import marshal
+import os
+import sys
+import warnings
+from importlib import machinery
+
+TASK_ROOT = "/var/task"
+
+# By path of the source; each is used once, so that a reload reads the file.
+_bytecode = {}
+
+
+class PackageLoader(machinery.SourceFileLoader):
+    def get_code(self, fullname):
+        data = _bytecode.pop(self.path, None)
+        return marshal.loads(data) if data else super().get_code(fullname)
+
+
+def _find_in_package(path):
+    if path != TASK_ROOT and not path.startswith(TASK_ROOT + "/"):
+        raise ImportError("not of the package", path=path)
+    if not os.path.isdir(path):
+        raise ImportError("only directories are supported", path=path)
+    return machinery.FileFinder(path,
+                                (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
+                                (PackageLoader, machinery.SOURCE_SUFFIXES),
+                                (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES))
+
+
+def set_up():
+    sys.path_hooks.insert(0, _find_in_package)
+
+
+def _is_plain_source(name, entries):
+    """Whether nothing but NAME.py can be meant by the name: no folder, no extension module."""
+    return f"{name}.py" in entries and not any(
+        entry.partition(".")[0] == name and entry != f"{name}.py" for entry in entries)
+
+
+def load(name, entries):
+    """Imports a module. When `entries`, what lies in the package, leave no doubt where it is, the
+    import system need not look for it."""
+    if not _is_plain_source(name, entries) or name in sys.modules:
+        return importlib.import_module(name)
+    path = f"{TASK_ROOT}/{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path, loader=PackageLoader(name, path))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return sys.modules[name]
+
+
+def add_bytecode(path, data):
+    _bytecode[f"{TASK_ROOT}/{path}"] = data
+
+
+def compile_source(path):
+    """The bytecode, or None for a source that INIT shall meet by itself: it is wrong, or the
+    compiler has something to say of it that belongs into the function's log."""
+    full = f"{TASK_ROOT}/{path}"
+    try:
+        with open(full, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return marshal.dumps(compile(file.read(), full, "exec", dont_inherit=True))
+    except Exception:
+        return None
