@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/image/package_files.h"
 #include "agent/image/tool.h"
 #include "agent/image/zip.h"
 #include "mayfly/fs.h"
@@ -16,6 +17,7 @@
 
 #define PACKAGE_FOLDER "packages"
 #define PACKAGE_SUFFIX ".erofs"
+#define FILES_SUFFIX   ".files"
 #define BUILD_PREFIX   ".build-"
 
 /* The same for all packages, as is the image's own time: equal ZIPs give equal images. */
@@ -97,6 +99,7 @@ struct build {
 	char *folder;   /* …/.build-ID, private */
 	char *tree;     /* what was in the ZIP */
 	char *image;
+	struct zip_tree nodes; /* of it */
 };
 
 static void build_clear(struct build *build)
@@ -107,6 +110,7 @@ static void build_clear(struct build *build)
 	free(build->folder);
 	free(build->tree);
 	free(build->image);
+	zip_tree_clear(&build->nodes);
 }
 
 static char *join(const char *folder, const char *name)
@@ -141,14 +145,13 @@ static int build_open(const char *state_dir, struct build *build, struct error *
 	return 0;
 }
 
-static int unpack(const struct build *build, struct slice zip, struct package *package,
+static int unpack(struct build *build, struct slice zip, struct package *package,
 		  struct error *error)
 {
-	_cleanup_(zip_tree_clear) struct zip_tree tree = { 0 };
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = zip_scan(zip, &tree, error);
+	r = zip_scan(zip, &build->nodes, error);
 	if (r < 0)
 		return r;
 	fd = open(build->tree, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -157,10 +160,10 @@ static int unpack(const struct build *build, struct slice zip, struct package *p
 	/* Whatever umask the agent has. */
 	if (fchmod(fd, 0755) < 0)
 		return error_set_errno(error, errno, "cannot unpack the ZIP");
-	r = zip_unpack(zip, &tree, fd, &package->unzipped_bytes, error);
+	r = zip_unpack(zip, &build->nodes, fd, &package->unzipped_bytes, error);
 	if (r < 0)
 		return r;
-	package->entries = tree.count;
+	package->entries = build->nodes.count;
 	return 0;
 }
 
@@ -183,6 +186,17 @@ static int make_image(const struct build *build, struct package *package, struct
 				 (uint64_t)PACKAGE_DEVICE_BYTES);
 	digest_hex(&digest, package->digest);
 	return 0;
+}
+
+/* What lies beside the image, unless it is there. */
+static int publish_files(const struct build *build, const char *path, struct error *error)
+{
+	_cleanup_free_ char *files = package_sibling(path, FILES_SUFFIX);
+	int r = -ENOMEM;
+
+	if (files)
+		r = fs_exists(files) ? 0 : package_files_save(&build->nodes, build->tree, files);
+	return r < 0 ? error_set_errno(error, -r, "cannot write the package's files") : 0;
 }
 
 /* Pads, syncs and renames: from here on it survives a power cut. */
@@ -225,47 +239,37 @@ int package_build(const char *state_dir, struct slice zip, struct package *ret, 
 	path = package_path(state_dir, package.digest);
 	if (!path)
 		return error_set_errno(error, ENOMEM, "cannot build the package");
-	if (!package_exists(state_dir, package.digest)) {
+	/* First what is only beside the image: whose image is there is whole. */
+	r = publish_files(&build, path, error);
+	if (r >= 0 && !package_exists(state_dir, package.digest))
 		r = publish(&build, path, error);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	*ret = package;
 	return 0;
 }
 
-int package_remove(const char *state_dir, const char *digest, struct error *error)
-{
-	_cleanup_free_ char *path = package_path(state_dir, digest);
-
-	if (!path)
-		return error_set(error, ERROR_INTERNAL, NULL, "'%.80s' is no package digest",
-				 digest);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return error_set_errno(error, errno, "cannot remove %s", path);
-	return 0;
-}
-
-/* The digest that a file of the folder is named by; false for any other file. */
+/* The digest that an image, or what lies beside it, is named by; false for any other file. */
 static bool digest_of_name(const char *name, char digest[DIGEST_HEX_BYTES])
 {
-	if (strlen(name) != DIGEST_HEX_BYTES - 1 + strlen(PACKAGE_SUFFIX))
+	if (strlen(name) < DIGEST_HEX_BYTES || name[DIGEST_HEX_BYTES - 1] != '.')
 		return false;
 	memcpy(digest, name, DIGEST_HEX_BYTES - 1);
 	digest[DIGEST_HEX_BYTES - 1] = '\0';
-	return is_digest(digest) && strcmp(name + DIGEST_HEX_BYTES - 1, PACKAGE_SUFFIX) == 0;
+	return is_digest(digest);
 }
 
-static int collect_entry(const char *packages, const char *name,
-			 bool (*is_used)(const char *digest, void *arg), void *arg)
+typedef bool is_used_fn(const char *digest, void *arg);
+
+static int collect_entry(const char *packages, const char *name, is_used_fn *is_used, void *arg)
 {
 	_cleanup_free_ char *path = NULL;
 	char digest[DIGEST_HEX_BYTES];
-	bool is_image = digest_of_name(name, digest);
+	bool is_package = digest_of_name(name, digest);
 
-	if (!is_image && strncmp(name, BUILD_PREFIX, strlen(BUILD_PREFIX)) != 0)
+	if (!is_package && strncmp(name, BUILD_PREFIX, strlen(BUILD_PREFIX)) != 0)
 		return 0;
-	if (is_image && is_used(digest, arg))
+	if (is_package && is_used(digest, arg))
 		return 0;
 	path = join(packages, name);
 	return path ? fs_remove_tree(path) : -ENOMEM;
@@ -277,8 +281,7 @@ static void closedir_p(DIR **dir)
 		(void)closedir(*dir);
 }
 
-int package_collect(const char *state_dir, bool (*is_used)(const char *digest, void *arg),
-		    void *arg, struct error *error)
+int package_collect(const char *state_dir, is_used_fn *is_used, void *arg, struct error *error)
 {
 	_cleanup_free_ char *packages = join(state_dir, PACKAGE_FOLDER);
 	_cleanup_(closedir_p) DIR *dir = NULL;
@@ -298,6 +301,37 @@ int package_collect(const char *state_dir, bool (*is_used)(const char *digest, v
 					       entry->d_name);
 	}
 	return 0;
+}
+
+/* What lies beside the image of this digest. */
+static int remove_siblings(const char *state_dir, const char *digest)
+{
+	_cleanup_free_ char *packages = join(state_dir, PACKAGE_FOLDER);
+	_cleanup_(closedir_p) DIR *dir = packages ? opendir(packages) : NULL;
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		char other[DIGEST_HEX_BYTES];
+		if (digest_of_name(entry->d_name, other) && strcmp(other, digest) == 0 &&
+		    unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
+			return -errno;
+	}
+	return packages ? 0 : -ENOMEM;
+}
+
+int package_remove(const char *state_dir, const char *digest, struct error *error)
+{
+	_cleanup_free_ char *path = package_path(state_dir, digest);
+	int r;
+
+	if (!path)
+		return error_set(error, ERROR_INTERNAL, NULL, "'%.80s' is no package digest",
+				 digest);
+	/* The image first: without it nothing else is looked at. */
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_set_errno(error, errno, "cannot remove %s", path);
+	r = remove_siblings(state_dir, digest);
+	return r < 0 ? error_set_errno(error, -r, "cannot remove what belongs to %s", path) : 0;
 }
 
 int package_create_placeholder(const char *path, struct error *error)

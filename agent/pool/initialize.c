@@ -84,6 +84,20 @@ int initialize_fill(const struct version *version, const char *log_stream_name,
 	return fill_environment(config, m);
 }
 
+void initialize_add_code(const struct sandbox *sandbox, struct initialize *initialize)
+{
+	const struct version_code *code = &sandbox->version->code;
+
+	if (code->files && !sandbox->placed) {
+		initialize->message.files = code->files->files;
+		initialize->message.n_files = code->files->n_files;
+	}
+	if (code->files && code->bytecode) {
+		initialize->message.bytecode = code->bytecode->bytecode;
+		initialize->message.n_bytecode = code->bytecode->n_bytecode;
+	}
+}
+
 void initialize_clear(struct initialize *initialize)
 {
 	free(initialize->message.environment);

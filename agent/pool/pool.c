@@ -56,8 +56,10 @@ static enum start_result start_one(struct version *version)
 	    version_wanted_starts(version, &for_demand) == 0)
 		return START_NOTHING;
 	r = version_ensure_template(version);
+	if (r > 0)
+		r = version_ensure_code(version);
 	if (r < 0) {
-		(void)error_set_errno(&error, r, "Cannot ask for its template");
+		(void)error_set_errno(&error, r, "Cannot ask for its template or code");
 		start_failed(version, &error);
 	}
 	if (r <= 0)

@@ -32,6 +32,15 @@ struct policy_wait {
 	TAILQ_ENTRY(policy_wait) link;
 };
 
+/* What sandboxes get of a small package in messages (version_code.c). */
+struct version_code {
+	enum { CODE_UNKNOWN, CODE_LOADING, CODE_READY } state;
+	Mayfly__Guest__V1__Compile *files;     /* owned; NULL: not small, mounted from its disk */
+	Mayfly__Guest__V1__Compiled *bytecode; /* owned; NULL: none yet, or none at all */
+	bool compiles;                         /* the next sandbox may make the bytecode */
+	struct sandbox *compiler;              /* the one that does, weak */
+};
+
 /* One generation of one version of one function. */
 struct version {
 	struct pool *pool;
@@ -56,6 +65,8 @@ struct version {
 	struct sandbox_list idle; /* used ones first, the latest foremost; spares behind */
 	unsigned starting;        /* RESTORING or INITIALIZING */
 	unsigned spares_ready;    /* idle and never used */
+
+	struct version_code code;
 
 	struct template *template; /* referenced, or NULL */
 	bool template_asked;
@@ -110,6 +121,7 @@ struct sandbox {
 	int64_t resume_asked_us;
 	int64_t resume_done_us;
 	bool loaded;
+	bool placed;                    /* it has the package's files */
 	bool repeats_init;              /* within the next invocation */
 	bool repeating_init;            /* within the one it is bound to */
 	bool stopped_starting;          /* ended before it was ready: a failed start */
@@ -206,6 +218,18 @@ void version_spare_taken(struct version *version);
 unsigned version_spare_target(const struct version *version);
 unsigned version_wanted_starts(const struct version *version, bool *ret_for_demand);
 
+/* -- version_code.c -- */
+
+/* 1: known what the guest gets; 0: being read, the version gets dirty later. */
+int version_ensure_code(struct version *version);
+void version_code_clear(struct version_code *code);
+/* A sandbox that is restored shall compile first, and be `code.compiler` from then on. */
+bool version_wants_compile(const struct version *version);
+/* Checks and keeps it, for all sandboxes that come. */
+int version_take_bytecode(struct version *version, const Mayfly__Guest__V1__Compiled *compiled);
+/* It stops, perhaps while it compiles. */
+void version_compiler_gone(struct sandbox *sandbox);
+
 /* -- version_template.c -- */
 
 /* 1: `version->template` may be cloned; 0: it is being made, the version gets dirty later. */
@@ -232,6 +256,8 @@ struct initialize {
 };
 int initialize_fill(const struct version *version, const char *log_stream_name,
 		    struct initialize *ret);
+/* Adds what a sandbox gets of the package; a function template mounts it from its disk. */
+void initialize_add_code(const struct sandbox *sandbox, struct initialize *initialize);
 void initialize_clear(struct initialize *initialize);
 Mayfly__Guest__V1__RuntimeKind initialize_runtime_kind(const char *runtime);
 

@@ -73,6 +73,8 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 	sandbox->version->starting -= was_starting;
 	if (!sandbox_is_starting(sandbox))
 		release_slot(sandbox);
+	if (state == SANDBOX_STOPPING || state == SANDBOX_GONE)
+		version_compiler_gone(sandbox);
 	if (state == SANDBOX_STOPPING)
 		pool->freeing_bytes += sandbox->version->cost_bytes;
 	pool_notify(sandbox);

@@ -69,6 +69,7 @@ static void send_initialize(struct sandbox *sandbox)
 		sandbox_stop(sandbox, "out of memory");
 		return;
 	}
+	initialize_add_code(sandbox, &initialize);
 	write_line(sandbox, now_us, &line,
 		   log_line_init_start(&line, version->style, now_us, &source));
 	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_INITIALIZE;
@@ -80,6 +81,19 @@ static void send_initialize(struct sandbox *sandbox)
 		sandbox->init_sent_us + initialize.message.init_timeout_ms * USEC_PER_MSEC +
 		sandbox->pool->config.guest_grace_us + sandbox->pool->config.start_timeout_us;
 	sandbox_arm(sandbox, sandbox->init_sent_us + SLOT_INIT_US);
+	send_or_stop(sandbox, &message);
+}
+
+/* Once for all sandboxes of the version, while nothing of the function has run in this one. */
+static void send_compile(struct sandbox *sandbox)
+{
+	Mayfly__Guest__V1__HostMessage message = MAYFLY__GUEST__V1__HOST_MESSAGE__INIT;
+	struct version_code *code = &sandbox->version->code;
+
+	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_COMPILE;
+	message.compile = code->files;
+	code->compiler = sandbox;
+	sandbox->placed = true;
 	send_or_stop(sandbox, &message);
 }
 
@@ -162,6 +176,10 @@ static void on_restored(struct sandbox *sandbox, const Mayfly__Guest__V1__Restor
 	if (step_failed(sandbox, restored->outcome, "restore"))
 		return;
 	sandbox->restored_us = clock_monotonic_us();
+	if (sandbox->origin != SANDBOX_FROM_SNAPSHOT && version_wants_compile(sandbox->version)) {
+		send_compile(sandbox);
+		return;
+	}
 	if (sandbox->origin != SANDBOX_FROM_SNAPSHOT) {
 		send_initialize(sandbox);
 		return;
@@ -169,6 +187,17 @@ static void on_restored(struct sandbox *sandbox, const Mayfly__Guest__V1__Restor
 	sandbox->init = SANDBOX_INIT_OK; /* in the template */
 	write_restore_lines(sandbox);
 	warm_or_ready(sandbox);
+}
+
+static void on_compiled(struct sandbox *sandbox, const Mayfly__Guest__V1__Compiled *compiled)
+{
+	if (step_failed(sandbox, compiled->outcome, "take the package"))
+		return;
+	if (version_take_bytecode(sandbox->version, compiled) < 0) {
+		sandbox_stop(sandbox, "the guest compiled what nobody asked for");
+		return;
+	}
+	send_initialize(sandbox);
 }
 
 static enum line_status init_status(const Mayfly__Guest__V1__Outcome *outcome)
@@ -235,6 +264,11 @@ void sandbox_on_start_message(struct sandbox *sandbox,
 		if (!restoring || sandbox->restore_sent_us == 0)
 			break;
 		on_restored(sandbox, message->restored);
+		return;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_COMPILED:
+		if (!restoring || sandbox->version->code.compiler != sandbox)
+			break;
+		on_compiled(sandbox, message->compiled);
 		return;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_INITIALIZED:
 		if (restoring || sandbox->init != SANDBOX_INIT_NONE)

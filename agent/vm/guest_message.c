@@ -54,6 +54,14 @@ static bool logs_are_good(const Mayfly__Guest__V1__LogRecords *logs)
 	return true;
 }
 
+static bool bytecode_is_good(const Mayfly__Guest__V1__Compiled *compiled)
+{
+	for (size_t i = 0; i < compiled->n_bytecode; i++)
+		if (!text_is_good(compiled->bytecode[i]->path, TEXT_BYTES))
+			return false;
+	return true;
+}
+
 static bool message_is_good(const guest_message *m)
 {
 	switch (m->kind_case) {
@@ -66,6 +74,8 @@ static bool message_is_good(const guest_message *m)
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESTORED:
 		return outcome_is_good(m->restored->outcome) &&
 		       m->restored->random_sample.len <= TEXT_BYTES;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_COMPILED:
+		return outcome_is_good(m->compiled->outcome) && bytecode_is_good(m->compiled);
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_INITIALIZED:
 		return outcome_is_good(m->initialized->outcome);
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_WARMED:

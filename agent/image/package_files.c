@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "agent/image/package_files.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/core/digest.h"
+#include "agent/image/package.h"
+#include "mayfly/fs.h"
+
+#define FILE_KIND(n)   MAYFLY__GUEST__V1__PACKAGE_FILE_KIND__PACKAGE_FILE_KIND_##n
+#define SOURCE_SUFFIX  ".py"
+/* Over the contents: paths, and what frames them. */
+#define OVERHEAD_BYTES (PACKAGE_FILES_COUNT * (2 * PACKAGE_PATH_BYTES + 64U))
+
+typedef Mayfly__Guest__V1__PackageFile package_file;
+typedef Mayfly__Guest__V1__Compile compile_message;
+typedef Mayfly__Guest__V1__Compiled compiled_message;
+
+char *package_sibling(const char *image, const char *ending)
+{
+	const char *dot = strrchr(image, '.');
+	int stem = dot ? (int)(dot - image) : (int)strlen(image);
+	char *path;
+
+	return asprintf(&path, "%.*s%s", stem, image, ending) < 0 ? NULL : path;
+}
+
+/* ---- writing ---- */
+
+/* A message under construction; what it points to but the contents is the tree's. */
+struct files {
+	package_file entries[PACKAGE_FILES_COUNT];
+	package_file *pointers[PACKAGE_FILES_COUNT];
+	char *sources[PACKAGE_FILES_COUNT];
+	struct buf contents[PACKAGE_FILES_COUNT];
+	size_t count;
+	size_t source_count;
+	size_t bytes;
+};
+
+static void files_clear(struct files *files)
+{
+	for (size_t i = 0; i < PACKAGE_FILES_COUNT; i++)
+		buf_free(&files->contents[i]);
+}
+
+static bool is_source(const char *path)
+{
+	size_t len = strlen(path), suffix = strlen(SOURCE_SUFFIX);
+
+	return len > suffix && strcmp(path + len - suffix, SOURCE_SUFFIX) == 0;
+}
+
+static int add_content(struct files *files, const struct zip_node *node, const char *folder,
+		       package_file *file)
+{
+	struct buf *content = &files->contents[files->count];
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%s/%s", folder, node->path) < 0)
+		return -ENOMEM;
+	r = fs_read_file(path, PACKAGE_FILES_BYTES - files->bytes, content);
+	if (r < 0)
+		return r;
+	files->bytes += content->len;
+	file->kind = node->mode & 0100 ? FILE_KIND(EXECUTABLE) : FILE_KIND(FILE);
+	file->data.data = content->data;
+	file->data.len = content->len;
+	if (is_source(node->path))
+		files->sources[files->source_count++] = node->path;
+	return 0;
+}
+
+static int add_node(struct files *files, const struct zip_node *node, const char *folder)
+{
+	package_file *file = &files->entries[files->count];
+	int r = 0;
+
+	mayfly__guest__v1__package_file__init(file);
+	file->path = node->path;
+	file->mtime = node->mtime;
+	switch (node->kind) {
+	case ZIP_FOLDER:
+		file->kind = FILE_KIND(FOLDER);
+		break;
+	case ZIP_LINK:
+		file->kind = FILE_KIND(LINK);
+		file->data.data = (uint8_t *)node->target;
+		file->data.len = strlen(node->target);
+		break;
+	case ZIP_FILE:
+		r = add_content(files, node, folder, file);
+		break;
+	}
+	files->pointers[files->count++] = file;
+	return r;
+}
+
+static int write_message(const ProtobufCMessage *message, const char *path)
+{
+	size_t len = protobuf_c_message_get_packed_size(message);
+	_cleanup_free_ uint8_t *packed = malloc(len ? len : 1);
+
+	if (!packed)
+		return -ENOMEM;
+	(void)protobuf_c_message_pack(message, packed);
+	return fs_write_file_atomic(path, slice_new(packed, len), 0600);
+}
+
+int package_files_save(const struct zip_tree *tree, const char *folder, const char *path)
+{
+	_cleanup_(files_clear) struct files files = { 0 };
+	compile_message message = MAYFLY__GUEST__V1__COMPILE__INIT;
+
+	if (tree->count > PACKAGE_FILES_COUNT)
+		return 0;
+	for (const struct zip_node *node = tree->nodes; node; node = node->hh.next) {
+		int r = add_node(&files, node, folder);
+		if (r == -EFBIG)
+			return 0;
+		if (r < 0)
+			return r;
+	}
+	message.files = files.pointers;
+	message.n_files = files.count;
+	message.sources = files.sources;
+	message.n_sources = files.source_count;
+	return write_message(&message.base, path);
+}
+
+int package_bytecode_save(const char *image, const char *runtime_digest,
+			  const compiled_message *compiled)
+{
+	compiled_message bare = *compiled;
+	_cleanup_free_ char *ending = NULL;
+	_cleanup_free_ char *path = NULL;
+
+	bare.outcome = NULL;
+	if (asprintf(&ending, ".%.16s.bytecode", runtime_digest) < 0)
+		return -ENOMEM;
+	path = package_sibling(image, ending);
+	return path ? write_message(&bare.base, path) : -ENOMEM;
+}
+
+/* ---- reading ---- */
+
+static int read_message(const char *path, size_t max, const ProtobufCMessageDescriptor *descriptor,
+			ProtobufCMessage **ret)
+{
+	_cleanup_buf_ struct buf bytes = BUF_INIT;
+
+	*ret = NULL;
+	if (!path)
+		return -ENOMEM;
+	int r = fs_read_file(path, max, &bytes);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	*ret = protobuf_c_message_unpack(descriptor, NULL, bytes.len, bytes.data);
+	return *ret ? 0 : -EBADMSG;
+}
+
+int package_files_load(const char *image, compile_message **ret)
+{
+	_cleanup_free_ char *path = package_sibling(image, ".files");
+
+	return read_message(path, PACKAGE_FILES_BYTES + OVERHEAD_BYTES,
+			    &mayfly__guest__v1__compile__descriptor, (ProtobufCMessage **)ret);
+}
+
+int package_bytecode_load(const char *image, const char *runtime_digest, compiled_message **ret)
+{
+	_cleanup_free_ char *ending = NULL;
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&ending, ".%.16s.bytecode", runtime_digest) < 0)
+		return -ENOMEM;
+	path = package_sibling(image, ending);
+	return read_message(path, PACKAGE_BYTECODE_BYTES + OVERHEAD_BYTES,
+			    &mayfly__guest__v1__compiled__descriptor, (ProtobufCMessage **)ret);
+}
