@@ -13,7 +13,7 @@
 
 /* Counted up whenever devices, their order or the machine change: part of a template's manifest,
  * because device state loads only into the same devices. */
-#define DEVICE_LAYOUT_VERSION 2
+#define DEVICE_LAYOUT_VERSION 3
 
 /* Not QEMU's default for a microvm with ACPI: SeaBIOS 1.16.3 puts the ACPI tables at the end of
  * RAM, where the initramfs is then loaded over them, and the guest finds no devices. */
@@ -37,7 +37,7 @@ struct domain_spec {
 	enum ram_mode ram_mode;
 	const char *ram_path;
 	bool ram_readonly_option; /* QEMU >= 8.2 opens a private RAM file read-only itself */
-	const char *ram_preload;  /* else the library that makes it do so */
+	const char *preload;      /* libraries for QEMU, as LD_PRELOAD has them; may be NULL */
 	const char *kernel;
 	const char *initramfs;
 	uint64_t tsc_khz;

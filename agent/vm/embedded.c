@@ -13,24 +13,17 @@
 	extern const uint8_t mayfly_##name##_start[] __attribute__((visibility("hidden")));        \
 	extern const uint8_t mayfly_##name##_end[] __attribute__((visibility("hidden")));
 
-EMBED(probe_init, MAYFLY_PROBE_INIT_FILE)
-EMBED(ram_readonly, MAYFLY_RAM_READONLY_FILE)
-EMBED(qemu_without_kvm, MAYFLY_QEMU_WITHOUT_KVM_FILE)
+/* One file, and the function that hands it out. */
+#define EMBEDDED(name, path)                                                                       \
+	EMBED(name, path)                                                                          \
+	struct slice embedded_##name(void)                                                         \
+	{                                                                                          \
+		return slice_new(mayfly_##name##_start,                                            \
+				 (size_t)(mayfly_##name##_end - mayfly_##name##_start));           \
+	}
 
-struct slice embedded_probe_init(void)
-{
-	return slice_new(mayfly_probe_init_start,
-			 (size_t)(mayfly_probe_init_end - mayfly_probe_init_start));
-}
-
-struct slice embedded_ram_readonly(void)
-{
-	return slice_new(mayfly_ram_readonly_start,
-			 (size_t)(mayfly_ram_readonly_end - mayfly_ram_readonly_start));
-}
-
-struct slice embedded_qemu_without_kvm(void)
-{
-	return slice_new(mayfly_qemu_without_kvm_start,
-			 (size_t)(mayfly_qemu_without_kvm_end - mayfly_qemu_without_kvm_start));
-}
+EMBEDDED(probe_init, MAYFLY_PROBE_INIT_FILE)
+EMBEDDED(ram_readonly, MAYFLY_RAM_READONLY_FILE)
+EMBEDDED(no_disassembler_4, MAYFLY_NO_DISASSEMBLER_4_FILE)
+EMBEDDED(no_disassembler_5, MAYFLY_NO_DISASSEMBLER_5_FILE)
+EMBEDDED(qemu_without_kvm, MAYFLY_QEMU_WITHOUT_KVM_FILE)

@@ -47,8 +47,7 @@ static int copy_strings(struct vm_host *host, const struct vm_host_config *confi
 	    asprintf(&host->run_dir, "%s/run/vm", host->state_dir) < 0 ||
 	    asprintf(&host->scratch_dir, "%s/scratch", host->state_dir) < 0 ||
 	    asprintf(&host->templates_dir, "%s/templates", host->state_dir) < 0 ||
-	    asprintf(&host->placeholder_path, "%s/placeholder.img", host->templates_dir) < 0 ||
-	    asprintf(&host->preload_path, "%s/run/ram-readonly.so", host->state_dir) < 0)
+	    asprintf(&host->placeholder_path, "%s/placeholder.img", host->templates_dir) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -168,8 +167,7 @@ static int prepare_files(struct vm_host *host, struct error *error)
 		return r;
 	if (chmod(host->placeholder_path, 0444) < 0)
 		return error_set_errno(error, errno, "cannot set up %s", host->placeholder_path);
-	r = fs_write_file_atomic(host->preload_path, embedded_ram_readonly(), 0555);
-	return r < 0 ? error_set_errno(error, r, "cannot write %s", host->preload_path) : 0;
+	return 0;
 }
 
 static int open_images(struct vm_host *host, const char *images_dir, struct error *error)
@@ -257,6 +255,8 @@ static int host_open(struct vm_host *host, const struct vm_host_config *config, 
 		return r;
 	host->tsc_khz = tsc_measure_khz();
 	r = emulator_open(host, config->accelerator, error);
+	if (r >= 0)
+		r = preload_open(host, error);
 	if (r < 0)
 		return r;
 	if (host->verdict.accelerator == ACCELERATOR_TCG)
@@ -323,7 +323,7 @@ struct vm_host *vm_host_close(struct vm_host *host)
 	free(host->scratch_dir);
 	free(host->templates_dir);
 	free(host->placeholder_path);
-	free(host->preload_path);
+	free(host->preload);
 	free(host->emulator);
 	free(host->emulator_started);
 	free(host->libvirt_uri);

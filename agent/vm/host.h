@@ -32,7 +32,7 @@ struct vm_host {
 	char *scratch_dir;  /* bases of scratch disks */
 	char *templates_dir;
 	char *placeholder_path; /* an empty package */
-	char *preload_path;
+	char *preload;          /* for LD_PRELOAD of every QEMU; NULL: nothing */
 	char *emulator;         /* QEMU */
 	char *emulator_started; /* what libvirt starts: QEMU, or our program before it */
 	char *libvirt_uri;
@@ -69,6 +69,8 @@ void host_warn(struct vm_host *host, char *text);
 
 /* emulator.c: asks QEMU for its version, decides about the accelerator and about what stands
  * before QEMU. */
+/* Writes the libraries that go into every QEMU, after emulator_open(). */
+int preload_open(struct vm_host *host, struct error *error) _must_use_;
 int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *error) _must_use_;
 
 /* libvirt_link.c: connection and event thread. */

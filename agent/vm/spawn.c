@@ -97,7 +97,7 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 		.ram_mode = spawn->ram_mode,
 		.ram_path = spawn->ram_path,
 		.ram_readonly_option = host->ram_readonly_option,
-		.ram_preload = host->preload_path,
+		.preload = host->preload,
 		.kernel = runtime_catalogue_kernel(host->catalogue)->path,
 		.initramfs = runtime_catalogue_initramfs(host->catalogue)->path,
 		.tsc_khz = host->tsc_khz,
@@ -174,14 +174,54 @@ static int open_process(struct spawn *spawn)
 	return 0;
 }
 
+static int fill_address(const char *path, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(ret->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(ret->sun_path, path, strlen(path) + 1);
+	return 0;
+}
+
+/* For the one connection that QEMU makes when it starts. */
+static int listen_for_channel(struct spawn *spawn, const char *path)
+{
+	struct sockaddr_un address;
+	int r = fill_address(path, &address);
+
+	if (r < 0)
+		return r;
+	spawn->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (spawn->listen_fd < 0 ||
+	    bind(spawn->listen_fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    chmod(path, 0600) < 0 || listen(spawn->listen_fd, 1) < 0)
+		return -errno;
+	return give_to_qemu(spawn->host, path);
+}
+
+/* It has connected by the time libvirt says that it started. Who else got there first ends it. */
+static int accept_channel(struct spawn *spawn)
+{
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
+
+	spawn->channel_fd = accept4(spawn->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	close_p(&spawn->listen_fd);
+	spawn->listen_fd = -1;
+	if (spawn->channel_fd < 0 ||
+	    getsockopt(spawn->channel_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return -errno;
+	return peer.pid == spawn->pid ? 0 : -EPERM;
+}
+
 static int connect_socket(const char *path, int *ret)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address;
 	_cleanup_close_ int fd = -1;
+	int r = fill_address(path, &address);
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
+	if (r < 0)
+		return r;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
@@ -198,9 +238,9 @@ static int open_files(struct spawn *spawn, const struct vm_paths *paths)
 	r = connect_socket(paths->monitor, &spawn->monitor_fd);
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot reach QEMU's monitor");
-	r = connect_socket(paths->channel, &spawn->channel_fd);
+	r = accept_channel(spawn);
 	if (r < 0)
-		return error_set_errno(&spawn->error, r, "cannot reach the guest channel");
+		return error_set_errno(&spawn->error, r, "the guest channel did not come");
 	if (!spawn->state_path)
 		return 0;
 	spawn->state_fd = open(spawn->state_path, O_RDONLY | O_CLOEXEC);
@@ -238,6 +278,11 @@ static int spawn_steps(struct spawn *spawn)
 	r = make_folder(spawn, &paths);
 	if (r >= 0)
 		r = make_scratch(spawn, &paths);
+	if (r >= 0) {
+		r = listen_for_channel(spawn, paths.channel);
+		if (r < 0)
+			(void)error_set_errno(&spawn->error, r, "cannot listen for the channel");
+	}
 	if (r >= 0)
 		r = start_domain(spawn, &paths);
 	if (r >= 0)
@@ -251,6 +296,7 @@ static int spawn_steps(struct spawn *spawn)
 void spawn_run(struct spawn *spawn)
 {
 	spawn->pidfd = spawn->monitor_fd = spawn->channel_fd = spawn->state_fd = -1;
+	spawn->listen_fd = -1;
 	spawn->result = spawn_steps(spawn);
 	spawn->spawned_us = clock_monotonic_us();
 }
@@ -266,6 +312,7 @@ void spawn_clear(struct spawn *spawn)
 	close_p(&spawn->pidfd);
 	close_p(&spawn->monitor_fd);
 	close_p(&spawn->channel_fd);
+	close_p(&spawn->listen_fd);
 	close_p(&spawn->state_fd);
 }
 

@@ -35,6 +35,7 @@ struct spawn {
 	pid_t pid;
 	int pidfd;
 	int monitor_fd;
+	int listen_fd; /* until QEMU has connected */
 	int channel_fd;
 	int state_fd;
 	int cgroup_result;

@@ -352,6 +352,7 @@ static int fill_spawn(struct vm *vm, const struct vm_start *start, const char *r
 		.ephemeral_storage_mb = start->ephemeral_storage_mb,
 		.pidfd = -1,
 		.monitor_fd = -1,
+		.listen_fd = -1,
 		.channel_fd = -1,
 		.state_fd = -1,
 	};

@@ -25,7 +25,7 @@ static const struct domain_spec clone_spec = {
 	.vcpus = 1,
 	.ram_mode = RAM_PRIVATE,
 	.ram_path = "/var/lib/mayfly/templates/base-python3.13-128.01234567/ram",
-	.ram_preload = "/var/lib/mayfly/run/ram-readonly.so",
+	.preload = "/var/lib/mayfly/run/ram-readonly.so",
 	.kernel = "/images/vmlinux",
 	.initramfs = "/images/initramfs.cpio",
 	.tsc_khz = 2600000,
@@ -63,7 +63,7 @@ static void golden_kvm_clone(void **state _unused_)
 
 	spec.accelerator = ACCELERATOR_KVM;
 	spec.ram_readonly_option = true;
-	spec.ram_preload = NULL;
+	spec.preload = NULL;
 	check_golden(&spec, "domain-kvm-clone");
 }
 
@@ -102,7 +102,14 @@ static void values_cannot_break_out(void **state _unused_)
 		spec = clone_spec;
 		spec.ram_path = bad[i];
 		assert_true(domain_xml_build(&spec, &xml, NULL) < 0);
+		spec = clone_spec;
+		spec.preload = bad[i];
+		assert_true(domain_xml_build(&spec, &xml, NULL) < 0);
 	}
+	/* Without its library this QEMU would open the template for writing. */
+	spec = clone_spec;
+	spec.preload = NULL;
+	assert_true(domain_xml_build(&spec, &xml, NULL) < 0);
 	assert_null(xml);
 }
 
