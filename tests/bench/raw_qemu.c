@@ -47,7 +47,7 @@ struct raw_options options = {
 };
 
 struct template_manifest manifest;
-char *template_folder, *work_folder, *package_image, *command_line;
+char *template_folder, *work_folder, *package_image, *command_line, *preload;
 int64_t begun_us;
 sem_t starting;
 
@@ -150,6 +150,16 @@ static void find_template(void)
 		(void)closedir(dir);
 	if (!template_folder)
 		die("no such base template yet", id);
+}
+
+/* ram-readonly.so is left out: root may open the RAM file as QEMU wants to. */
+static void find_preload(void)
+{
+	_cleanup_free_ char *four = text_new("%s/run/no-disassembler-4.so", options.state_dir);
+	_cleanup_free_ char *five = text_new("%s/run/no-disassembler-5.so", options.state_dir);
+
+	if (fs_exists(four) && fs_exists(five))
+		preload = text_new("%s:%s", four, five);
 }
 
 static int compare_totals(const void *a, const void *b)
@@ -292,6 +302,7 @@ int main(int argc, char **argv)
 		options.images = getenv("MAYFLY_IMAGES_DIR");
 	parse_options(argc, argv);
 	find_template();
+	find_preload();
 	if (kernel_command_line_build(manifest.tsc_khz, &command_line) < 0)
 		die("memory", "exhausted");
 	work_folder = text_new("/tmp/mayfly-raw-XXXXXX");
@@ -299,6 +310,7 @@ int main(int argc, char **argv)
 		die(work_folder, strerror(errno));
 	catch_signals();
 	make_package();
+	prepare_code();
 	run_all();
 	print_results();
 	if (fs_remove_tree(work_folder) < 0)
@@ -306,6 +318,7 @@ int main(int argc, char **argv)
 	free(work_folder);
 	free(package_image);
 	free(command_line);
+	free(preload);
 	free(template_folder);
 	return 0;
 }
