@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* For tests of agent/pool: the pool with a driver that answers as guests do, or do not, and those
+ * who ask the pool for sandboxes. After <cmocka.h>. */
+
+#include <errno.h>
+
+#include "agent/pool/pool_internal.h"
+#include "mayfly/fs.h"
+#include "mayfly/log.h"
+
+#define LIMIT_US (20 * USEC_PER_SEC)
+
+/* -- a driver of VMs -- */
+
+enum manner {
+	MANNER_GOOD,
+	MANNER_SILENT,        /* never says that it was restored */
+	MANNER_DIES_LOADING,  /* gone before it is loaded */
+	MANNER_FAILS_INIT,    /* INIT ends with a function error */
+	MANNER_REFUSES_CLONE, /* vm_clone() fails */
+	MANNER_NO_TEMPLATE,
+};
+
+struct vm {
+	struct fixture *f;
+	const struct vm_events *events;
+	void *user;
+	bool running;
+	bool ended;
+	bool held; /* its resume is not confirmed */
+	unsigned invokes;
+	loop_fn *resumed;
+	void *resumed_arg;
+	unsigned pending; /* posts that refer to it */
+	char reason[128];
+	TAILQ_ENTRY(vm) link;
+};
+
+struct template
+{
+	int dummy;
+};
+
+struct fixture {
+	char dir[64];
+	struct loop *loop;
+	struct log_store *logs;
+	struct pool *pool;
+	struct pool_config config;
+	enum manner manner;
+	bool hold_resumes;
+	TAILQ_HEAD(, vm) vms;
+	unsigned alive;
+	unsigned starting;
+	unsigned most_starting;
+	unsigned cloned;
+	unsigned booted;
+	unsigned warmed;
+	unsigned pauses;
+	unsigned damaged;
+	unsigned templates_asked;
+	char function_template[128]; /* the name last asked for */
+	uint64_t generation;
+};
+
+static struct template the_template;
+static struct vm_host_info host_info = { .accelerator = ACCELERATOR_TCG };
+
+/* A guest's message on its way. */
+struct post {
+	struct vm *vm;
+	Mayfly__Guest__V1__GuestMessage__KindCase kind;
+};
+
+static void vm_put(struct vm *vm)
+{
+	if (--vm->pending == 0 && vm->ended)
+		free(vm);
+}
+
+static void deliver(void *arg)
+{
+	struct post *post = arg;
+	struct vm *vm = post->vm;
+	Mayfly__Guest__V1__GuestMessage message = MAYFLY__GUEST__V1__GUEST_MESSAGE__INIT;
+	Mayfly__Guest__V1__Outcome outcome = MAYFLY__GUEST__V1__OUTCOME__INIT;
+	Mayfly__Guest__V1__Restored restored = MAYFLY__GUEST__V1__RESTORED__INIT;
+	Mayfly__Guest__V1__Initialized initialized = MAYFLY__GUEST__V1__INITIALIZED__INIT;
+	Mayfly__Guest__V1__Warmed warmed = MAYFLY__GUEST__V1__WARMED__INIT;
+	Mayfly__Guest__V1__Prepared prepared = MAYFLY__GUEST__V1__PREPARED__INIT;
+	Mayfly__Guest__V1__Booted booted = MAYFLY__GUEST__V1__BOOTED__INIT;
+
+	outcome.status = MAYFLY__GUEST__V1__STATUS__STATUS_OK;
+	restored.outcome = initialized.outcome = warmed.outcome = prepared.outcome = &outcome;
+	message.kind_case = post->kind;
+	switch (post->kind) {
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_BOOTED:
+		message.booted = &booted;
+		break;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_PREPARED:
+		message.prepared = &prepared;
+		break;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESTORED:
+		message.restored = &restored;
+		break;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_INITIALIZED:
+		message.initialized = &initialized;
+		if (vm->f->manner == MANNER_FAILS_INIT)
+			outcome.status = MAYFLY__GUEST__V1__STATUS__STATUS_FUNCTION_ERROR;
+		vm->f->starting--;
+		break;
+	default:
+		message.warmed = &warmed;
+		break;
+	}
+	if (!vm->ended)
+		vm->events->on_message(vm, &message, vm->user);
+	free(post);
+	vm_put(vm);
+}
+
+static void _unused_ say(struct vm *vm, Mayfly__Guest__V1__GuestMessage__KindCase kind)
+{
+	struct post *post = calloc(1, sizeof(*post));
+
+	*post = (struct post){ .vm = vm, .kind = kind };
+	vm->pending++;
+	loop_post(vm->f->loop, deliver, post);
+}
+
+static void gone(void *arg)
+{
+	struct vm *vm = arg;
+
+	TAILQ_REMOVE(&vm->f->vms, vm, link);
+	vm->f->alive--;
+	vm->events->on_gone(vm, vm->reason, vm->user);
+	vm_put(vm);
+}
+
+static void driver_end(struct vm *vm, const char *reason)
+{
+	if (vm->ended)
+		return;
+	vm->ended = true;
+	(void)snprintf(vm->reason, sizeof(vm->reason), "%s", reason);
+	vm->pending++;
+	loop_post(vm->f->loop, gone, vm);
+}
+
+static void loaded(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (vm->f->manner == MANNER_DIES_LOADING)
+		driver_end(vm, "QEMU died");
+	else if (!vm->ended)
+		vm->events->on_loaded(vm, vm->user);
+	vm_put(vm);
+}
+
+static int make_vm(struct vm_host *host, const struct vm_events *events, void *user,
+		   struct vm **ret, struct error *error)
+{
+	struct fixture *f = (struct fixture *)host;
+	struct vm *vm;
+
+	if (f->manner == MANNER_REFUSES_CLONE)
+		return error_set(error, ERROR_INTERNAL, NULL, "no more machines");
+	vm = calloc(1, sizeof(*vm));
+	vm->f = f;
+	vm->events = events;
+	vm->user = user;
+	f->alive++;
+	f->starting++;
+	if (f->starting > f->most_starting)
+		f->most_starting = f->starting;
+	TAILQ_INSERT_TAIL(&f->vms, vm, link);
+	vm->pending++;
+	loop_post(f->loop, loaded, vm);
+	*ret = vm;
+	return 0;
+}
+
+static int driver_clone(struct vm_host *host, const struct vm_clone_request *request,
+			const struct vm_events *events, void *user, struct vm **ret,
+			struct error *error)
+{
+	assert_ptr_equal(request->source, &the_template);
+	assert_string_equal(request->package_path, "/package/d1");
+	((struct fixture *)host)->cloned++;
+	return make_vm(host, events, user, ret, error);
+}
+
+static int driver_boot(struct vm_host *host, const struct vm_boot_request *request,
+		       const struct vm_events *events, void *user, struct vm **ret,
+		       struct error *error)
+{
+	int r = make_vm(host, events, user, ret, error);
+
+	assert_string_equal(request->runtime, "python3.13");
+	((struct fixture *)host)->booted++;
+	if (r >= 0)
+		say(*ret, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_BOOTED);
+	return r;
+}
+
+static int driver_send(struct vm *vm, const Mayfly__Guest__V1__HostMessage *message)
+{
+	switch (message->kind_case) {
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_PREPARE:
+		say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_PREPARED);
+		return 0;
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_RESTORE:
+		assert_int_equal(message->restore->entropy.len, 64);
+		assert_int_equal(strlen(message->restore->sandbox_id), 32);
+		if (vm->f->manner != MANNER_SILENT)
+			say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESTORED);
+		return 0;
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_INITIALIZE:
+		assert_string_equal(message->initialize->handler, "h.h");
+		assert_string_equal(message->initialize->log_group_name, "/aws/lambda/f");
+		say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_INITIALIZED);
+		return 0;
+	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_WARM:
+		vm->f->warmed++;
+		say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_WARMED);
+		return 0;
+	default:
+		vm->invokes++;
+		return 0;
+	}
+}
+
+static void confirm_resume(void *arg)
+{
+	struct vm *vm = arg;
+
+	if (vm->resumed && !vm->ended)
+		vm->resumed(vm->resumed_arg);
+	vm_put(vm);
+}
+
+static void driver_resume(struct vm *vm, loop_fn *done, void *arg)
+{
+	vm->running = true;
+	vm->resumed = done;
+	vm->resumed_arg = arg;
+	if (vm->f->hold_resumes)
+		return;
+	vm->pending++;
+	loop_post(vm->f->loop, confirm_resume, vm);
+}
+
+static void driver_pause(struct vm *vm, loop_fn *done _unused_, void *arg _unused_)
+{
+	vm->running = false;
+	vm->f->pauses++;
+}
+
+static void driver_facts(const struct vm *vm, struct vm_facts *ret)
+{
+	*ret = (struct vm_facts){ .pid = 1, .running = vm->running };
+}
+
+static const struct vm_host_info *driver_host_info(const struct vm_host *host _unused_)
+{
+	return &host_info;
+}
+
+struct template_answer {
+	struct fixture *f;
+	template_ready_fn *ready;
+	void *arg;
+};
+
+static void template_answered(void *arg)
+{
+	struct template_answer *answer = arg;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	(void)error_set(&error, ERROR_INTERNAL, NULL, "no kernel");
+	if (answer->f->manner == MANNER_NO_TEMPLATE)
+		answer->ready(NULL, &error, answer->arg);
+	else
+		answer->ready(&the_template, NULL, answer->arg);
+	free(answer);
+}
+
+static void driver_get_base(struct template_store *store, const char *runtime, unsigned memory_mb,
+			    template_ready_fn *ready, void *arg)
+{
+	struct template_answer *answer = calloc(1, sizeof(*answer));
+
+	assert_string_equal(runtime, "python3.13");
+	assert_int_equal(memory_mb, 128);
+	*answer = (struct template_answer){ (struct fixture *)store, ready, arg };
+	answer->f->templates_asked++;
+	loop_post(answer->f->loop, template_answered, answer);
+}
+
+static void driver_get_function(struct template_store *store,
+				const struct template_function_request *request,
+				template_ready_fn *ready, void *arg)
+{
+	assert_non_null(strstr(request->id, "-f-"));
+	(void)snprintf(((struct fixture *)store)->function_template,
+		       sizeof(((struct fixture *)store)->function_template), "%s", request->id);
+	driver_get_base(store, request->runtime, request->memory_mb, ready, arg);
+}
+
+static struct template *driver_ref(struct template *template)
+{
+	return template;
+}
+
+static struct template *driver_unref(struct template *template _unused_)
+{
+	return NULL;
+}
+
+static struct fixture *current;
+
+static void driver_mark_damaged(struct template *template _unused_, const char *reason _unused_)
+{
+	current->damaged++;
+}
+
+static enum template_kind the_kind;
+
+static void driver_template_facts(const struct template *template _unused_,
+				  struct template_facts *ret)
+{
+	*ret = (struct template_facts){ .id = "base", .kind = the_kind, .state = TEMPLATE_READY };
+}
+
+/* Function templates that the store has: what was asked for, and what a test adds. */
+#define LISTED 4
+static struct {
+	char id[128];
+	const char *function_name;
+	bool dropped;
+} listed[LISTED];
+static unsigned listed_count;
+
+static void _unused_ list_template(const char *id, const char *function_name)
+{
+	assert_true(listed_count < LISTED);
+	(void)snprintf(listed[listed_count].id, sizeof(listed[0].id), "%s", id);
+	listed[listed_count].function_name = function_name;
+	listed[listed_count++].dropped = false;
+}
+
+static void driver_template_each(struct template_store *store _unused_,
+				 void (*fn)(const struct template_facts *facts, void *arg),
+				 void *arg)
+{
+	for (unsigned i = 0; i < listed_count; i++) {
+		struct template_facts facts = { .id = listed[i].id,
+						.kind = TEMPLATE_FUNCTION,
+						.state = TEMPLATE_READY,
+						.tenant = "123456789012",
+						.function_name = listed[i].function_name };
+
+		if (!listed[i].dropped)
+			fn(&facts, arg);
+	}
+}
+
+static int driver_template_drop(struct template_store *store _unused_, const char *id,
+				struct error *error _unused_)
+{
+	for (unsigned i = 0; i < listed_count; i++) {
+		if (strcmp(listed[i].id, id) != 0)
+			continue;
+		assert_false(listed[i].dropped);
+		listed[i].dropped = true;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static const struct vm_driver driver = {
+	.clone = driver_clone,
+	.boot = driver_boot,
+	.send = driver_send,
+	.resume = driver_resume,
+	.pause = driver_pause,
+	.end = driver_end,
+	.facts = driver_facts,
+	.host_info = driver_host_info,
+	.template_get_base = driver_get_base,
+	.template_get_function = driver_get_function,
+	.template_ref = driver_ref,
+	.template_unref = driver_unref,
+	.template_mark_damaged = driver_mark_damaged,
+	.template_get_facts = driver_template_facts,
+	.template_each = driver_template_each,
+	.template_drop = driver_template_drop,
+};
+
+/* -- the fixture -- */
+
+static char *package_path(const char *digest, void *arg _unused_)
+{
+	char *path;
+
+	return asprintf(&path, "/package/%s", digest) < 0 ? NULL : path;
+}
+
+static void quiet(int priority _unused_, const struct log_fields *fields _unused_,
+		  const char *text _unused_, void *user _unused_)
+{
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	log_set_sink(quiet, NULL);
+	TAILQ_INIT(&f->vms);
+	f->generation = 1;
+	the_kind = TEMPLATE_BASE;
+	current = f;
+	listed_count = 0;
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/mayfly-pool-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	assert_int_equal(loop_new(1, &f->loop), 0);
+	struct log_store_config logs = { .directory = f->dir };
+	assert_int_equal(log_store_open(&logs, f->loop, &f->logs, NULL), 0);
+	f->config = (struct pool_config){
+		.region = "us-east-1",
+		.package_path = package_path,
+		.max_starts = 2,
+		.memory_reserve_bytes = 1,
+		.sandbox_overhead_mb = 100,
+		.memory_commit_percent = 1,
+		.memory_budget_bytes = 64ULL << 30,
+		.freeze_after_us = 1000,
+	};
+	*state = f;
+	return 0;
+}
+
+static void make_pool(struct fixture *f)
+{
+	assert_int_equal(pool_new_with_driver(&f->config, f->loop, &driver, (struct vm_host *)f,
+					      (struct template_store *)f, f->logs, &f->pool, NULL),
+			 0);
+}
+
+static void turn(struct fixture *f)
+{
+	assert_true(sd_event_run(loop_event(f->loop), 10000) >= 0);
+}
+
+#define RUN_UNTIL(f, condition)                                                                    \
+	do {                                                                                       \
+		int64_t limit_us = clock_monotonic_us() + LIMIT_US;                                \
+		while (!(condition) && clock_monotonic_us() < limit_us)                            \
+			turn(f);                                                                   \
+		assert_true(condition);                                                            \
+	} while (0)
+
+/* Until the loop has nothing more to do at once. */
+static void _unused_ settle(struct fixture *f)
+{
+	while (sd_event_run(loop_event(f->loop), 0) > 0)
+		;
+}
+
+static void _unused_ set_done(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	bool drained = false;
+	bool flushed = false;
+
+	pool_drain(f->pool, 0, set_done, &drained);
+	RUN_UNTIL(f, drained);
+	assert_int_equal(f->alive, 0);
+	f->pool = pool_free(f->pool);
+	log_store_flush(f->logs, set_done, &flushed);
+	RUN_UNTIL(f, flushed);
+	settle(f);
+	(void)log_store_close(f->logs);
+	(void)loop_free(f->loop);
+	assert_int_equal(fs_remove_tree(f->dir), 0);
+	free(f);
+	return 0;
+}
+
+static struct function function_make(struct fixture *f, const char *name)
+{
+	return (struct function){
+		.tenant = (char *)(uintptr_t) "123456789012",
+		.name = (char *)(uintptr_t)name,
+		.config = { .runtime = (char *)(uintptr_t) "python3.13",
+			    .handler = (char *)(uintptr_t) "h.h",
+			    .log_group = (char *)(uintptr_t) "/aws/lambda/f",
+			    .memory_size_mb = 128,
+			    .timeout_seconds = 3,
+			    .ephemeral_storage_mb = 512,
+			    .package_digest = (char *)(uintptr_t) "d1" },
+		.state = FUNCTION_ACTIVE,
+		.generation = f->generation,
+	};
+}
+
+/* -- demands -- */
+
+struct asker {
+	struct demand demand;
+	struct sandbox *sandbox;
+	unsigned bound;
+	unsigned failed;
+	unsigned lost;
+	unsigned overdue;
+	unsigned messages;
+	bool delivered;
+	enum error_code code;
+};
+
+static void on_bound(struct demand *demand, struct sandbox *sandbox)
+{
+	struct asker *asker = container_of(demand, struct asker, demand);
+
+	asker->bound++;
+	asker->sandbox = sandbox;
+}
+
+static void on_failed(struct demand *demand, const struct error *error)
+{
+	struct asker *asker = container_of(demand, struct asker, demand);
+
+	asker->failed++;
+	asker->code = error->code;
+}
+
+static void on_message(struct demand *demand, const Mayfly__Guest__V1__GuestMessage *message)
+{
+	(void)message;
+	container_of(demand, struct asker, demand)->messages++;
+}
+
+static void on_lost(struct demand *demand, const char *reason, bool delivered)
+{
+	struct asker *asker = container_of(demand, struct asker, demand);
+
+	assert_non_null(reason);
+	asker->lost++;
+	asker->delivered = delivered;
+	asker->sandbox = NULL;
+}
+
+static void on_overdue(struct demand *demand)
+{
+	container_of(demand, struct asker, demand)->overdue++;
+}
+
+static const struct demand_events events = { on_bound, on_failed, on_message, on_lost, on_overdue };
+
+static int _unused_ ask(struct fixture *f, struct asker *asker, const char *name)
+{
+	struct function function = function_make(f, name);
+	int r;
+
+	*asker = (struct asker){ .demand.events = &events };
+	r = pool_acquire(f->pool, &function, &asker->demand, &asker->sandbox, NULL);
+	asker->bound = r > 0;
+	return r;
+}
+
+static void release(struct asker *asker)
+{
+	struct sandbox *sandbox = asker->sandbox;
+
+	asker->sandbox = NULL;
+	sandbox_release(sandbox, NULL);
+}
+
+static struct pool_gauges _unused_ gauges(struct fixture *f)
+{
+	struct pool_gauges g;
+
+	pool_gauges(f->pool, &g);
+	return g;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
