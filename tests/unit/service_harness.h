@@ -3,7 +3,8 @@
 
 /* For tests of agent/api: a loop on its own thread with a server on a unix socket, to which the
  * test is a client. The test puts its services on the server between harness_open() and
- * harness_serve(). After <cmocka.h>. */
+ * harness_serve(); harness_open_functions() does so for a directory of functions, whose packages
+ * are those of package_double.h. After <cmocka.h>. */
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -12,11 +13,14 @@
 #include <time.h>
 
 #include "agent/api/api_context.h"
+#include "agent/api/function_service.h"
 #include "agent/core/loop.h"
+#include "agent/store/registry.h"
 #include "client/client.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "rpc/rpc_server.h"
+#include "tests/unit/package_double.h"
 
 #define REGION            "eu-central-1"
 #define TENANT            "123456789012"
@@ -32,6 +36,10 @@ struct harness {
 	pthread_t thread;
 	void (*stop)(void *arg); /* on the loop, before the server is shut down; may be NULL */
 	void *stop_arg;
+	/* ---- with harness_open_functions() ---- */
+	struct registry *registry;
+	struct directory *directory;
+	struct function_service *functions;
 };
 
 static void harness_post(void *context, rpc_fn *fn, void *arg)
@@ -60,6 +68,29 @@ static void harness_open(struct harness *harness)
 	assert_int_equal(rpc_server_new(&options, &harness->server, NULL), 0);
 }
 
+static void _unused_ harness_open_functions(struct harness *harness)
+{
+	static const char *const runtimes[] = { "nodejs20.x", "provided.al2023", "python3.13" };
+	const struct directory_config config = {
+		.state_dir = harness->folder,
+		.region = REGION,
+		.default_tenant = TENANT,
+		.runtimes = runtimes,
+		.runtime_count = ARRAY_SIZE(runtimes),
+	};
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/packages", harness->folder);
+	assert_int_equal(fs_make_directories(path, 0700), 0);
+	assert_int_equal(registry_open_memory(&harness->registry, NULL), 0);
+	assert_int_equal(directory_open(&config, harness->registry, harness->loop,
+					&harness->directory, NULL),
+			 0);
+	assert_int_equal(function_service_register(harness->server, harness->directory,
+						   &harness->context, &harness->functions, NULL),
+			 0);
+}
+
 static void harness_serve(struct harness *harness)
 {
 	assert_int_equal(
@@ -85,19 +116,22 @@ static void harness_shut_down(void *arg)
 	rpc_server_shutdown(harness->server, 1000, harness_on_shut_down, harness);
 }
 
-/* All calls are answered, the loop stands still, the server is gone; the loop is the caller's to
- * free, then harness_close(). */
+/* All calls are answered, the server is gone and the loop with it; what the test made is its own
+ * to free, then harness_close(). */
 static void harness_end(struct harness *harness)
 {
-	harness->client = client_close(harness->client);
+	assert_null(client_close(harness->client));
 	loop_post(harness->loop, harness_shut_down, harness);
 	assert_int_equal(pthread_join(harness->thread, NULL), 0);
 	harness->server = rpc_server_free(harness->server);
+	harness->loop = loop_free(harness->loop);
 }
 
 static void harness_close(struct harness *harness)
 {
-	harness->loop = loop_free(harness->loop);
+	harness->functions = function_service_free(harness->functions);
+	harness->directory = directory_close(harness->directory);
+	harness->registry = registry_close(harness->registry);
 	assert_int_equal(fs_remove_tree(harness->folder), 0);
 }
 

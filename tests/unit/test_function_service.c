@@ -10,115 +10,27 @@
 
 #include <cmocka.h>
 
-#include "agent/api/function_service.h"
-#include "agent/store/registry.h"
-#include "client/client.h"
-#include "mayfly/clock.h"
-#include "tests/unit/package_double.h"
+#include "tests/unit/service_harness.h"
 
-#define REGION       "eu-central-1"
-#define TENANT       "123456789012"
-#define ARN          "arn:aws:lambda:" REGION ":" TENANT ":function:"
-#define DEADLINE_SEC 20
-
-struct node {
-	char folder[64];
-	char socket[96];
-	struct registry *registry;
-	struct loop *loop;
-	struct directory *directory;
-	struct rpc_server *server;
-	struct api_context context;
-	struct function_service *service;
-	pthread_t thread;
-	struct client *client;
-};
-
-static void post(void *context, rpc_fn *fn, void *arg)
-{
-	loop_post(context, fn, arg);
-}
-
-static void *run_node(void *arg)
-{
-	struct node *node = arg;
-
-	(void)loop_run(node->loop);
-	return NULL;
-}
-
-static void open_directory(struct node *node)
-{
-	static const char *const runtimes[] = { "nodejs20.x", "provided.al2023", "python3.13" };
-	const struct directory_config config = {
-		.state_dir = node->folder,
-		.region = REGION,
-		.default_tenant = TENANT,
-		.runtimes = runtimes,
-		.runtime_count = ARRAY_SIZE(runtimes),
-	};
-
-	assert_int_equal(registry_open_memory(&node->registry, NULL), 0);
-	assert_int_equal(
-		directory_open(&config, node->registry, node->loop, &node->directory, NULL), 0);
-}
+#define ARN "arn:aws:lambda:" REGION ":" TENANT ":function:"
 
 static int set_up(void **state)
 {
-	struct node *node = calloc(1, sizeof(*node));
-	const struct rpc_server_options options = { .post = post };
-	struct rpc_server_options filled = options;
-	char path[128];
+	struct harness *node = calloc(1, sizeof(*node));
 
-	(void)snprintf(node->folder, sizeof(node->folder), "/tmp/mayfly-service-XXXXXX");
-	assert_non_null(mkdtemp(node->folder));
-	(void)snprintf(node->socket, sizeof(node->socket), "%s/sock", node->folder);
-	(void)snprintf(path, sizeof(path), "%s/packages", node->folder);
-	assert_int_equal(fs_make_directories(path, 0700), 0);
-	assert_int_equal(loop_new(2, &node->loop), 0);
-	open_directory(node);
-	node->context = (struct api_context){ .region = REGION, .tenant = TENANT };
-	filled.post_ctx = node->loop;
-	assert_int_equal(rpc_server_new(&filled, &node->server, NULL), 0);
-	assert_int_equal(function_service_register(node->server, node->directory, &node->context,
-						   &node->service, NULL),
-			 0);
-	assert_int_equal(rpc_server_listen_unix(node->server, node->socket, 0600, (gid_t)-1, NULL),
-			 0);
-	assert_int_equal(rpc_server_start(node->server, NULL), 0);
-	assert_int_equal(pthread_create(&node->thread, NULL, run_node, node), 0);
-	assert_int_equal(client_open(node->socket, &node->client, NULL), 0);
+	harness_open(node);
+	harness_open_functions(node);
+	harness_serve(node);
 	*state = node;
 	return 0;
 }
 
-static void on_shut_down(void *arg)
-{
-	struct node *node = arg;
-
-	loop_exit(node->loop, 0);
-}
-
-static void shut_down(void *arg)
-{
-	struct node *node = arg;
-
-	rpc_server_shutdown(node->server, 1000, on_shut_down, node);
-}
-
 static int tear_down(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 
-	assert_null(client_close(node->client));
-	loop_post(node->loop, shut_down, node);
-	assert_int_equal(pthread_join(node->thread, NULL), 0);
-	node->server = rpc_server_free(node->server);
-	node->service = function_service_free(node->service);
-	node->loop = loop_free(node->loop);
-	node->directory = directory_close(node->directory);
-	registry_close(node->registry);
-	assert_int_equal(fs_remove_tree(node->folder), 0);
+	harness_end(node);
+	harness_close(node);
 	free(node);
 	return 0;
 }
@@ -126,11 +38,6 @@ static int tear_down(void **state)
 static ProtobufCBinaryData bytes(const char *text)
 {
 	return (ProtobufCBinaryData){ strlen(text), (uint8_t *)(uintptr_t)text };
-}
-
-static char *borrow(const char *text)
-{
-	return (char *)(uintptr_t)text;
 }
 
 static Mayfly__V1__CreateFunctionRequest create_request(const char *name)
@@ -144,7 +51,7 @@ static Mayfly__V1__CreateFunctionRequest create_request(const char *name)
 	return request;
 }
 
-static Mayfly__V1__Function *get(struct node *node, const char *name, struct error *error)
+static Mayfly__V1__Function *get(struct harness *node, const char *name, struct error *error)
 {
 	Mayfly__V1__GetFunctionRequest request = MAYFLY__V1__GET_FUNCTION_REQUEST__INIT;
 	Mayfly__V1__Function *function = NULL;
@@ -154,9 +61,9 @@ static Mayfly__V1__Function *get(struct node *node, const char *name, struct err
 }
 
 /* As a client waits: asks until it is so. */
-static void wait_ready(struct node *node, const char *name)
+static void wait_ready(struct harness *node, const char *name)
 {
-	const int64_t deadline = clock_monotonic_us() + DEADLINE_SEC * USEC_PER_SEC;
+	const int64_t deadline = clock_monotonic_us() + HARNESS_LIMIT_SEC * USEC_PER_SEC;
 
 	for (;;) {
 		_cleanup_message_ Mayfly__V1__Function *function = get(node, name, NULL);
@@ -170,7 +77,7 @@ static void wait_ready(struct node *node, const char *name)
 	}
 }
 
-static void create(struct node *node, const char *name)
+static void create(struct harness *node, const char *name)
 {
 	Mayfly__V1__CreateFunctionRequest request = create_request(name);
 	_cleanup_message_ Mayfly__V1__Function *function = NULL;
@@ -183,7 +90,7 @@ static void create(struct node *node, const char *name)
 
 static void test_create_and_get(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 	Mayfly__V1__CreateFunctionRequest request = create_request(ARN "f");
 	Mayfly__V1__EnvironmentVariable variable = MAYFLY__V1__ENVIRONMENT_VARIABLE__INIT;
 	Mayfly__V1__EnvironmentVariable *variables[] = { &variable };
@@ -226,7 +133,7 @@ static void test_create_and_get(void **state)
 
 static void test_refusals(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 	const struct {
 		const char *tenant, *name, *runtime;
 		enum error_code code;
@@ -268,7 +175,7 @@ static void test_refusals(void **state)
 
 static void test_missing(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 	_cleanup_error_ struct error plain = ERROR_INIT, qualified = ERROR_INIT;
 
 	assert_null(get(node, "f", &plain));
@@ -281,7 +188,7 @@ static void test_missing(void **state)
 
 static void test_update_configuration(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 	Mayfly__V1__UpdateFunctionConfigurationRequest request =
 		MAYFLY__V1__UPDATE_FUNCTION_CONFIGURATION_REQUEST__INIT;
 	_cleanup_message_ Mayfly__V1__Function *updated = NULL, *got = NULL;
@@ -310,7 +217,7 @@ static void test_update_configuration(void **state)
 
 static void test_update_code(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 	Mayfly__V1__UpdateFunctionCodeRequest request =
 		MAYFLY__V1__UPDATE_FUNCTION_CODE_REQUEST__INIT;
 	_cleanup_message_ Mayfly__V1__Function *dry = NULL, *updated = NULL, *stale = NULL;
@@ -333,7 +240,7 @@ static void test_update_code(void **state)
 	wait_ready(node, "f");
 }
 
-static int delete_function(struct node *node, const char *name, const char *qualifier,
+static int delete_function(struct harness *node, const char *name, const char *qualifier,
 			   struct error *error)
 {
 	Mayfly__V1__DeleteFunctionRequest request = MAYFLY__V1__DELETE_FUNCTION_REQUEST__INIT;
@@ -346,7 +253,7 @@ static int delete_function(struct node *node, const char *name, const char *qual
 
 static void test_delete(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 	_cleanup_error_ struct error latest = ERROR_INIT, alias = ERROR_INIT, gone = ERROR_INIT;
 
 	create(node, "f");
@@ -363,7 +270,7 @@ static void test_delete(void **state)
 
 static void test_list(void **state)
 {
-	struct node *node = *state;
+	struct harness *node = *state;
 	Mayfly__V1__ListFunctionsRequest request = MAYFLY__V1__LIST_FUNCTIONS_REQUEST__INIT;
 	_cleanup_message_ Mayfly__V1__ListFunctionsResponse *first = NULL, *second = NULL;
 

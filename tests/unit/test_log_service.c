@@ -10,10 +10,7 @@
 
 #include <cmocka.h>
 
-#include "agent/api/function_service.h"
 #include "agent/api/log_service.h"
-#include "agent/store/registry.h"
-#include "tests/unit/package_double.h"
 #include "tests/unit/service_harness.h"
 
 #define GROUP "/aws/lambda/f"
@@ -22,9 +19,6 @@
 struct node {
 	struct harness harness;
 	struct log_store *logs;
-	struct registry *registry;
-	struct directory *directory;
-	struct function_service *functions;
 	struct log_service *service;
 };
 
@@ -37,41 +31,19 @@ static void stop_service(void *arg)
 	log_service_stop(node->service);
 }
 
-static void open_parts(struct node *node)
-{
-	static const char *const runtimes[] = { "python3.13" };
-	const struct directory_config directory = {
-		.state_dir = node->harness.folder,
-		.region = REGION,
-		.default_tenant = TENANT,
-		.runtimes = runtimes,
-		.runtime_count = 1,
-	};
-	char path[128];
-	struct log_store_config logs = { .directory = path };
-
-	(void)snprintf(path, sizeof(path), "%s/packages", node->harness.folder);
-	assert_int_equal(fs_make_directories(path, 0700), 0);
-	assert_int_equal(registry_open_memory(&node->registry, NULL), 0);
-	assert_int_equal(directory_open(&directory, node->registry, node->harness.loop,
-					&node->directory, NULL),
-			 0);
-	(void)snprintf(path, sizeof(path), "%s/logs", node->harness.folder);
-	assert_int_equal(log_store_open(&logs, node->harness.loop, &node->logs, NULL), 0);
-}
-
 static int set_up(void **state)
 {
 	struct node *node = calloc(1, sizeof(*node));
+	char path[128];
+	const struct log_store_config logs = { .directory = path };
 
 	harness_open(&node->harness);
-	open_parts(node);
+	harness_open_functions(&node->harness);
+	(void)snprintf(path, sizeof(path), "%s/logs", node->harness.folder);
+	assert_int_equal(log_store_open(&logs, node->harness.loop, &node->logs, NULL), 0);
 	const struct log_service_config config = { .context = &node->harness.context,
 						   .logs = node->logs,
-						   .directory = node->directory };
-	assert_int_equal(function_service_register(node->harness.server, node->directory,
-						   &node->harness.context, &node->functions, NULL),
-			 0);
+						   .directory = node->harness.directory };
 	assert_int_equal(log_service_register(node->harness.server, &config, &node->service, NULL),
 			 0);
 	node->harness.stop = stop_service;
@@ -86,12 +58,8 @@ static int tear_down(void **state)
 	struct node *node = *state;
 
 	harness_end(&node->harness);
-	node->functions = function_service_free(node->functions);
 	node->service = log_service_free(node->service);
-	node->harness.loop = loop_free(node->harness.loop);
 	node->logs = log_store_close(node->logs);
-	node->directory = directory_close(node->directory);
-	registry_close(node->registry);
 	harness_close(&node->harness);
 	free(node);
 	return 0;

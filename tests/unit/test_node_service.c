@@ -11,11 +11,8 @@
 
 #include <cmocka.h>
 
-#include "agent/api/function_service.h"
 #include "agent/api/node_service.h"
 #include "agent/api/template_service.h"
-#include "agent/store/registry.h"
-#include "tests/unit/package_double.h"
 #include "tests/unit/service_harness.h"
 
 #define FLOOD_EVENTS  20000
@@ -170,12 +167,9 @@ int template_store_drop(struct template_store *store, const char *id, struct err
 
 struct node {
 	struct harness harness;
-	struct registry *registry;
-	struct directory *directory;
 	struct pool pool;
 	struct template_store templates;
 	struct invoker invoker;
-	struct function_service *functions;
 	struct node_service *service;
 	struct template_service *template_service;
 };
@@ -185,26 +179,6 @@ static void stop_service(void *arg)
 	struct node *node = arg;
 
 	node_service_stop(node->service);
-}
-
-static void open_directory(struct node *node)
-{
-	static const char *const runtimes[] = { "python3.13" };
-	const struct directory_config config = {
-		.state_dir = node->harness.folder,
-		.region = REGION,
-		.default_tenant = TENANT,
-		.runtimes = runtimes,
-		.runtime_count = 1,
-	};
-	char path[128];
-
-	(void)snprintf(path, sizeof(path), "%s/packages", node->harness.folder);
-	assert_int_equal(fs_make_directories(path, 0700), 0);
-	assert_int_equal(registry_open_memory(&node->registry, NULL), 0);
-	assert_int_equal(
-		directory_open(&config, node->registry, node->harness.loop, &node->directory, NULL),
-		0);
 }
 
 static void open_services(struct node *node)
@@ -219,15 +193,12 @@ static void open_services(struct node *node)
 		.started_us = 12345,
 		.loop = node->harness.loop,
 		.templates = &node->templates,
-		.directory = node->directory,
+		.directory = node->harness.directory,
 		.pool = &node->pool,
 		.invoker = &node->invoker,
 		.warnings = warnings,
 	};
 
-	assert_int_equal(function_service_register(server, node->directory, &node->harness.context,
-						   &node->functions, NULL),
-			 0);
 	assert_int_equal(node_service_register(server, &config, &node->service, NULL), 0);
 	assert_int_equal(template_service_register(server,
 						   node_service_template_feed(node->service), NULL,
@@ -262,7 +233,7 @@ static int set_up(void **state)
 							  .state = SANDBOX_READY,
 							  .origin = SANDBOX_FROM_SNAPSHOT,
 							  .pid = 4712 };
-	open_directory(node);
+	harness_open_functions(&node->harness);
 	open_services(node);
 	node->harness.stop = stop_service;
 	node->harness.stop_arg = node;
@@ -276,13 +247,9 @@ static int tear_down(void **state)
 	struct node *node = *state;
 
 	harness_end(&node->harness);
-	node->harness.loop = loop_free(node->harness.loop);
 	node->template_service = template_service_free(node->template_service);
 	node->service = node_service_free(node->service);
 	assert_null(node->templates.listener);
-	node->functions = function_service_free(node->functions);
-	node->directory = directory_close(node->directory);
-	registry_close(node->registry);
 	harness_close(&node->harness);
 	free(node);
 	return 0;
