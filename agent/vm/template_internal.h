@@ -58,6 +58,14 @@ struct template_store {
 	unsigned boot_tries;
 };
 
+/* With one reference, the caller's; NULL without memory. */
+struct template *template_new(struct template_store *store,
+			      const struct template_manifest *manifest);
+/* The list takes over the reference of who made it. Out of the list nobody new finds a template,
+ * and its files go with the last clone. */
+void template_list_add(struct template *template);
+void template_list_remove(struct template *template);
+
 /* What a clone of this template is started with. */
 void template_fill_start(struct template *template, struct vm_start *start);
 void template_add_clone(struct template *template);
@@ -75,6 +83,12 @@ int template_build_start(struct template *template) _must_use_;
 /* template_store.c */
 void template_build_done(struct template *template, const struct error *error);
 
+/* Which processor the manifests of this store's templates name; once, before the first of them. */
+void template_read_cpu_model(struct template_store *store);
 /* What a template of this request would have in its manifest if it were made now. */
 int template_manifest_now(struct template_store *store, const char *runtime, unsigned memory_mb,
 			  struct template_manifest *ret, struct error *error) _must_use_;
+int template_manifest_now_function(struct template_store *store,
+				   const struct template_function_request *request,
+				   const uint8_t *initialize, size_t initialize_len,
+				   struct template_manifest *ret, struct error *error) _must_use_;
