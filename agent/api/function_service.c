@@ -113,6 +113,25 @@ static int parse_unqualified_name(struct request *request, const char *text, str
 	return 0;
 }
 
+/* A request about the function of this name, which has no qualifier if that is NULL. */
+static int new_request_for(struct function_service *service, struct rpc_call *call,
+			   const char *tenant, const char *name, const char *qualifier,
+			   struct request **ret, struct error *error)
+{
+	_cleanup_(request_free_p) struct request *request = NULL;
+	int r;
+
+	r = new_request(service, call, tenant, &request, error);
+	if (r < 0)
+		return r;
+	r = qualifier ? parse_name(request, name, qualifier, error)
+		      : parse_unqualified_name(request, name, error);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(request);
+	return 0;
+}
+
 static struct slice zip_slice(ProtobufCBinaryData zip)
 {
 	return slice_new(zip.data, zip.len);
@@ -155,10 +174,8 @@ static int begin_update_code(struct function_service *service, struct rpc_call *
 	_cleanup_(request_free_p) struct request *request = NULL;
 	int r;
 
-	r = new_request(service, call, message->tenant, &request, error);
-	if (r < 0)
-		return r;
-	r = parse_unqualified_name(request, message->function_name, error);
+	r = new_request_for(service, call, message->tenant, message->function_name, NULL, &request,
+			    error);
 	if (r < 0)
 		return r;
 	request->code = (struct directory_update_code_request){
@@ -180,10 +197,8 @@ static int begin_update_configuration(struct function_service *service, struct r
 	_cleanup_(request_free_p) struct request *request = NULL;
 	int r;
 
-	r = new_request(service, call, message->tenant, &request, error);
-	if (r < 0)
-		return r;
-	r = parse_unqualified_name(request, message->function_name, error);
+	r = new_request_for(service, call, message->tenant, message->function_name, NULL, &request,
+			    error);
 	if (r < 0)
 		return r;
 	if (decode_update(message, &request->patch) < 0)
@@ -235,10 +250,8 @@ static int begin_delete(struct function_service *service, struct rpc_call *call,
 	bool done;
 	int r;
 
-	r = new_request(service, call, message->tenant, &request, error);
-	if (r < 0)
-		return r;
-	r = parse_name(request, message->function_name, message->qualifier, error);
+	r = new_request_for(service, call, message->tenant, message->function_name,
+			    message->qualifier, &request, error);
 	if (r < 0)
 		return r;
 	r = check_deletable(request, &done, error);
@@ -261,10 +274,8 @@ static int reply_get(struct function_service *service, struct rpc_call *call,
 	const char *qualifier;
 	int r;
 
-	r = new_request(service, call, message->tenant, &request, error);
-	if (r < 0)
-		return r;
-	r = parse_name(request, message->function_name, message->qualifier, error);
+	r = new_request_for(service, call, message->tenant, message->function_name,
+			    message->qualifier, &request, error);
 	if (r < 0)
 		return r;
 	qualifier = request->reference.qualifier;

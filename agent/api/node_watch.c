@@ -50,10 +50,42 @@ static void watch_free(struct watch *watch)
 	free(watch);
 }
 
-static void event_init(Mayfly__V1__NodeEvent *message)
+static void event_init(Mayfly__V1__NodeEvent *message, Mayfly__V1__NodeEvent__EventCase kind)
 {
 	mayfly__v1__node_event__init(message);
+	message->event_case = kind;
 	message->time_us = clock_realtime_us();
+}
+
+/* A change as it is told, with what its message points to. */
+struct change {
+	Mayfly__V1__NodeEvent message;
+	union {
+		Mayfly__V1__Sandbox sandbox;
+		Mayfly__V1__Template template;
+		Mayfly__V1__FunctionChange function;
+	};
+};
+
+static void change_of_sandbox(struct change *change, const struct sandbox_facts *facts)
+{
+	event_init(&change->message, MAYFLY__V1__NODE_EVENT__EVENT_SANDBOX);
+	node_message_sandbox(&change->sandbox, facts);
+	change->message.sandbox = &change->sandbox;
+}
+
+static void change_of_template(struct change *change, const struct template_facts *facts)
+{
+	event_init(&change->message, MAYFLY__V1__NODE_EVENT__EVENT_TEMPLATE);
+	node_message_template(&change->template, facts);
+	change->message.template_ = &change->template;
+}
+
+static void change_of_function(struct change *change, const struct function *function)
+{
+	event_init(&change->message, MAYFLY__V1__NODE_EVENT__EVENT_FUNCTION);
+	node_message_function(&change->function, function);
+	change->message.function = &change->function;
 }
 
 /* -- sending -- */
@@ -82,8 +114,7 @@ static int send_dropped(struct watch *watch)
 	Mayfly__V1__NodeEvent message;
 	int r;
 
-	event_init(&message);
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_DROPPED;
+	event_init(&message, MAYFLY__V1__NODE_EVENT__EVENT_DROPPED);
 	message.dropped = watch->dropped;
 	r = rpc_call_send(watch->rpc, &message.base);
 	if (r >= 0)
@@ -97,9 +128,8 @@ static int send_gauges(struct watch *watch)
 	Mayfly__V1__NodeEvent message;
 	int r;
 
-	event_init(&message);
+	event_init(&message, MAYFLY__V1__NODE_EVENT__EVENT_GAUGES);
 	node_fill_gauges(watch->service, &gauges);
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_GAUGES;
 	message.gauges = &gauges;
 	r = rpc_call_send(watch->rpc, &message.base);
 	if (r >= 0)
@@ -191,50 +221,38 @@ static void add_to_all(struct node_service *service, const Mayfly__V1__NodeEvent
 static void on_sandbox(const struct sandbox_facts *facts, void *arg)
 {
 	struct node_service *service = arg;
-	Mayfly__V1__Sandbox sandbox;
-	Mayfly__V1__NodeEvent message;
+	struct change change;
 
 	if (LIST_EMPTY(&service->watches))
 		return;
-	event_init(&message);
-	node_message_sandbox(&sandbox, facts);
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_SANDBOX;
-	message.sandbox = &sandbox;
-	add_to_all(service, &message);
+	change_of_sandbox(&change, facts);
+	add_to_all(service, &change.message);
 }
 
 static void on_template(const struct template_facts *facts, bool gone, void *arg)
 {
 	struct node_service *service = arg;
-	Mayfly__V1__Template template;
-	Mayfly__V1__NodeEvent message;
+	struct change change;
 
 	if (LIST_EMPTY(&service->watches))
 		return;
-	event_init(&message);
-	node_message_template(&template, facts);
+	change_of_template(&change, facts);
 	if (gone)
-		template.state = MAYFLY__V1__TEMPLATE_STATE__TEMPLATE_STATE_GONE;
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_TEMPLATE;
-	message.template_ = &template;
-	add_to_all(service, &message);
+		change.template.state = MAYFLY__V1__TEMPLATE_STATE__TEMPLATE_STATE_GONE;
+	add_to_all(service, &change.message);
 }
 
 static void on_function(const struct function *function, enum directory_event event, void *arg)
 {
 	struct node_service *service = arg;
-	Mayfly__V1__FunctionChange change;
-	Mayfly__V1__NodeEvent message;
+	struct change change;
 
 	if (LIST_EMPTY(&service->watches))
 		return;
-	event_init(&message);
-	node_message_function(&change, function);
+	change_of_function(&change, function);
 	if (event == DIRECTORY_DELETED)
-		change.state = (char *)(uintptr_t) "Deleted";
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_FUNCTION;
-	message.function = &change;
-	add_to_all(service, &message);
+		change.function.state = (char *)(uintptr_t) "Deleted";
+	add_to_all(service, &change.message);
 }
 
 int node_watch_listen(struct node_service *service, struct error *error)
@@ -254,38 +272,26 @@ int node_watch_listen(struct node_service *service, struct error *error)
 
 static void first_sandbox(const struct sandbox_facts *facts, void *arg)
 {
-	Mayfly__V1__Sandbox sandbox;
-	Mayfly__V1__NodeEvent message;
+	struct change change;
 
-	event_init(&message);
-	node_message_sandbox(&sandbox, facts);
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_SANDBOX;
-	message.sandbox = &sandbox;
-	watch_add(arg, &message);
+	change_of_sandbox(&change, facts);
+	watch_add(arg, &change.message);
 }
 
 static void first_template(const struct template_facts *facts, void *arg)
 {
-	Mayfly__V1__Template template;
-	Mayfly__V1__NodeEvent message;
+	struct change change;
 
-	event_init(&message);
-	node_message_template(&template, facts);
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_TEMPLATE;
-	message.template_ = &template;
-	watch_add(arg, &message);
+	change_of_template(&change, facts);
+	watch_add(arg, &change.message);
 }
 
 static void first_function(const struct function *function, void *arg)
 {
-	Mayfly__V1__FunctionChange change;
-	Mayfly__V1__NodeEvent message;
+	struct change change;
 
-	event_init(&message);
-	node_message_function(&change, function);
-	message.event_case = MAYFLY__V1__NODE_EVENT__EVENT_FUNCTION;
-	message.function = &change;
-	watch_add(arg, &message);
+	change_of_function(&change, function);
+	watch_add(arg, &change.message);
 }
 
 static unsigned count_watches(const struct node_service *service)
