@@ -86,6 +86,17 @@ void node_message_function(Mayfly__V1__FunctionChange *to, const struct function
 	to->last_update_status = borrow(update_status_name(from->update_status));
 }
 
+ProtobufCMessage *node_message_copy(const ProtobufCMessage *message)
+{
+	size_t len = protobuf_c_message_get_packed_size(message);
+	_cleanup_free_ uint8_t *packed = malloc(len + 1);
+
+	if (!packed)
+		return NULL;
+	len = protobuf_c_message_pack(message, packed);
+	return protobuf_c_message_unpack(message->descriptor, NULL, len, packed);
+}
+
 /* -- all templates -- */
 
 struct collection {
@@ -93,20 +104,12 @@ struct collection {
 	bool failed;
 };
 
-/* Packed and unpacked: the copy owns its strings. */
 static Mayfly__V1__Template *copy_template(const struct template_facts *facts)
 {
 	Mayfly__V1__Template message;
-	_cleanup_free_ uint8_t *packed = NULL;
-	size_t len;
 
 	node_message_template(&message, facts);
-	len = mayfly__v1__template__get_packed_size(&message);
-	packed = malloc(len + 1);
-	if (!packed)
-		return NULL;
-	len = mayfly__v1__template__pack(&message, packed);
-	return mayfly__v1__template__unpack(NULL, len, packed);
+	return (Mayfly__V1__Template *)node_message_copy(&message.base);
 }
 
 static void collect_template(const struct template_facts *facts, void *arg)

@@ -11,6 +11,9 @@ void node_message_sandbox(Mayfly__V1__Sandbox *to, const struct sandbox_facts *f
 void node_message_template(Mayfly__V1__Template *to, const struct template_facts *from);
 void node_message_function(Mayfly__V1__FunctionChange *to, const struct function *from);
 
+/* Packed and unpacked: the copy owns its strings. The caller's; NULL without memory. */
+ProtobufCMessage *node_message_copy(const ProtobufCMessage *message);
+
 /* Every template. `ret` owns its memory; node_templates_clear(). 0 or -ENOMEM. */
 struct node_templates {
 	Mayfly__V1__ListTemplatesResponse *message;

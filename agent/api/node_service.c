@@ -229,16 +229,9 @@ struct sandbox_list {
 static Mayfly__V1__Sandbox *copy_sandbox(const struct sandbox_facts *facts)
 {
 	Mayfly__V1__Sandbox message;
-	_cleanup_free_ uint8_t *packed = NULL;
-	size_t len;
 
 	node_message_sandbox(&message, facts);
-	len = mayfly__v1__sandbox__get_packed_size(&message);
-	packed = malloc(len + 1);
-	if (!packed)
-		return NULL;
-	len = mayfly__v1__sandbox__pack(&message, packed);
-	return mayfly__v1__sandbox__unpack(NULL, len, packed);
+	return (Mayfly__V1__Sandbox *)node_message_copy(&message.base);
 }
 
 static void collect_sandbox(const struct sandbox_facts *facts, void *arg)
