@@ -308,15 +308,6 @@ void call_request(struct rpc_server *server)
 
 /* -- sending; loop thread -- */
 
-static grpc_byte_buffer *encode(const ProtobufCMessage *message)
-{
-	grpc_slice bytes = grpc_slice_malloc(protobuf_c_message_get_packed_size(message));
-	(void)protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(bytes));
-	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&bytes, 1);
-	grpc_slice_unref(bytes);
-	return buffer;
-}
-
 static void call_on_final(struct tag *tag, bool ok _unused_)
 {
 	rpc_call_unref(tag->owner);
@@ -358,7 +349,7 @@ static void call_end(struct rpc_call *call)
 
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
 {
-	call->final.message = encode(message);
+	call->final.message = message_encode(message);
 	call->final.code = GRPC_STATUS_OK;
 	call_end(call);
 }
@@ -416,7 +407,7 @@ int rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message)
 		return -ECANCELED;
 	if (call->sending)
 		return -EAGAIN;
-	grpc_byte_buffer *bytes = encode(message);
+	grpc_byte_buffer *bytes = message_encode(message);
 	if (!call->started)
 		ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
 	ops[n].op = GRPC_OP_SEND_MESSAGE;

@@ -198,15 +198,6 @@ static int start(struct rpc_stream *stream, const grpc_op *ops, size_t n, char *
 
 /* -- opening -- */
 
-static grpc_byte_buffer *encode(const ProtobufCMessage *message)
-{
-	grpc_slice bytes = grpc_slice_malloc(protobuf_c_message_get_packed_size(message));
-	(void)protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(bytes));
-	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&bytes, 1);
-	grpc_slice_unref(bytes);
-	return buffer;
-}
-
 static int start_all(struct rpc_stream *stream, const ProtobufCMessage *request, struct error *e)
 {
 	grpc_op status = { .op = GRPC_OP_RECV_STATUS_ON_CLIENT };
@@ -217,7 +208,7 @@ static int start_all(struct rpc_stream *stream, const ProtobufCMessage *request,
 	if (r < 0)
 		return r;
 
-	grpc_byte_buffer *message = encode(request);
+	grpc_byte_buffer *message = message_encode(request);
 	grpc_op ops[4] = { { .op = GRPC_OP_SEND_INITIAL_METADATA },
 			   { .op = GRPC_OP_SEND_MESSAGE },
 			   { .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT },

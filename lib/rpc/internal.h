@@ -7,9 +7,11 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+#include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
+#include <grpc/slice.h>
 #include <uthash.h>
 
 #include "mayfly/log.h"
@@ -43,6 +45,18 @@ struct tag {
 
 /* Sends the log lines of core to our log. */
 void rpc_log_from_core(void);
+
+/* -- messages -- */
+
+/* As core sends it; the caller's. In this header, so that a client does not link the server. */
+static inline grpc_byte_buffer *message_encode(const ProtobufCMessage *message)
+{
+	grpc_slice bytes = grpc_slice_malloc(protobuf_c_message_get_packed_size(message));
+	(void)protobuf_c_message_pack(message, GRPC_SLICE_START_PTR(bytes));
+	grpc_byte_buffer *buffer = grpc_raw_byte_buffer_create(&bytes, 1);
+	grpc_slice_unref(bytes);
+	return buffer;
+}
 
 /* -- methods -- */
 
