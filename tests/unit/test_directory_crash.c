@@ -3,16 +3,14 @@
 
 /* What outlives a crash, a stop and a full disk. */
 
-#include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "tests/unit/directory_harness.h"
+#include "tests/unit/killed_child.h"
 
 static void test_active_function_survives(void **state)
 {
@@ -212,8 +210,9 @@ static void reopen_registry(struct node *node)
 }
 
 /* Creates f0, f1, ... and says each number once its creation is acknowledged. */
-static _Noreturn void create_until_killed(struct node *node, unsigned first, int pipe_fd)
+static void create_one_by_one(void *arg, unsigned first, int pipe_fd)
 {
+	struct node *node = arg;
 	char name[16], zip[32];
 
 	reopen_registry(node);
@@ -228,35 +227,10 @@ static _Noreturn void create_until_killed(struct node *node, unsigned first, int
 		directory_create(node->directory, &request, take_answer, &answer);
 		while (!answer.here)
 			(void)sd_event_run(loop_event(node->loop), UINT64_MAX);
-		if (answer.error.code || write(pipe_fd, &n, sizeof(n)) != sizeof(n))
+		if (answer.error.code)
 			_exit(1);
+		say_done(pipe_fd, n);
 	}
-}
-
-/* Returns the number of acknowledged creations. */
-static unsigned kill_a_node(struct node *node, unsigned first, unsigned delay)
-{
-	unsigned n, last = 0;
-	int pipe_fds[2], status;
-	pid_t pid;
-
-	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		create_until_killed(node, first, pipe_fds[1]);
-	(void)close(pipe_fds[1]);
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(read(pipe_fds[0], &last, sizeof(last)), sizeof(last));
-	for (volatile unsigned spin = 0; spin < delay; spin++)
-		;
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	while (read(pipe_fds[0], &n, sizeof(n)) == sizeof(n))
-		last = n;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	(void)close(pipe_fds[0]);
-	return last + 1;
 }
 
 struct census {
@@ -283,17 +257,17 @@ static struct census take_census(struct node *node)
 static void test_killed_node_keeps_what_it_acknowledged(void **state)
 {
 	struct node *node = *state;
-	unsigned functions = 0, acknowledged;
+	unsigned functions = 0, last;
 
 	crash(node);
 	for (unsigned round = 0; round < 20; round++) {
 		registry_close(node->registry.inner);
-		acknowledged = kill_a_node(node, functions, round * 60013);
+		last = run_until_killed(create_one_by_one, node, functions, 3, round * 60013);
 		reopen_registry(node);
 		open_directory(node);
 		functions = take_census(node).all;
 		/* Perhaps the one under way was written, but not yet acknowledged. */
-		assert_true(functions == acknowledged || functions == acknowledged + 1);
+		assert_true(functions == last + 1 || functions == last + 2);
 		run_until(node, take_census(node).active == functions);
 		assert_int_equal(count_files(node, "packages"), functions);
 		assert_int_equal(count_files(node, "uploads"), 0);

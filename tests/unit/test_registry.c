@@ -11,13 +11,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 #include <sqlite3.h>
 
 #include "agent/store/registry.h"
 #include "mayfly/fs.h"
+#include "tests/unit/killed_child.h"
 
 struct place {
 	char folder[64];
@@ -300,15 +300,16 @@ static void test_full_disk_changes_nothing(void **state)
 	assert_value(place->registry, "b", large);
 }
 
-/* Writes numbered pairs and says each on the pipe once it is acknowledged, until it is killed. */
-static _Noreturn void write_until_killed(const char *path, uint32_t first, int pipe_fd)
+/* Numbered pairs, each said once it is acknowledged. */
+static void write_one_by_one(void *arg, unsigned first, int pipe_fd)
 {
+	const char *path = arg;
 	struct registry *registry = NULL;
 	char key[32], twin[32];
 
 	if (registry_open_sqlite(path, &registry, NULL) < 0)
 		_exit(1);
-	for (uint32_t n = first;; n++) {
+	for (unsigned n = first;; n++) {
 		(void)snprintf(key, sizeof(key), "k/%08u", n);
 		(void)snprintf(twin, sizeof(twin), "t/%08u", n);
 		const struct registry_write writes[] = {
@@ -316,37 +317,10 @@ static _Noreturn void write_until_killed(const char *path, uint32_t first, int p
 			{ .key = twin, .value = slice_from_string(twin), .revision = 0 },
 		};
 
-		if (registry_commit(registry, writes, 2, NULL, NULL) < 0 ||
-		    write(pipe_fd, &n, sizeof(n)) != sizeof(n))
+		if (registry_commit(registry, writes, 2, NULL, NULL) < 0)
 			_exit(1);
+		say_done(pipe_fd, n);
 	}
-}
-
-/* Kills the writer after a few answers, each time at another moment of its next commit;
- * returns the last number that it had acknowledged. */
-static uint32_t kill_a_writer(const char *path, uint32_t first, unsigned delay)
-{
-	uint32_t n = 0, last = 0;
-	int pipe_fds[2], status;
-	pid_t pid;
-
-	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0)
-		write_until_killed(path, first, pipe_fds[1]);
-	(void)close(pipe_fds[1]);
-	for (int i = 0; i < 5; i++)
-		assert_int_equal(read(pipe_fds[0], &last, sizeof(last)), sizeof(last));
-	for (volatile unsigned spin = 0; spin < delay; spin++)
-		;
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	while (read(pipe_fds[0], &n, sizeof(n)) == sizeof(n))
-		last = n;
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	(void)close(pipe_fds[0]);
-	return last;
 }
 
 struct count {
@@ -371,7 +345,7 @@ static void test_kill_loses_nothing_acknowledged(void **state)
 		uint32_t last;
 
 		place->registry = registry_close(place->registry);
-		last = kill_a_writer(place->path, next, round * 40009);
+		last = run_until_killed(write_one_by_one, place->path, next, 5, round * 40009);
 		open_registry(place);
 		assert_int_equal(
 			registry_list(place->registry, "k/", NULL, 0, count_key, &keys, &error), 0);
