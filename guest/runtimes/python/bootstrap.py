@@ -273,10 +273,12 @@ def _reseed(flags, data):
 
 
 def _compile(paths):
+    show_package = mayfly_import.hide_package()
     for path in paths:
         bytecode = mayfly_import.compile_source(path)
         if bytecode:
             link.send(link.COMPILED, path, bytecode)
+    show_package()
     link.send(link.COMPILED)
 
 

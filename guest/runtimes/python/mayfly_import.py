@@ -65,6 +65,14 @@ def add_bytecode(path, data):
     _bytecode[f"{TASK_ROOT}/{path}"] = data
 
 
+def hide_package():
+    """Before anything is compiled: nothing of the package may be imported by the compiler, or what
+    it gives to all sandboxes could be the package's work. Returns what brings it back."""
+    paths = sys.path[:]
+    sys.path[:] = [path for path in paths if not path.startswith((TASK_ROOT, "/opt"))]
+    return lambda: sys.path.__setitem__(slice(None), paths)
+
+
 def compile_source(path):
     """The bytecode, or None for a source that INIT shall meet by itself: it is wrong, or the
     compiler has something to say of it that belongs into the function's log."""
