@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "agent/logs/log_index.h"
 #include "agent/logs/log_lines.h"
 #include "agent/logs/log_store.h"
 
@@ -73,12 +74,34 @@ struct log_waiter {
 	TAILQ_ENTRY(log_waiter) link;
 };
 
+/* A group's index and those who wait for it: reads of one group take turns, so that the index is
+ * made once and needs no lock. */
+struct log_shelf {
+	UT_hash_handle hh;
+	char *path;             /* key; of the group's folder */
+	struct log_index index; /* of the read job whose turn it is, else the loop's */
+	unsigned references;    /* turns */
+	bool taken;
+	TAILQ_HEAD(, log_turn) waiting;
+	TAILQ_ENTRY(log_shelf) link; /* of the idle ones */
+};
+
+/* Embedded in a read. */
+struct log_turn {
+	struct log_shelf *shelf; /* referenced */
+	loop_fn *fn;
+	void *arg;
+	bool has_index;
+	TAILQ_ENTRY(log_turn) link;
+};
+
 struct log_store {
 	struct loop *loop;
 	char *directory;
 	uint64_t part_max_bytes;
 	uint64_t group_max_bytes;
 	uint64_t waiting_max_bytes;
+	uint64_t index_max_bytes;
 	int64_t flush_after_us;
 
 	struct log_group *groups; /* by path */
@@ -90,6 +113,9 @@ struct log_store {
 	uint64_t flushes_started;
 	uint64_t flushes_done;
 	TAILQ_HEAD(, log_waiter) waiters;
+	struct log_shelf *shelves;    /* by path */
+	TAILQ_HEAD(, log_shelf) idle; /* the one unused for longest first */
+	uint64_t idle_bytes;
 	int64_t last_ingestion_us;
 	struct log_store_counters counters;
 	bool dropping; /* said in the log already */
@@ -97,6 +123,14 @@ struct log_store {
 
 /* log_writer.c: the flush job. Runs on a worker. */
 void log_batch_write(struct job *job);
+
+/* log_shelf.c: a read comes when it is asked for, gets the index (true: now; false: fn(arg) comes
+ * once it is free), and leaves when it is done. Which indexes stay then is a question of memory. */
+int log_turn_come(struct log_store *store, const char *path, struct log_turn *turn) _must_use_;
+bool log_turn_take(struct log_turn *turn) _must_use_;
+void log_turn_leave(struct log_store *store, struct log_turn *turn);
+/* When no read is left. */
+void log_shelves_clear(struct log_store *store);
 
 /* log_store.c: calls fn(arg) once all that was written so far is in the files. */
 int log_store_wait(struct log_store *store, struct log_waiter *waiter);

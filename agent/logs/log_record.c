@@ -31,6 +31,20 @@ static uint32_t record_check(const struct header *header, struct slice text)
 	return check_add(hash, text.data, text.len);
 }
 
+struct log_place log_record_place(const struct log_record *record)
+{
+	return (struct log_place){ record->time_us, record->ingestion_us };
+}
+
+int log_place_compare(struct log_place a, struct log_place b)
+{
+	if (a.time_us != b.time_us)
+		return a.time_us < b.time_us ? -1 : 1;
+	if (a.ingestion_us != b.ingestion_us)
+		return a.ingestion_us < b.ingestion_us ? -1 : 1;
+	return 0;
+}
+
 int log_record_append(struct buf *to, const struct log_record *record)
 {
 	struct header header;

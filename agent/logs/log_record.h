@@ -18,6 +18,18 @@ struct log_record {
 	struct slice text; /* borrowed */
 };
 
+/* Where an event stands in its group: by its time, then by its writing. No two stand at one place.
+ */
+struct log_place {
+	int64_t time_us;
+	int64_t ingestion_us;
+};
+
+struct log_place log_record_place(const struct log_record *record);
+
+/* Below 0: `a` comes first. */
+int log_place_compare(struct log_place a, struct log_place b);
+
 /* Appends; 0, -ENOMEM, -EMSGSIZE. */
 int log_record_append(struct buf *to, const struct log_record *record) _must_use_;
 

@@ -14,6 +14,7 @@
 #define PART_MAX_BYTES    (8ULL << 20)
 #define GROUP_MAX_BYTES   (256ULL << 20)
 #define WAITING_MAX_BYTES (32ULL << 20)
+#define INDEX_MAX_BYTES   (16ULL << 20)
 #define FLUSH_AFTER_US    (20 * USEC_PER_MSEC)
 #define KEEP_BUFFER_BYTES 4096 /* a quiet stream keeps no larger one */
 
@@ -526,12 +527,15 @@ int log_store_open(const struct log_store_config *config, struct loop *loop, str
 		return -ENOMEM;
 	TAILQ_INIT(&store->dirty);
 	TAILQ_INIT(&store->waiters);
+	TAILQ_INIT(&store->idle);
 	store->loop = loop;
 	store->part_max_bytes = config->part_max_bytes ? config->part_max_bytes : PART_MAX_BYTES;
 	store->group_max_bytes =
 		config->group_max_bytes ? config->group_max_bytes : GROUP_MAX_BYTES;
 	store->waiting_max_bytes =
 		config->waiting_max_bytes ? config->waiting_max_bytes : WAITING_MAX_BYTES;
+	store->index_max_bytes =
+		config->index_max_bytes ? config->index_max_bytes : INDEX_MAX_BYTES;
 	store->flush_after_us = config->flush_after_us ? config->flush_after_us : FLUSH_AFTER_US;
 	store->last_ingestion_us = clock_realtime_us();
 	store->directory = strdup(config->directory);
@@ -563,6 +567,7 @@ struct log_store *log_store_close(struct log_store *store)
 		log_batch_write(&batch->job);
 		batch_done(&batch->job);
 	}
+	log_shelves_clear(store);
 	free(store->directory);
 	free(store);
 	return NULL;

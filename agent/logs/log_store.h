@@ -24,6 +24,7 @@ struct log_store_config {
 	uint64_t part_max_bytes;    /* of one file; 0: 8 MiB */
 	uint64_t group_max_bytes;   /* beyond it the oldest files go; 0: 256 MiB */
 	uint64_t waiting_max_bytes; /* not yet written, of all streams; 0: 32 MiB */
+	uint64_t index_max_bytes;   /* of memory, to read quickly; 0: 16 MiB */
 	int64_t flush_after_us;     /* 0: 20 ms */
 };
 
@@ -96,7 +97,9 @@ struct log_read_result {
 
 /* Reads events in order of time, all that was written before the call included. `done` comes
  * once; the result is borrowed during it. The request is copied. A group nobody wrote to has no
- * events. -EINVAL with `error` set for a bad token. */
+ * events. -EINVAL with `error` set for a bad token. A token is a place in the order: it stays good
+ * whatever is written or trimmed between pages, and with other filters. The first read of a group
+ * goes through its files; a page after that costs about what it answers with. */
 typedef void log_read_fn(const struct log_read_result *result, void *arg);
 int log_store_read(struct log_store *store, const struct log_read_request *request,
 		   log_read_fn *done, void *arg, struct error *error) _must_use_;
@@ -114,5 +117,6 @@ struct log_store_counters {
 	uint64_t bytes;
 	uint64_t dropped_records; /* disk full, or too many waiting */
 	uint64_t dropped_bytes;
+	uint64_t read_bytes; /* of files, by reads */
 };
 struct log_store_counters log_store_counters(const struct log_store *store);

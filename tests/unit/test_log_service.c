@@ -175,6 +175,34 @@ static void test_pages(void **state)
 	assert_int_equal(next, 11);
 }
 
+/* A token is good for what is written or asked for later, too. */
+static void test_pages_of_a_group_that_grows(void **state)
+{
+	struct node *node = *state;
+	Mayfly__V1__GetLogEventsRequest request = MAYFLY__V1__GET_LOG_EVENTS_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__GetLogEventsResponse *first = NULL, *one = NULL, *rest = NULL,
+							   *none = NULL;
+
+	write_numbers(node, "one", 1, 4);
+	request.limit = 2;
+	first = get_page(node, &request);
+	assert_int_equal(first->n_events, 2);
+	write_numbers(node, "two", 3, 4);
+	request.limit = 0;
+	request.next_token = first->next_token;
+	rest = get_page(node, &request);
+	assert_int_equal(rest->n_events, 6);
+	assert_int_equal(rest->events[0]->timestamp_us, 3);
+	assert_int_equal(rest->events[5]->timestamp_us, 6);
+	request.log_stream_name = borrow("one");
+	one = get_page(node, &request);
+	assert_int_equal(one->n_events, 2);
+	request.next_token = borrow("9999.1");
+	none = get_page(node, &request);
+	assert_int_equal(none->n_events, 0);
+	assert_string_equal(none->next_token, "");
+}
+
 /* A function may write any bytes; a protobuf string may not hold them. */
 static void test_any_bytes(void **state)
 {
@@ -251,6 +279,9 @@ static void test_refusals(void **state)
 		{ "", "", "a b", "", 0, 0, 0, ERROR_INVALID_PARAMETER, "log_group_name" },
 		{ "", "", long_name, "", 0, 0, 0, ERROR_INVALID_PARAMETER, "log_group_name" },
 		{ "", "", "g", "what", 0, 0, 0, ERROR_INVALID_PARAMETER, "next_token" },
+		{ "", "", "g", "1.2 ", 0, 0, 0, ERROR_INVALID_PARAMETER, "next_token" },
+		{ "", "", "g", "1.99999999999999999999", 0, 0, 0, ERROR_INVALID_PARAMETER,
+		  "next_token" },
 		{ "", "", "g", "", -1, 0, 0, ERROR_INVALID_PARAMETER, "start_time_us" },
 		{ "", "", "g", "", 0, -1, 0, ERROR_INVALID_PARAMETER, "end_time_us" },
 		{ "", "", "g", "", 9, 8, 0, ERROR_INVALID_PARAMETER, "end_time_us" },
@@ -461,6 +492,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_get),
 		TEST(test_pages),
+		TEST(test_pages_of_a_group_that_grows),
 		TEST(test_any_bytes),
 		TEST(test_group_of_function),
 		TEST(test_refusals),

@@ -10,104 +10,12 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
-#include "agent/logs/log_name.h"
 #include "agent/logs/log_record.h"
-#include "agent/logs/log_store.h"
-#include "mayfly/clock.h"
-#include "mayfly/fs.h"
-#include "mayfly/log.h"
-
-#define TENANT "123456789012"
-#define GROUP  "/aws/lambda/f"
-#define STREAM "2025/11/24/[$LATEST]0123456789abcdef0123456789abcdef"
-
-struct fixture {
-	char dir[64];
-	struct loop *loop;
-	struct log_store *store;
-	struct log_store_config config;
-};
-
-static void quiet(int priority, const struct log_fields *fields, const char *text, void *user)
-{
-	(void)priority;
-	(void)fields;
-	(void)text;
-	(void)user;
-}
-
-static void open_store(struct fixture *f)
-{
-	f->config.directory = f->dir;
-	assert_int_equal(loop_new(1, &f->loop), 0);
-	assert_int_equal(log_store_open(&f->config, f->loop, &f->store, NULL), 0);
-}
-
-static int set_up(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	log_set_sink(quiet, NULL);
-	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/mayfly-logs-XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	(void)log_store_close(f->store);
-	(void)loop_free(f->loop);
-	assert_int_equal(fs_remove_tree(f->dir), 0);
-	free(f);
-	return 0;
-}
-
-#define LIMIT_US (20 * USEC_PER_SEC)
-
-/* Turns the loop until it is done; a test that waits for ever fails. */
-static void run_until(struct fixture *f, const bool *done)
-{
-	int64_t limit_us = clock_monotonic_us() + LIMIT_US;
-
-	while (!*done && clock_monotonic_us() < limit_us)
-		assert_true(sd_event_run(loop_event(f->loop), 100000) >= 0);
-	assert_true(*done);
-}
-
-static void set_done(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-static void flush(struct fixture *f)
-{
-	bool done = false;
-
-	log_store_flush(f->store, set_done, &done);
-	run_until(f, &done);
-}
-
-static struct log_stream *open_stream(struct fixture *f, const char *name)
-{
-	struct log_stream *stream;
-
-	assert_int_equal(log_stream_open(f->store, TENANT, GROUP, name, &stream), 0);
-	return stream;
-}
-
-static void write_text(struct log_stream *stream, int64_t time_us, const char *text)
-{
-	log_stream_write(stream, time_us, slice_from_string(text));
-}
+#include "tests/unit/log_harness.h"
 
 /* -- reading -- */
 
@@ -150,26 +58,6 @@ static struct reading read_events(struct fixture *f, struct log_read_request req
 	run_until(f, &reading.done);
 	assert_false(reading.failed);
 	return reading;
-}
-
-/* Paths of the part files of the group, sorted as readdir() gives them. */
-static size_t part_paths(const struct fixture *f, char out[][512], size_t max)
-{
-	char encoded[NAME_MAX + 1];
-	char path[400];
-	size_t n = 0;
-	DIR *dir;
-
-	log_name_encode(GROUP, encoded);
-	(void)snprintf(path, sizeof(path), "%s/%s/%s", f->dir, TENANT, encoded);
-	dir = opendir(path);
-	if (!dir)
-		return 0;
-	for (struct dirent *entry; (entry = readdir(dir));)
-		if (entry->d_name[0] != '.' && n < max)
-			(void)snprintf(out[n++], 512, "%s/%.100s", path, entry->d_name);
-	(void)closedir(dir);
-	return n;
 }
 
 static void writes_and_reads_in_order_of_time(void **state)
@@ -286,9 +174,7 @@ static void survives_a_restart_and_a_torn_tail(void **state)
 	write_text(a, 2000, "torn");
 	(void)log_stream_close(a);
 	flush(f);
-	(void)log_store_close(f->store);
-	f->store = NULL;
-	(void)loop_free(f->loop);
+	close_store(f);
 	assert_int_equal(part_paths(f, paths, 4), 1);
 	assert_int_equal(stat(paths[0], &st), 0);
 	/* Every way of being cut within the second record leaves the first. */
@@ -297,9 +183,7 @@ static void survives_a_restart_and_a_torn_tail(void **state)
 		open_store(f);
 		struct reading all = read_events(f, (struct log_read_request){ 0 });
 		assert_string_equal(all.text, "whole|");
-		(void)log_store_close(f->store);
-		f->store = NULL;
-		(void)loop_free(f->loop);
+		close_store(f);
 	}
 	open_store(f);
 }
