@@ -70,6 +70,7 @@ struct version {
 
 	struct template *template; /* referenced, or NULL */
 	bool template_asked;
+	struct log_stream *init_log; /* while INIT is done for its function template */
 
 	unsigned failures;      /* starts in a row */
 	unsigned load_failures; /* the same, before the clone was loaded */
@@ -238,6 +239,20 @@ void version_drop_template(struct version *version);
 /* The name of its function template, which the caller frees. */
 int version_template_id(const struct version *version, char **ret);
 int version_request_function_template(struct version *version, template_ready_fn *ready, void *arg);
+
+/* -- version_log.c -- */
+
+int version_open_log(const struct version *version, const char *sandbox_id, int64_t created_us,
+		     char ret_name[LOG_STREAM_NAME_BYTES], struct log_stream **ret);
+void version_log_records(const struct version *version, struct log_stream *log,
+			 const Mayfly__Guest__V1__LogRecords *logs);
+void version_log_init_start(const struct version *version, struct log_stream *log);
+/* `outcome` is NULL when the VM ended before it came. */
+void version_log_init_report(const struct version *version, struct log_stream *log,
+			     const Mayfly__Guest__V1__Outcome *outcome, int64_t duration_us);
+/* Their `arg` is the version. */
+extern const struct template_init_events version_init_events;
+void version_close_init_log(struct version *version);
 
 /* -- template_garbage.c -- */
 

@@ -11,26 +11,6 @@ static void on_loaded(struct vm *vm _unused_, void *user)
 	sandbox_on_loaded(user);
 }
 
-static void write_logs(struct sandbox *sandbox, const Mayfly__Guest__V1__LogRecords *logs)
-{
-	_cleanup_buf_ struct buf line = BUF_INIT;
-	int64_t now_us;
-
-	for (size_t i = 0; i < logs->n_records; i++) {
-		const Mayfly__Guest__V1__LogRecord *record = logs->records[i];
-
-		log_stream_write(sandbox->log, record->time_us,
-				 slice_new(record->data.data, record->data.len));
-	}
-	if (logs->dropped_records == 0)
-		return;
-	now_us = clock_realtime_us();
-	if (log_line_dropped(&line, sandbox->version->style, now_us, logs->dropped_records,
-			     logs->dropped_bytes) >= 0 &&
-	    line.len > 0)
-		log_stream_write(sandbox->log, now_us, buf_slice(&line));
-}
-
 static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMessage *message,
 		       void *user)
 {
@@ -41,7 +21,7 @@ static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMes
 		return;
 	switch (message->kind_case) {
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_LOGS:
-		write_logs(sandbox, message->logs);
+		version_log_records(sandbox->version, sandbox->log, message->logs);
 		return;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_FATAL:
 		(void)snprintf(reason, sizeof(reason), "the guest gave up: %.200s",

@@ -61,17 +61,13 @@ static void send_initialize(struct sandbox *sandbox)
 	struct version *version = sandbox->version;
 	Mayfly__Guest__V1__HostMessage message = MAYFLY__GUEST__V1__HOST_MESSAGE__INIT;
 	_cleanup_(initialize_clear) struct initialize initialize = { 0 };
-	struct line_source source = version_line_source(version);
-	int64_t now_us = clock_realtime_us();
-	_cleanup_buf_ struct buf line = BUF_INIT;
 
 	if (initialize_fill(version, sandbox->log_stream_name, &initialize) < 0) {
 		sandbox_stop(sandbox, "out of memory");
 		return;
 	}
 	initialize_add_code(sandbox, &initialize);
-	write_line(sandbox, now_us, &line,
-		   log_line_init_start(&line, version->style, now_us, &source));
+	version_log_init_start(version, sandbox->log);
 	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_INITIALIZE;
 	message.initialize = &initialize.message;
 	sandbox->init_sent_us = clock_monotonic_us();
@@ -200,24 +196,11 @@ static void on_compiled(struct sandbox *sandbox, const Mayfly__Guest__V1__Compil
 	send_initialize(sandbox);
 }
 
-static enum line_status init_status(const Mayfly__Guest__V1__Outcome *outcome)
-{
-	if (outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_OK)
-		return LINE_SUCCESS;
-	if (outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_TIMEOUT)
-		return LINE_TIMEOUT;
-	return LINE_ERROR;
-}
-
 /* A failed INIT is repeated by the guest within the first invocation, and its error is that
  * invocation's answer: the sandbox serves. */
 static void on_initialized(struct sandbox *sandbox, const Mayfly__Guest__V1__Initialized *message)
 {
-	struct version *version = sandbox->version;
 	const Mayfly__Guest__V1__Outcome *outcome = message->outcome;
-	struct line_source source = version_line_source(version);
-	int64_t now_us = clock_realtime_us();
-	_cleanup_buf_ struct buf line = BUF_INIT;
 
 	if (!outcome || outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_GUEST_FAILURE ||
 	    outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_UNSPECIFIED) {
@@ -228,10 +211,8 @@ static void on_initialized(struct sandbox *sandbox, const Mayfly__Guest__V1__Ini
 	sandbox->init = outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_OK
 				? SANDBOX_INIT_OK
 				: SANDBOX_INIT_FAILED;
-	write_line(sandbox, now_us, &line,
-		   log_line_init_report(&line, version->style, now_us, &source, false,
-					sandbox->init_done_us - sandbox->init_sent_us,
-					init_status(outcome), outcome->error_type));
+	version_log_init_report(sandbox->version, sandbox->log, outcome,
+				sandbox->init_done_us - sandbox->init_sent_us);
 	warm_or_ready(sandbox);
 }
 
@@ -345,22 +326,6 @@ static void set_origin(struct sandbox *sandbox)
 		facts.kind == TEMPLATE_FUNCTION ? SANDBOX_FROM_SNAPSHOT : SANDBOX_FROM_BASE;
 }
 
-static int open_log(struct sandbox *sandbox)
-{
-	const struct version *version = sandbox->version;
-	char group[LOG_GROUP_NAME_MAX + 1];
-	int r;
-
-	log_group_name(version->function_name, version->config.log_group, group);
-	log_stream_name(sandbox->created_us, version->function_name, VERSION_LATEST, sandbox->id,
-			version->config.log_group, sandbox->log_stream_name);
-	r = log_stream_open(sandbox->pool->logs, version->tenant, group, sandbox->log_stream_name,
-			    &sandbox->log);
-	if (r >= 0)
-		log_stream_set_style(sandbox->log, version->style);
-	return r;
-}
-
 int sandbox_start(struct version *version, struct error *error)
 {
 	struct pool *pool = version->pool;
@@ -376,7 +341,8 @@ int sandbox_start(struct version *version, struct error *error)
 	sandbox->requested_us = clock_monotonic_us();
 	hex_id_generate(sandbox->id);
 	set_origin(sandbox);
-	r = open_log(sandbox);
+	r = version_open_log(version, sandbox->id, sandbox->created_us, sandbox->log_stream_name,
+			     &sandbox->log);
 	if (r < 0)
 		(void)error_set_errno(error, r, "Cannot open the sandbox's log");
 	else

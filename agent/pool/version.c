@@ -38,6 +38,7 @@ static void version_free(struct version *version)
 	timer_disarm(&version->refill_timer);
 	version_drop_template(version);
 	version_code_clear(&version->code);
+	version_close_init_log(version);
 	if (version->dirty)
 		TAILQ_REMOVE(&pool->dirty_versions, version, dirty_link);
 	if (version->starved)

@@ -71,6 +71,8 @@ int version_request_function_template(struct version *version, template_ready_fn
 		.package_path = version->package_path,
 		.package_digest = version->config.package_digest,
 		.initialize = &initialize.message,
+		.init_events = &version_init_events,
+		.init_arg = version,
 	};
 	pool->driver->template_get_function(pool->templates, &request, ready, arg);
 	return 0;
@@ -81,6 +83,7 @@ static void on_template(struct template *template, const struct error *error, vo
 	struct version *version = arg;
 
 	version->template_asked = false;
+	version_close_init_log(version);
 	if (template && version->current) {
 		version_drop_template(version);
 		version->template = version->pool->driver->template_ref(template);

@@ -27,9 +27,22 @@ typedef void template_ready_fn(struct template *template, const struct error *er
 void template_store_get_base(struct template_store *store, const char *runtime, unsigned memory_mb,
 			     template_ready_fn *ready, void *arg);
 
+/* Hears what a function says while its INIT is done for a template, if that has to be built. Comes
+ * from the loop before `ready`; what is passed is borrowed during the call. A build that begins
+ * again runs INIT again. */
+struct template_init_events {
+	/* The sandbox with this id, which lives for the build only, begins INIT. */
+	void (*on_begin)(const char *sandbox_id, void *arg);
+	/* After on_begin. */
+	void (*on_logs)(const Mayfly__Guest__V1__LogRecords *logs, void *arg);
+	/* Once for each on_begin: INIT with the hooks before the snapshot is over, after
+	 * `duration_us` in the function's code. `outcome` is NULL when its VM ended first. */
+	void (*on_end)(const Mayfly__Guest__V1__Outcome *outcome, int64_t duration_us, void *arg);
+};
+
 /* A function template: the base, plus Initialize (borrowed during the call) with the package
  * mounted and INIT done. `id` names it (such as TENANT-FUNCTION-DIGEST): one that exists and
- * matches is used again. */
+ * matches is used again. Of several who wait for one build the first hears of its INIT. */
 struct template_function_request {
 	const char *id;
 	const char *tenant;
@@ -41,6 +54,8 @@ struct template_function_request {
 	const char *package_path;
 	const char *package_digest;
 	const Mayfly__Guest__V1__Initialize *initialize;
+	const struct template_init_events *init_events; /* constant; may be NULL */
+	void *init_arg;                                 /* valid until `ready` */
 };
 void template_store_get_function(struct template_store *store,
 				 const struct template_function_request *request,

@@ -41,6 +41,7 @@ struct template_build {
 	struct job job;
 	int job_result;
 	char sandbox_id[HEX_ID_BYTES];
+	struct template_init init; /* of this try */
 	struct error error;
 	int state_fd;
 };
@@ -219,6 +220,7 @@ static void on_gone(struct vm *vm _unused_, const char *reason, void *user)
 	build->vm = NULL;
 	timer_disarm(&build->timer);
 	timer_disarm(&build->settle);
+	template_init_end(&build->init, NULL);
 	if (build->copying) /* the job's end goes on from here */
 		return;
 	if (build->saved) {
@@ -376,6 +378,7 @@ static void send_initialize(struct template_build *build)
 	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_INITIALIZE;
 	message.initialize = initialize;
 	set_step(build, "running the function's init");
+	template_init_begin(&build->init, build->template, build->sandbox_id);
 	send(build, &message);
 	mayfly__guest__v1__initialize__free_unpacked(initialize, NULL);
 }
@@ -400,18 +403,21 @@ static void send_prepare_snapshot(struct template_build *build)
 	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_PREPARE_SNAPSHOT;
 	message.prepare_snapshot = &prepare;
 	set_step(build, "preparing the snapshot");
+	template_init_run(&build->init);
 	send(build, &message);
 }
 
 /* The step's outcome; a function's own failure is final and told in its words. */
 static bool outcome_is_ok(struct template_build *build, const Mayfly__Guest__V1__Outcome *outcome)
 {
+	template_init_rest(&build->init);
 	if (outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_OK)
 		return true;
 	(void)error_set(&build->error, is_function(build) ? ERROR_SNAPSTART_FAILED : ERROR_INTERNAL,
 			NULL, "%s failed: %s %.*s", build->template->step, outcome->error_type,
 			outcome->error_body.len > 1024 ? 1024 : (int)outcome->error_body.len,
 			outcome->error_body.len ? (const char *)outcome->error_body.data : "");
+	template_init_end(&build->init, outcome);
 	give_up(build, "a step failed",
 		outcome->status != MAYFLY__GUEST__V1__STATUS__STATUS_GUEST_FAILURE);
 	return false;
@@ -460,15 +466,20 @@ static void on_message(struct vm *vm _unused_, const guest_message *m, void *use
 			send_prepare_snapshot(build);
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_SNAPSHOT_READY:
-		if (outcome_is_ok(build, m->snapshot_ready->outcome))
-			settle_and_save(build);
+		if (!outcome_is_ok(build, m->snapshot_ready->outcome))
+			break;
+		template_init_end(&build->init, m->snapshot_ready->outcome);
+		settle_and_save(build);
+		break;
+	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_LOGS:
+		template_init_logs(&build->init, m->logs);
 		break;
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_FATAL:
 		(void)error_set(&build->error, ERROR_INTERNAL, NULL, "the guest gave up: %s",
 				m->fatal->message);
 		give_up(build, "the guest gave up", false);
 		break;
-	default: /* logs */
+	default:
 		break;
 	}
 }
@@ -614,6 +625,7 @@ static void start_try(struct template_build *build)
 {
 	build->tries_left--;
 	hex_id_generate(build->sandbox_id);
+	build->init = (struct template_init){ 0 };
 	close_p(&build->state_fd);
 	build->state_fd = -1;
 	set_step(build, "making files");

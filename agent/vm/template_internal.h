@@ -12,6 +12,8 @@ struct template_waiter {
 	STAILQ_ENTRY(template_waiter) entry;
 	template_ready_fn *ready;
 	void *arg;
+	const struct template_init_events *init_events; /* or NULL */
+	void *init_arg;
 };
 STAILQ_HEAD(template_waiters, template_waiter);
 
@@ -77,6 +79,24 @@ void template_folder_discard(const char *path);
 /* Any change that a listener should hear of. */
 void template_changed(struct template *template);
 void template_set_reason(struct template *template, const char *reason);
+
+/* template_init.c: one run of a function's INIT, as it is told to who wants to hear of it.
+ * Zero-initialised has not begun. */
+struct template_init {
+	const struct template_waiter *hearer; /* of the template, which is not ready; or NULL */
+	bool under_way;
+	int64_t since_us; /* the function's code runs; 0: the platform's */
+	int64_t spent_us;
+};
+void template_init_begin(struct template_init *init, const struct template *template,
+			 const char *sandbox_id);
+/* From here on the function's code runs, or rests. */
+void template_init_run(struct template_init *init);
+void template_init_rest(struct template_init *init);
+void template_init_logs(const struct template_init *init,
+			const Mayfly__Guest__V1__LogRecords *logs);
+/* Says so once; does nothing when INIT is not under way. */
+void template_init_end(struct template_init *init, const Mayfly__Guest__V1__Outcome *outcome);
 
 /* template_build.c: builds; template_build_done() follows through the loop. */
 int template_build_start(struct template *template) _must_use_;

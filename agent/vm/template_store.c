@@ -72,13 +72,13 @@ static void answer_waiters(struct template *template, const struct error *error)
 	}
 }
 
-static int add_waiter(struct template *template, template_ready_fn *ready, void *arg)
+static int add_waiter(struct template *template, const struct template_waiter *from)
 {
-	struct template_waiter *waiter = calloc(1, sizeof(*waiter));
+	struct template_waiter *waiter = malloc(sizeof(*waiter));
 
 	if (!waiter)
 		return -ENOMEM;
-	*waiter = (struct template_waiter){ .ready = ready, .arg = arg };
+	*waiter = *from;
 	STAILQ_INSERT_TAIL(&template->waiters, waiter, entry);
 	return 0;
 }
@@ -180,7 +180,7 @@ static void start_build(struct template *template)
 /* The common end of both requests: `now` is what a good one has. Takes package and initialize. */
 static void get_template(struct template_store *store, const struct template_manifest *now,
 			 char *package_path, uint8_t *initialize, size_t initialize_len,
-			 template_ready_fn *ready, void *arg)
+			 const struct template_waiter *waiter)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
 	struct template *template = find(store, now->id);
@@ -199,7 +199,7 @@ static void get_template(struct template_store *store, const struct template_man
 		free(package_path);
 		free(initialize);
 		error_clear(&error);
-		answer_later(store, template, &error, ready, arg);
+		answer_later(store, template, &error, waiter->ready, waiter->arg);
 		return;
 	}
 	error_clear(&error);
@@ -208,11 +208,11 @@ static void get_template(struct template_store *store, const struct template_man
 		if (template)
 			template_list_add(template);
 	}
-	if (!template || add_waiter(template, ready, arg) < 0) {
+	if (!template || add_waiter(template, waiter) < 0) {
 		free(package_path);
 		free(initialize);
 		(void)error_set_errno(&error, ENOMEM, "cannot make a template");
-		answer_later(store, NULL, &error, ready, arg);
+		answer_later(store, NULL, &error, waiter->ready, waiter->arg);
 		return;
 	}
 	if (!template->initialize) {
@@ -238,7 +238,8 @@ void template_store_get_base(struct template_store *store, const char *runtime, 
 		answer_later(store, NULL, &error, ready, arg);
 		return;
 	}
-	get_template(store, &now, NULL, NULL, 0, ready, arg);
+	get_template(store, &now, NULL, NULL, 0,
+		     &(struct template_waiter){ .ready = ready, .arg = arg });
 }
 
 void template_store_get_function(struct template_store *store,
@@ -264,7 +265,11 @@ void template_store_get_function(struct template_store *store,
 		answer_later(store, NULL, &error, ready, arg);
 		return;
 	}
-	get_template(store, &now, package_path, initialize, len, ready, arg);
+	get_template(store, &now, package_path, initialize, len,
+		     &(struct template_waiter){ .ready = ready,
+						.arg = arg,
+						.init_events = request->init_events,
+						.init_arg = request->init_arg });
 }
 
 int template_store_drop(struct template_store *store, const char *id, struct error *error)

@@ -88,6 +88,46 @@ def test_lines_of_the_log(node, snapped):
     assert "Restore Duration" not in warm.log
 
 
+def init_logs(node, name):
+    """The lines of each stream that begins with INIT_START, by stream."""
+    streams = {}
+    for event in node.log_events(name):
+        streams.setdefault(event.log_stream_name, []).append(event.message)
+    return {stream: lines for stream, lines in streams.items() if lines[0].startswith("INIT_START")}
+
+
+def test_init_is_logged_in_a_stream_of_its_own(node, deploy):
+    name = deploy(e2e.PYTHON, {"index.py": """
+from snapshot_restore_py import register_before_snapshot
+print("in init", flush=True)
+register_before_snapshot(lambda: print("in the hook", flush=True))
+def handler(event, context):
+    print("in the handler", flush=True)
+"""}, snap_start=snap_start(node))
+    # It is there before anybody invokes: deploying is what ran INIT.
+    (stream, lines), = init_logs(node, name).items()
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
+    assert re.fullmatch(r"INIT_START Runtime Version: \S+\tRuntime Version ARN: \S+", lines[0]), lines
+    assert lines[1:-1] == ["in init", "in the hook"]
+    assert re.fullmatch(r"INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\t", lines[-1]), lines
+    result = node.invoke(name)
+    assert result.start == "SNAP_START" and result.sandbox not in stream
+    assert init_logs(node, name) == {stream: lines}
+    assert node.log_text(name).count("in init") == 1, "INIT was logged more than once"
+
+
+def test_failing_init_is_logged(node, deploy):
+    f = node.protocol.function
+    name = deploy(e2e.PYTHON, {"index.py": "print('before', flush=True)\nraise ValueError('at init')\n"},
+                  snap_start=snap_start(node), wait=False)
+    e2e.wait_until(lambda: node.get(name).state == f.FUNCTION_STATE_FAILED, 120, "Failed")
+    (_, lines), = init_logs(node, name).items()
+    assert lines[1] == "before"
+    assert any("ValueError: at init" in line for line in lines[2:-1]), lines
+    assert re.fullmatch(r"INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\tStatus: error\tError Type: \S+",
+                        lines[-1]), lines
+
+
 def test_update_makes_a_new_snapshot(node, deploy):
     f = node.protocol.function
     code = "value = '@'\ndef handler(event, context):\n    return value\n"

@@ -62,6 +62,8 @@ struct fixture {
 	unsigned damaged;
 	unsigned templates_asked;
 	char function_template[128]; /* the name last asked for */
+	unsigned init_tries;         /* of the next function template; the last one's outcome: */
+	Mayfly__Guest__V1__Status init_status;
 	uint64_t generation;
 };
 
@@ -274,7 +276,33 @@ struct template_answer {
 	struct fixture *f;
 	template_ready_fn *ready;
 	void *arg;
+	const struct template_init_events *init_events;
+	void *init_arg;
 };
+
+/* One VM that does INIT: all but the last end amidst it. */
+static void do_init(const struct template_answer *answer, unsigned try, bool last)
+{
+	Mayfly__Guest__V1__Outcome outcome = MAYFLY__GUEST__V1__OUTCOME__INIT;
+	Mayfly__Guest__V1__LogRecord record = MAYFLY__GUEST__V1__LOG_RECORD__INIT;
+	Mayfly__Guest__V1__LogRecord *records[] = { &record };
+	Mayfly__Guest__V1__LogRecords logs = MAYFLY__GUEST__V1__LOG_RECORDS__INIT;
+	char id[33], text[32];
+
+	(void)snprintf(id, sizeof(id), "%032u", try);
+	(void)snprintf(text, sizeof(text), "try %u", try);
+	record.data.data = (uint8_t *)text;
+	record.data.len = strlen(text);
+	logs.records = records;
+	logs.n_records = 1;
+	logs.dropped_records = last ? 2 : 0;
+	outcome.status = answer->f->init_status;
+	outcome.error_type = (char *)(uintptr_t) "ValueError";
+	answer->init_events->on_begin(id, answer->init_arg);
+	record.time_us = clock_realtime_us();
+	answer->init_events->on_logs(&logs, answer->init_arg);
+	answer->init_events->on_end(last ? &outcome : NULL, 1234567, answer->init_arg);
+}
 
 static void template_answered(void *arg)
 {
@@ -282,6 +310,8 @@ static void template_answered(void *arg)
 	_cleanup_error_ struct error error = ERROR_INIT;
 
 	(void)error_set(&error, ERROR_INTERNAL, NULL, "no kernel");
+	for (unsigned i = 1; answer->init_events && i <= answer->f->init_tries; i++)
+		do_init(answer, i, i == answer->f->init_tries);
 	if (answer->f->manner == MANNER_NO_TEMPLATE)
 		answer->ready(NULL, &error, answer->arg);
 	else
@@ -289,16 +319,24 @@ static void template_answered(void *arg)
 	free(answer);
 }
 
-static void driver_get_base(struct template_store *store, const char *runtime, unsigned memory_mb,
-			    template_ready_fn *ready, void *arg)
+static void answer_later(struct template_store *store, const char *runtime, unsigned memory_mb,
+			 const struct template_answer *from)
 {
 	struct template_answer *answer = calloc(1, sizeof(*answer));
 
 	assert_string_equal(runtime, "python3.13");
 	assert_int_equal(memory_mb, 128);
-	*answer = (struct template_answer){ (struct fixture *)store, ready, arg };
+	*answer = *from;
+	answer->f = (struct fixture *)store;
 	answer->f->templates_asked++;
 	loop_post(answer->f->loop, template_answered, answer);
+}
+
+static void driver_get_base(struct template_store *store, const char *runtime, unsigned memory_mb,
+			    template_ready_fn *ready, void *arg)
+{
+	answer_later(store, runtime, memory_mb,
+		     &(struct template_answer){ .ready = ready, .arg = arg });
 }
 
 static void driver_get_function(struct template_store *store,
@@ -308,7 +346,11 @@ static void driver_get_function(struct template_store *store,
 	assert_non_null(strstr(request->id, "-f-"));
 	(void)snprintf(((struct fixture *)store)->function_template,
 		       sizeof(((struct fixture *)store)->function_template), "%s", request->id);
-	driver_get_base(store, request->runtime, request->memory_mb, ready, arg);
+	answer_later(store, request->runtime, request->memory_mb,
+		     &(struct template_answer){ .ready = ready,
+						.arg = arg,
+						.init_events = request->init_events,
+						.init_arg = request->init_arg });
 }
 
 static struct template *driver_ref(struct template *template)

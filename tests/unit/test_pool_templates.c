@@ -84,10 +84,109 @@ static void a_start_drops_what_a_former_agent_left(void **state)
 	assert_true(listed[0].dropped);
 }
 
+/* -- what INIT says while a function template is made -- */
+
+struct log_text {
+	char text[2048]; /* "STREAM: TEXT" lines */
+	bool done;
+};
+
+static void on_log(const struct log_read_result *result, void *arg)
+{
+	struct log_text *log = arg;
+
+	assert_null(result->error);
+	for (size_t i = 0; i < result->count; i++) {
+		size_t used = strlen(log->text);
+
+		(void)snprintf(log->text + used, sizeof(log->text) - used, "%s: %.*s\n",
+			       strchr(result->events[i].stream, '['),
+			       (int)result->events[i].text.len,
+			       (const char *)result->events[i].text.data);
+	}
+	log->done = true;
+}
+
+static void read_log(struct fixture *f, struct log_text *log)
+{
+	const struct log_read_request request = { .tenant = "123456789012",
+						  .group = "/aws/lambda/f" };
+
+	*log = (struct log_text){ 0 };
+	assert_int_equal(log_store_read(f->logs, &request, on_log, log, NULL), 0);
+	RUN_UNTIL(f, log->done);
+}
+
+#define INIT_START(try)                                                                            \
+	"[$LATEST]0000000000000000000000000000000" try                                             \
+	": INIT_START Runtime Version: python:3.13.v0\tRuntime Version ARN: "                      \
+	"arn:aws:lambda:us-east-1::runtime:\n"
+#define INIT_LINE(try, text) "[$LATEST]0000000000000000000000000000000" try ": " text "\n"
+#define INIT_DROPPED(try)                                                                          \
+	INIT_LINE(try, "LOGS_DROPPED Records: 2\tBytes: 0\tReason: the log could not take them")
+
+static void init_of_a_template_is_logged(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+	struct asker a = { .demand.events = &events };
+	struct log_text log;
+
+	make_pool(f);
+	the_kind = TEMPLATE_FUNCTION;
+	function.config.snap_start = SNAP_START_LATEST;
+	f->init_tries = 1;
+	f->init_status = MAYFLY__GUEST__V1__STATUS__STATUS_OK;
+	assert_int_equal(pool_acquire(f->pool, &function, &a.demand, &a.sandbox, NULL), 0);
+	f->starting = 0;
+	RUN_UNTIL(f, a.bound == 1);
+	read_log(f, &log);
+	/* Its own stream; the sandbox's begins with the restore. */
+	static const char init[] = INIT_START("1") INIT_LINE("1", "try 1") INIT_DROPPED("1")
+		INIT_LINE("1", "INIT_REPORT Init Duration: 1234.57 ms\tPhase: init\t");
+	assert_memory_equal(log.text, init, sizeof(init) - 1);
+	assert_non_null(strstr(log.text, ": RESTORE_START"));
+	assert_null(strstr(strstr(log.text, ": RESTORE_START"), "INIT_"));
+	release(&a);
+}
+
+static void on_prepared(const struct error *error, void *arg)
+{
+	*(int *)arg = error ? -1 : 1;
+}
+
+/* When nothing comes of it, its output is all there is to go by. */
+static void a_failed_init_is_logged(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+	struct log_text log;
+	int prepared = 0;
+
+	make_pool(f);
+	function.config.snap_start = SNAP_START_LATEST;
+	f->manner = MANNER_NO_TEMPLATE;
+	f->init_tries = 2;
+	f->init_status = MAYFLY__GUEST__V1__STATUS__STATUS_FUNCTION_ERROR;
+	pool_prepare_function(f->pool, &function, &function.config, on_prepared, &prepared);
+	RUN_UNTIL(f, prepared == -1);
+	read_log(f, &log);
+	assert_string_equal(
+		log.text,
+		INIT_START("1") INIT_LINE("1", "try 1")
+			INIT_LINE("1", "INIT_REPORT Init Duration: 1234.57 ms\tPhase: init\t"
+				       "Status: error\tError Type: Sandbox.Failure") INIT_START("2")
+				INIT_LINE("2", "try 2") INIT_DROPPED("2") INIT_LINE(
+					"2", "INIT_REPORT Init Duration: 1234.57 ms\tPhase: init\t"
+					     "Status: error\tError Type: ValueError"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(snap_start_skips_init),
+		TEST(init_of_a_template_is_logged),
+		TEST(a_failed_init_is_logged),
 		TEST(templates_nobody_needs_are_dropped),
 		TEST(a_start_drops_what_a_former_agent_left),
 	};
