@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mayfly/fs.h"
+#include "mayfly/function_error.h"
 
 enum {
 	OPTION_CONFIG = 256,
@@ -79,7 +80,26 @@ static const char *const grpc_names[] = {
 	"UNAUTHENTICATED",
 };
 
-/* docs/errors.md: the one table of lib/base/error.c. */
+static void print_function_errors(FILE *out)
+{
+	const struct function_error_kind *kind;
+
+	(void)fputs(
+		"\n## Errors of functions\n\nOnce the event was given to the function, whatever "
+		"goes wrong is an answer: gRPC status OK (HTTP 200)\nwith `function_error` "
+		"`Unhandled` and a JSON body, `error_code` and `error_details` in a stream; "
+		"the exit\ncode of `mayfly invoke` is 8. The `errorType` is the function's own, "
+		"such as `ValueError`, or one of\n`lib/base/function_error.c`; ID stands for "
+		"the request's id, and numbers for examples.\n\n"
+		"| errorType | errorMessage | when |\n|---|---|---|\n",
+		out);
+	for (size_t i = 0; (kind = function_error_kind(i)); i++)
+		(void)fprintf(out, "| %s | %s%s%s | %s |\n", kind->name,
+			      kind->message[0] ? "`" : "", kind->message,
+			      kind->message[0] ? "`" : "", kind->help);
+}
+
+/* docs/errors.md: the tables of lib/base. */
 static void print_errors(FILE *out)
 {
 	(void)fputs("# Errors\n\nPrinted by `mayflyd --print-errors` from the one table in "
@@ -94,6 +114,7 @@ static void print_errors(FILE *out)
 			      grpc_names[kind->grpc_status], kind->http_status, kind->type,
 			      kind->exit_code, kind->help);
 	}
+	print_function_errors(out);
 }
 
 static void tell_problem(const char *name, unsigned line, const char *text, void *arg)

@@ -8,9 +8,18 @@
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
-#define CHUNK_BYTES (512U << 10) /* a frame holds 1 MiB, headers included */
+#define CHUNK_BYTES          (512U << 10) /* a frame holds 1 MiB, headers included */
+
+#define SANDBOX_FAILURE      "Sandbox.Failure"
+#define SANDBOX_FAILURE_TEXT "The sandbox ended before the function's response was complete"
 
 static const char empty_event[] = "{}";
+
+/* How an invocation ends whose sandbox failed. */
+struct sandbox_failure {
+	struct report report;
+	char text[160]; /* of the report */
+};
 
 static void free_invocation(struct invocation *invocation)
 {
@@ -105,17 +114,41 @@ void invocation_complete(struct invocation *invocation, const struct report *rep
 	invocation_finish(invocation);
 }
 
+/* The event was with the guest, so the function may have run: that is the function's error, never
+ * one of the call, which a caller may repeat. */
+static void set_sandbox_failure(struct invocation *invocation, const char *reason,
+				struct sandbox_failure *ret)
+{
+	log_write(LOG_WARNING,
+		  &(struct log_fields){ .tenant = invocation->tenant,
+					.function = invocation->function_name,
+					.request_id = invocation->id,
+					.sandbox = invocation->sandbox_id },
+		  "An invocation lost its sandbox: %s", reason);
+	response_set_platform_error(invocation, SANDBOX_FAILURE, SANDBOX_FAILURE_TEXT);
+	(void)snprintf(ret->text, sizeof(ret->text), "RequestId: %s Error: %s", invocation->id,
+		       SANDBOX_FAILURE_TEXT);
+	ret->report = (struct report){
+		.status = LINE_FAILURE,
+		.error_type = SANDBOX_FAILURE,
+		.crash = ret->text,
+	};
+}
+
+void invocation_fail_sandbox(struct invocation *invocation, const char *reason)
+{
+	struct sandbox_failure failure;
+
+	set_sandbox_failure(invocation, reason, &failure);
+	invocation_complete(invocation, &failure.report, reason);
+}
+
 void invocation_protocol_error(struct invocation *invocation, const char *what)
 {
-	struct report report = { .status = LINE_FAILURE, .error_type = "Sandbox.Failure" };
 	char reason[128];
 
 	(void)snprintf(reason, sizeof(reason), "the guest sent %s when it was not its turn", what);
-	(void)error_set(&invocation->error, ERROR_INTERNAL, NULL,
-			"The sandbox of this invocation failed: it sent %s when it was not its "
-			"turn.",
-			what);
-	invocation_complete(invocation, &report, reason);
+	invocation_fail_sandbox(invocation, reason);
 }
 
 /* -- the event -- */
@@ -228,29 +261,34 @@ static void on_message(struct demand *demand, const Mayfly__Guest__V1__GuestMess
 	response_on_message(of_demand(demand), message);
 }
 
+/* The guest never saw the event: another may have it, once. */
+static void place_again(struct invocation *invocation, const char *reason)
+{
+	invocation->sandbox = NULL;
+	if (!invocation->retried) {
+		invocation->retried = true;
+		if (invocation_place(invocation) >= 0)
+			return;
+	}
+	(void)error_set(&invocation->error, ERROR_UNAVAILABLE, NULL,
+			"The sandboxes that were to serve this invocation ended before they had "
+			"its event: %s",
+			reason);
+	invocation_finish(invocation);
+}
+
 static void on_lost(struct demand *demand, const char *reason, bool delivered)
 {
 	struct invocation *invocation = of_demand(demand);
-	struct report report = { .status = LINE_FAILURE, .error_type = "Sandbox.Failure" };
+	struct sandbox_failure failure;
 
-	if (!delivered && !invocation->retried) {
-		/* The guest never saw it: another may have it. */
-		invocation->retried = true;
-		invocation->sandbox = NULL;
-		if (invocation_place(invocation) < 0)
-			invocation_finish(invocation);
+	if (!delivered) {
+		place_again(invocation, reason);
 		return;
 	}
-	log_write(LOG_WARNING,
-		  &(struct log_fields){ .tenant = invocation->tenant,
-					.function = invocation->function_name,
-					.request_id = invocation->id,
-					.sandbox = invocation->sandbox_id },
-		  "An invocation lost its sandbox: %s", reason);
-	(void)error_set(&invocation->error, ERROR_INTERNAL, NULL,
-			"The sandbox of this invocation ended before it answered: %s", reason);
 	invocation->stamps.complete_us = clock_monotonic_us();
-	report_write_end(invocation, &report);
+	set_sandbox_failure(invocation, reason, &failure);
+	report_write_end(invocation, &failure.report);
 	invocation->sandbox = NULL;
 	invocation_finish(invocation);
 }

@@ -64,7 +64,7 @@ struct invocation_phases {
 
 /* Borrowed during on_done. */
 struct invocation_result {
-	const struct error *error;  /* set: no function ran (or the node failed) */
+	const struct error *error;  /* set: no function ran */
 	unsigned status_code;       /* 200, or 204 for a dry run */
 	const char *function_error; /* "Unhandled" or "" */
 	const char *executed_version;

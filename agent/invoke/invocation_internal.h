@@ -67,7 +67,10 @@ int admission_parse_payload(struct slice payload, struct error *error) _must_use
 extern const struct demand_events invocation_demand_events;
 /* Asks the pool. A negative errno with invocation->error: it is to be finished. */
 int invocation_place(struct invocation *invocation);
-/* The guest broke the protocol. */
+/* The bound sandbox cannot go on: Sandbox.Failure for the function, the sandbox ends, `reason` is
+ * for the node's log. Finishes. */
+void invocation_fail_sandbox(struct invocation *invocation, const char *reason);
+/* The same, because the guest broke the protocol. */
 void invocation_protocol_error(struct invocation *invocation, const char *what);
 /* Gives the answer, then frees. Never to be called from within invoker_submit(). */
 void invocation_finish(struct invocation *invocation);

@@ -3,7 +3,6 @@
 /* What comes back from the guest. It is hostile until proven otherwise: each message must be in
  * turn, of this invocation, and within the limits. */
 
-#include <errno.h>
 #include <jansson.h>
 
 #include "agent/invoke/invocation_internal.h"
@@ -18,8 +17,9 @@ void response_set_error(struct invocation *invocation, const char *type, struct 
 	free(invocation->error_type);
 	invocation->error_type = strdup(type ? type : "");
 	buf_reset(to);
+	/* Without memory for it the body is lost, the failure is not. */
 	if (buf_append(to, body.data, body.len) < 0)
-		(void)error_set_errno(&invocation->error, ENOMEM, "Cannot keep the response");
+		buf_free(to);
 }
 
 static void set_error_json(struct invocation *invocation, const char *type, const char *message)
@@ -74,7 +74,7 @@ static void keep_chunk(struct invocation *invocation, struct slice data)
 		return;
 	}
 	if (buf_append(&invocation->response, data.data, data.len) < 0)
-		(void)error_set_errno(&invocation->error, ENOMEM, "Cannot keep the response");
+		invocation_fail_sandbox(invocation, "no memory for a response");
 }
 
 static void on_chunk(struct invocation *invocation, const Mayfly__Guest__V1__ResponseChunk *message)
@@ -188,7 +188,7 @@ static void on_done(struct invocation *invocation, const Mayfly__Guest__V1__Invo
 		return;
 	}
 	if (outcome->status == MAYFLY__GUEST__V1__STATUS__STATUS_GUEST_FAILURE) {
-		invocation_protocol_error(invocation, "that it failed");
+		invocation_fail_sandbox(invocation, "the guest says that it failed");
 		return;
 	}
 	invocation->stamps.guest_us = message->duration_us;

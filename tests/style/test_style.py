@@ -2,6 +2,7 @@
 """The house's own rules, one lint each."""
 
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -45,6 +46,17 @@ def test_every_header_compiles_alone(build):
 
 def test_docs_are_what_the_agent_prints(build):
     run("tools/lint-docs", build / "agent/mayflyd")
+
+
+def test_function_errors_are_in_the_docs():
+    """Every errorType that the code names, and no other."""
+    literal = re.compile(r"""["']((?:Sandbox|Runtime|Function|Extension)\.[A-Z][A-Za-z]+)["']""")
+    used = {match for top in ("agent", "guest") for path in (ROOT / top).rglob("*")
+            if path.suffix in (".c", ".h", ".py", ".cjs", ".mjs") and path.is_file()
+            for match in literal.findall(path.read_text())}
+    told = set(re.findall(r"^\| ((?:Sandbox|Runtime|Function|Extension)\.\w+) \|",
+                          (ROOT / "docs/errors.md").read_text(), re.M))
+    assert used == told, f"not documented: {used - told}; not in the code: {told - used}"
 
 
 @pytest.mark.parametrize("folder", sorted(

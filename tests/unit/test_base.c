@@ -14,6 +14,7 @@
 #include "mayfly/error.h"
 #include "mayfly/frame.h"
 #include "mayfly/fs.h"
+#include "mayfly/function_error.h"
 #include "mayfly/id.h"
 #include "mayfly/state.h"
 
@@ -44,6 +45,22 @@ static void test_error_table_is_whole(void **state)
 	}
 	assert_int_equal(error_code_from_name("NoSuchException"), ERROR_INTERNAL);
 	assert_ptr_equal(error_kind(4711), error_kind(ERROR_INTERNAL));
+}
+
+static void test_function_errors_are_told_apart(void **state)
+{
+	(void)state;
+	const struct function_error_kind *kind, *other;
+
+	for (size_t i = 0; (kind = function_error_kind(i)); i++) {
+		assert_non_null(strchr(kind->name, '.'));
+		assert_true(kind->help[0] != '\0');
+		for (size_t j = 0; j < i; j++) {
+			other = function_error_kind(j);
+			assert_string_not_equal(kind->name, other->name);
+		}
+	}
+	assert_string_equal(function_error_kind(0)->name, "Sandbox.Timedout");
 }
 
 static void test_error_copy_and_move(void **state)
@@ -188,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_error_keeps_the_first_cause),
 		cmocka_unit_test(test_error_table_is_whole),
+		cmocka_unit_test(test_function_errors_are_told_apart),
 		cmocka_unit_test(test_error_copy_and_move),
 		cmocka_unit_test(test_buf_cap_is_kept),
 		cmocka_unit_test(test_frame_round_trip_at_every_cut),
