@@ -44,12 +44,15 @@ static void flush(struct http_connection *c)
 
 static void update_events(struct http_connection *c)
 {
-	uint32_t events = EPOLLRDHUP;
+	/* What lies behind a pause is read before the peer's end counts, and a peer that ended its
+	 * side may still read its answer. */
+	uint32_t events = c->paused || c->closing ? 0 : EPOLLRDHUP;
 
 	if (!c->waiting && !c->paused && !c->closing)
 		events |= EPOLLIN;
-	/* A socket that can be written wakes us for what was read before the answer, too. */
-	if (c->out_offset < c->out.len || (!c->waiting && c->in.len > 0))
+	/* A socket that can be written wakes us for what was read before the answer, and for the
+	 * end behind the last one, too. */
+	if (c->out_offset < c->out.len || (!c->waiting && c->in.len > 0) || c->closing)
 		events |= EPOLLOUT;
 	(void)event_set(c->loop, &c->source, events);
 }
@@ -67,6 +70,7 @@ static int on_message_begin(http_parser *parser)
 	c->header_bytes = 0;
 	c->body_bytes = 0;
 	c->streaming = false;
+	c->endpoint = 0;
 	c->in_request = true;
 	return 0;
 }
@@ -159,10 +163,10 @@ static const http_parser_settings settings = {
 	.on_message_complete = on_message_complete,
 };
 
-static int fail(struct http_connection *c)
+static int fail(struct http_connection *c, enum http_fault fault)
 {
-	http_respond(c, 400, "Connection: close\r\n", SLICE_INIT);
-	flush(c);
+	c->handler->on_fault(c, fault);
+	c->in_request = false;
 	return -EPIPE;
 }
 
@@ -181,7 +185,7 @@ static int parse(struct http_connection *c)
 			continue;
 		}
 		if (error != HPE_OK || c->parser.upgrade)
-			return fail(c);
+			return fail(c, HTTP_FAULT_MALFORMED);
 	}
 	if (c->in.len == 0 && c->in.capacity > READ_BYTES)
 		buf_free(&c->in);
@@ -200,7 +204,9 @@ int http_feed(struct http_connection *c, struct slice bytes)
 
 void http_end(struct http_connection *c)
 {
-	c->handler->on_close(c, c->in_request);
+	if (c->in_request)
+		(void)fail(c, HTTP_FAULT_TRUNCATED);
+	c->handler->on_close(c);
 	http_connection_free(c);
 }
 
@@ -228,7 +234,7 @@ static void on_socket(struct event_source *source, uint32_t events, void *user)
 		r = parse(c);
 	else if (events & EPOLLIN && !c->waiting && !c->paused)
 		r = read_once(c);
-	else if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+	else if (events & (EPOLLHUP | EPOLLERR) || (events & EPOLLRDHUP && !c->closing))
 		r = -EPIPE;
 	if (r < 0 || (c->closing && c->out_offset >= c->out.len)) {
 		http_end(c);

@@ -27,15 +27,23 @@ enum http_header {
 
 struct http_connection;
 
+/* Why no whole request will come. */
+enum http_fault {
+	HTTP_FAULT_TRUNCATED, /* the peer ended its side in the midst of one */
+	HTTP_FAULT_MALFORMED, /* it sent what is no HTTP, or over a limit */
+};
+
 struct http_handler {
 	/* All headers are here; what is wrong with them is said in on_request. */
 	void (*on_headers)(struct http_connection *connection);
 	void (*on_body)(struct http_connection *connection, struct slice data);
 	/* Must be answered now or later, by http_respond(). */
 	void (*on_request)(struct http_connection *connection);
-	/* The peer went away or sent no HTTP; `in_request` when in the midst of a request. The
-	 * connection is freed after it. */
-	void (*on_close)(struct http_connection *connection, bool in_request);
+	/* Must be answered at once, with "Connection: close": the peer may still read. What was
+	 * read of a request is there, when connection->in_request. */
+	void (*on_fault)(struct http_connection *connection, enum http_fault fault);
+	/* The connection is freed after it. */
+	void (*on_close)(struct http_connection *connection);
 };
 
 struct http_connection {
@@ -59,7 +67,7 @@ struct http_connection {
 	bool paused;
 	bool closing;
 	/* For the API. */
-	unsigned endpoint;
+	unsigned endpoint; /* 0 until the headers are complete */
 	struct buf body;
 	size_t body_bytes;
 	bool streaming;

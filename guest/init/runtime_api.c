@@ -93,19 +93,27 @@ static enum endpoint route(struct http_connection *c, struct slice *ret_id)
 
 /* ---- answers ---- */
 
+#define JSON_HEADER  "Content-Type: application/json\r\n"
+#define CLOSE_HEADER "Connection: close\r\n"
+
 static void respond_ok(struct http_connection *c)
 {
-	http_respond(c, 202, "Content-Type: application/json\r\n",
-		     slice_from_string("{\"status\":\"OK\"}\n"));
+	http_respond(c, 202, JSON_HEADER, slice_from_string("{\"status\":\"OK\"}\n"));
 }
 
-static void respond_error(struct http_connection *c, int status, const char *type, const char *text)
+static void respond_json(struct http_connection *c, int status, const char *headers,
+			 const char *type, const char *text)
 {
 	json_t *object = json_pack("{s:s, s:s}", "errorMessage", text, "errorType", type);
 	_cleanup_free_ char *body = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
 	json_decref(object);
-	http_respond(c, status, "Content-Type: application/json\r\n", slice_from_string(body));
+	http_respond(c, status, headers, slice_from_string(body));
+}
+
+static void respond_error(struct http_connection *c, int status, const char *type, const char *text)
+{
+	respond_json(c, status, JSON_HEADER, type, text);
 }
 
 static void respond_state(struct runtime_api *api, struct http_connection *c,
@@ -126,8 +134,23 @@ static void wait_here(struct runtime_api *api, struct http_connection *c)
 {
 	/* A runtime whose connection broke asks again on a new one: the newest counts. */
 	if (api->waiting && api->waiting != c)
-		http_respond(api->waiting, 500, "Connection: close\r\n", SLICE_INIT);
+		respond_json(api->waiting, 500, JSON_HEADER CLOSE_HEADER, "InternalServerError",
+			     "Internal Server Error");
 	api->waiting = c;
+}
+
+/* Told when the runtime goes on. One that crashed with its response on the way never does: then its
+ * exit says more. */
+static void report_truncated(struct runtime_api *api)
+{
+	static const char type[] = "Runtime.TruncatedResponse";
+	static const char body[] = "{\"errorType\":\"Runtime.TruncatedResponse\","
+				   "\"errorMessage\":\"Truncated response\"}";
+
+	if (!api->truncated)
+		return;
+	api->truncated = false;
+	api->listener->on_error(slice_from_string(type), slice_from_string(body), api->user);
 }
 
 static void handle_next(struct runtime_api *api, struct http_connection *c)
@@ -139,6 +162,7 @@ static void handle_next(struct runtime_api *api, struct http_connection *c)
 	bool again = api->state == RUNTIME_API_READY;
 	api->state = RUNTIME_API_READY;
 	wait_here(api, c);
+	report_truncated(api);
 	if (!again)
 		api->listener->on_next(api->user);
 }
@@ -434,7 +458,36 @@ static void on_request(struct http_connection *c)
 	}
 }
 
-static void on_close(struct http_connection *c, bool in_request)
+/* Whether the request that broke was to answer the invocation, which it does no more. */
+static bool lose_response(struct runtime_api *api, struct http_connection *c)
+{
+	struct slice id = SLICE_INIT;
+
+	if (!c->in_request || c->endpoint != ENDPOINT_RESPONSE)
+		return false;
+	(void)route(c, &id);
+	if (api->sender != c &&
+	    (!id_is_current(api, id) || !runtime_api_may(api->state, RUNTIME_API_RESPONSE)))
+		return false;
+	api->sender = NULL;
+	api->state = RUNTIME_API_RESPONSE_SENT;
+	api->truncated = true;
+	return true;
+}
+
+static void on_fault(struct http_connection *c, enum http_fault fault)
+{
+	bool lost = lose_response(c->user, c);
+
+	if (lost || fault == HTTP_FAULT_TRUNCATED)
+		respond_json(c, 400, JSON_HEADER CLOSE_HEADER, "TruncatedHTTPRequest",
+			     "HTTP request detected as truncated");
+	else /* the words of Lambda's HTTP server, beneath its API */
+		http_respond(c, 400, "Content-Type: text/plain; charset=utf-8\r\n" CLOSE_HEADER,
+			     slice_from_string("400 Bad Request"));
+}
+
+static void on_close(struct http_connection *c)
 {
 	struct runtime_api *api = c->user;
 
@@ -442,22 +495,15 @@ static void on_close(struct http_connection *c, bool in_request)
 	api->connections_len--;
 	if (api->waiting == c)
 		api->waiting = NULL;
-	if (api->sender != c)
-		return;
-	api->sender = NULL;
-	if (!in_request)
-		return;
-	api->state = RUNTIME_API_RESPONSE_SENT;
-	static const char body[] = "{\"errorType\":\"Runtime.TruncatedResponse\","
-				   "\"errorMessage\":\"Truncated response\"}";
-	api->listener->on_error(slice_from_string("Runtime.TruncatedResponse"),
-				slice_from_string(body), api->user);
+	if (api->sender == c)
+		api->sender = NULL;
 }
 
 static const struct http_handler handler = {
 	.on_headers = on_headers,
 	.on_body = on_body,
 	.on_request = on_request,
+	.on_fault = on_fault,
 	.on_close = on_close,
 };
 
@@ -536,6 +582,7 @@ void runtime_api_reset(struct runtime_api *api, bool snap_start)
 	api->state = RUNTIME_API_STARTED;
 	api->snap_start = snap_start;
 	api->restored = false;
+	api->truncated = false;
 	api->request_id[0] = '\0';
 }
 

@@ -32,6 +32,7 @@ struct runtime_api {
 	enum runtime_api_state state;
 	bool snap_start;
 	bool restored;
+	bool truncated;                  /* the response was, and the listener does not know yet */
 	char request_id[64];             /* the current or the last answered one */
 	struct http_connection *waiting; /* for next or restore/next; in the list, or NULL */
 	struct http_connection *sender;  /* of the response; in the list, or NULL */

@@ -160,8 +160,8 @@ static void stream_response(bool failing)
 	record(answer_body);
 }
 
-/* Promises more than it sends. */
-static void truncated_response(void)
+/* Promises more than it sends; with `exits` it ends then and there. */
+static void truncated_response(bool exits)
 {
 	char head[512];
 	int fd = connect_api();
@@ -170,7 +170,19 @@ static void truncated_response(void)
 			 "Content-Length: 100\r\n\r\nshort",
 			 request_id);
 	send_all(fd, head, (size_t)n);
+	if (exits)
+		exit(7);
 	shutdown(fd, SHUT_WR);
+	receive_answer(fd);
+	record(answer_body);
+}
+
+/* What is no HTTP. */
+static void raw_bytes(const char *text)
+{
+	int fd = connect_api();
+	send_all(fd, text, strlen(text));
+	send_all(fd, "\r\n\r\n", 4);
 	receive_answer(fd);
 	record(answer_body);
 }
@@ -198,7 +210,11 @@ static void run_step(char *step)
 		return;
 	}
 	if (strcmp(method, "truncated") == 0) {
-		truncated_response();
+		truncated_response(strcmp(pattern, "exit") == 0);
+		return;
+	}
+	if (strcmp(method, "raw") == 0) {
+		raw_bytes(pattern);
 		return;
 	}
 	if (strcmp(method, "exit") == 0)

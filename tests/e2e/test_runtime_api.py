@@ -144,10 +144,25 @@ def test_too_large(scripted):
 
 
 def test_truncated_request(scripted):
+    """The runtime ends its side in the midst of the response: told to it, and to the caller."""
     result = scripted.steps("truncated")
     assert result.error == "Unhandled"
-    assert result.json["errorType"] in ("Runtime.TruncatedResponse", "Runtime.ExitError", "Sandbox.Timedout")
-    assert scripted.node.invoke(scripted.name, "report").error == ""
+    assert result.json == {"errorType": "Runtime.TruncatedResponse", "errorMessage": "Truncated response"}
+    assert scripted.report() == [[400, {"errorMessage": "HTTP request detected as truncated",
+                                        "errorType": "TruncatedHTTPRequest"}]]
+    assert scripted.node.invoke(scripted.name, "report").sandbox == result.sandbox
+
+
+def test_exit_within_a_response(scripted):
+    """How the process ended says more than that its response is not whole."""
+    result = scripted.steps("truncated|exit")
+    assert result.json == {"errorType": "Runtime.ExitError", "errorMessage":
+                           f"RequestId: {result.request_id} Error: Runtime exited with error: exit status 7"}
+
+
+def test_no_http(scripted):
+    scripted.steps("raw|nonsense", "POST|/invocation/@/response||null")
+    assert scripted.report() == [[400, "400 Bad Request"], OK]
 
 
 def test_ping_and_unknown_paths(scripted):

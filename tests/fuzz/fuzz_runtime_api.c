@@ -64,11 +64,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	runtime_api_init(&api, &loop, &listener, NULL);
 	api.snap_start = data[0] & 1;
+	bool ends = data[0] & 4;
 	api.state = data[0] & 2 ? RUNTIME_API_RUNNING : RUNTIME_API_STARTED;
 	(void)snprintf(api.request_id, sizeof(api.request_id), "id");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0) {
 		if (runtime_api_accept(&api, fds[0]) == 0) {
 			(void)!write(fds[1], data + 1, size - 1);
+			if (ends)
+				(void)shutdown(fds[1], SHUT_WR);
 			for (int i = 0; i < 8; i++)
 				if (event_loop_step(&loop, 0) < 0)
 					break;

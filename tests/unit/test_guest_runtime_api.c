@@ -316,7 +316,10 @@ static void test_unknown_paths_and_methods(void **state)
 			       "405 Method Not Allowed"));
 	assert_non_null(strstr(talk(w, "GET /2018-06-01/ping HTTP/1.1\r\n\r\n"), "\r\n\r\npong"));
 	/* No HTTP: an answer, and the end of the connection. */
-	assert_non_null(strstr(talk(w, "nonsense\r\n\r\n"), "400 Bad Request"));
+	assert_string_equal(talk(w, "nonsense\r\n\r\n"),
+			    "HTTP/1.1 400 Bad Request\r\n"
+			    "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+			    "Content-Length: 15\r\n\r\n400 Bad Request");
 	assert_int_equal(w->api.connections_len, 0);
 }
 
@@ -413,7 +416,101 @@ static void test_streaming_error_trailers(void **state)
 	assert_string_equal(buf_string(&w->error), "{\"e\":1}");
 }
 
-static void test_streaming_cut_short(void **state)
+#define TRUNCATED_ANSWER                                                                           \
+	"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"                           \
+	"Connection: close\r\nContent-Length: 88\r\n\r\n"                                          \
+	"{\"errorMessage\":\"HTTP request detected as truncated\","                                \
+	"\"errorType\":\"TruncatedHTTPRequest\"}"
+#define TRUNCATED_ERROR                                                                            \
+	"{\"errorType\":\"Runtime.TruncatedResponse\",\"errorMessage\":\"Truncated response\"}"
+
+/* Sends the text, ends this side, and reads what comes back. */
+static const char *talk_and_end(struct world *w, const char *text)
+{
+	(void)talk(w, text);
+	assert_int_equal(shutdown(w->peer, SHUT_WR), 0);
+	turn(w);
+	return read_answer(w);
+}
+
+static void reconnect(struct world *w)
+{
+	(void)close(w->peer);
+	turn(w);
+	assert_int_equal(w->api.connections_len, 0);
+	connect_peer(w);
+}
+
+/* The end of a request in its midst: answered, and the invocation's error once it is over. */
+static void test_truncated_response(void **state)
+{
+	static const char *const texts[] = {
+		POST("invocation/id-1/response", "", "100") "short",
+		POST("invocation/id-1/response", "", "100"),
+		STREAM "5\r\nab",
+		STREAM "5\r\nabcde\r\n",
+		STREAM,
+	};
+	struct world *w = *state;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(texts); i++) {
+		w->nexts = w->errors = 0;
+		begin(w);
+		assert_string_equal(talk_and_end(w, texts[i]), TRUNCATED_ANSWER);
+		reconnect(w);
+		assert_non_null(strstr(talk(w, POST("invocation/id-1/response", "", "2") "{}"),
+				       "403 Forbidden"));
+		assert_int_equal(w->errors, 0);
+		assert_string_equal(talk(w, NEXT), "");
+		assert_int_equal(w->errors, 1);
+		assert_string_equal(w->type, "Runtime.TruncatedResponse");
+		assert_string_equal(buf_string(&w->error), TRUNCATED_ERROR);
+		assert_int_equal(w->nexts, 2);
+		assert_int_equal(w->ends, 0);
+		assert_int_equal(runtime_api_send_event(&w->api, &event), 0);
+		(void)talk(w, POST("invocation/id-1/response", "", "2") "{}");
+		assert_int_equal(w->ends, 1);
+		w->ends = 0;
+	}
+}
+
+/* What is no chunk cannot be read to its end either. */
+static void test_garbage_in_a_response(void **state)
+{
+	struct world *w = *state;
+
+	begin(w);
+	assert_string_equal(talk(w, STREAM "1\r\na\r\nno chunk\r\n"), TRUNCATED_ANSWER);
+	reconnect(w);
+	(void)talk(w, NEXT);
+	assert_int_equal(w->errors, 1);
+	assert_string_equal(w->type, "Runtime.TruncatedResponse");
+}
+
+/* Whoever did not answer the invocation may do so still. */
+static void test_truncated_other_requests(void **state)
+{
+	static const char *const texts[] = {
+		"GET /2018-06-01/runtime/invoc",
+		POST("invocation/other/response", "", "100") "short",
+		POST("invocation/id-1/error", "", "100") "{",
+	};
+	struct world *w = *state;
+
+	begin(w);
+	for (unsigned i = 0; i < ARRAY_SIZE(texts); i++) {
+		assert_string_equal(talk_and_end(w, texts[i]), TRUNCATED_ANSWER);
+		reconnect(w);
+	}
+	assert_non_null(
+		strstr(talk(w, POST("invocation/id-1/response", "", "2") "{}"), "202 Accepted"));
+	(void)talk(w, NEXT);
+	assert_int_equal(w->errors, 0);
+	assert_int_equal(w->ends, 1);
+}
+
+/* A runtime that crashes with its response on the way is told of by its exit alone. */
+static void test_crash_within_a_response(void **state)
 {
 	struct world *w = *state;
 
@@ -421,9 +518,29 @@ static void test_streaming_cut_short(void **state)
 	(void)talk(w, STREAM "5\r\nab");
 	assert_int_equal(shutdown(w->peer, SHUT_RDWR), 0);
 	turn(w);
-	assert_int_equal(w->errors, 1);
-	assert_string_equal(w->type, "Runtime.TruncatedResponse");
 	assert_int_equal(w->api.connections_len, 0);
+	assert_int_equal(w->errors, 0);
+	runtime_api_reset(&w->api, false);
+	reconnect(w);
+	(void)talk(w, NEXT);
+	assert_int_equal(w->errors, 0);
+}
+
+/* What a held back sender sent counts, though it ended its side behind it. */
+static void test_held_back_and_ended(void **state)
+{
+	struct world *w = *state;
+
+	begin(w);
+	(void)talk(w, STREAM "3\r\nabc\r\n");
+	runtime_api_pause(&w->api, true);
+	assert_string_equal(talk_and_end(w, "2\r\nde\r\n0\r\n\r\n"), "");
+	assert_string_equal(buf_string(&w->data), "abc");
+	runtime_api_pause(&w->api, false);
+	turn(w);
+	assert_non_null(strstr(read_answer(w), "202 Accepted"));
+	assert_string_equal(buf_string(&w->data), "abcde");
+	assert_int_equal(w->ends, 1);
 }
 
 static void test_unknown_response_mode(void **state)
@@ -482,7 +599,15 @@ static void test_a_new_waiter_replaces_the_old(void **state)
 	assert_int_equal(w->nexts, 1);
 	assert_int_equal(runtime_api_send_event(&w->api, &event), 0);
 	assert_non_null(strstr(read_answer(w), "200 OK"));
-	(void)close(old);
+	assert_int_equal(w->api.connections_len, 1);
+	(void)close(w->peer);
+	w->peer = old;
+	assert_string_equal(
+		read_answer(w),
+		"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n"
+		"Connection: close\r\nContent-Length: 74\r\n\r\n"
+		"{\"errorMessage\":\"Internal Server "
+		"Error\",\"errorType\":\"InternalServerError\"}");
 }
 
 static void test_too_many_connections(void **state)
@@ -535,7 +660,11 @@ int main(void)
 		T(test_response_over_the_limit),
 		T(test_streaming_passes_chunks_on),
 		T(test_streaming_error_trailers),
-		T(test_streaming_cut_short),
+		T(test_truncated_response),
+		T(test_garbage_in_a_response),
+		T(test_truncated_other_requests),
+		T(test_crash_within_a_response),
+		T(test_held_back_and_ended),
 		T(test_unknown_response_mode),
 		T(test_restore),
 		T(test_expect_continue),
