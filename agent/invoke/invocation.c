@@ -184,7 +184,7 @@ static int send_chunks(struct sandbox *sandbox, struct slice payload)
 	return r;
 }
 
-static int send_event(struct invocation *invocation, int64_t realtime_us)
+static int send_event(struct invocation *invocation)
 {
 	const struct invocation_request *request = &invocation->request;
 	Mayfly__Guest__V1__HostMessage message = MAYFLY__GUEST__V1__HOST_MESSAGE__INIT;
@@ -198,7 +198,7 @@ static int send_event(struct invocation *invocation, int64_t realtime_us)
 	invoke.client_context = binary(request->client_context);
 	invoke.content_type = (char *)(uintptr_t) "application/json";
 	invoke.timeout_ms = (uint32_t)(invocation->timeout_us / USEC_PER_MSEC);
-	invoke.realtime_us = realtime_us;
+	invoke.realtime_us = invocation->bound_at_us;
 	invoke.payload_bytes = payload.len;
 	invoke.payload_complete = payload.len <= CHUNK_BYTES;
 	if (invoke.payload_complete)
@@ -212,21 +212,23 @@ static int send_event(struct invocation *invocation, int64_t realtime_us)
 /* A negative errno with invocation->error: the sandbox is released, the answer is owed. */
 static int begin(struct invocation *invocation, struct sandbox *sandbox)
 {
-	int64_t realtime_us = clock_realtime_us();
 	int r;
 
 	timer_disarm(&invocation->wait_timer);
 	invocation->sandbox = sandbox;
 	invocation->stamps.bound_us = clock_monotonic_us();
+	invocation->bound_at_us = clock_realtime_us();
 	sandbox_get_facts(sandbox, &invocation->facts);
 	(void)snprintf(invocation->sandbox_id, sizeof(invocation->sandbox_id), "%s",
 		       invocation->facts.id);
 	invocation->timeout_us = sandbox_config(sandbox)->timeout_seconds * USEC_PER_SEC;
-	report_write_start(invocation, realtime_us);
 	invocation->stamps.sent_us = clock_monotonic_us();
-	r = send_event(invocation, realtime_us);
-	if (r >= 0)
+	r = send_event(invocation);
+	if (r >= 0) {
+		if (invocation->facts.delivered)
+			report_write_start(invocation);
 		return 0;
+	}
 	invocation->sandbox = NULL;
 	sandbox_release(sandbox, "its channel takes no more");
 	return error_set_errno(&invocation->error, r, "Cannot hand the event to a sandbox");
@@ -254,6 +256,11 @@ static void on_failed(struct demand *demand, const struct error *error)
 	if (error_copy(&invocation->error, error) < 0)
 		(void)error_set_errno(&invocation->error, ENOMEM, "No sandbox");
 	invocation_finish(invocation);
+}
+
+static void on_delivered(struct demand *demand)
+{
+	report_write_start(of_demand(demand));
 }
 
 static void on_message(struct demand *demand, const Mayfly__Guest__V1__GuestMessage *message)
@@ -301,6 +308,7 @@ static void on_overdue(struct demand *demand)
 const struct demand_events invocation_demand_events = {
 	.on_bound = on_bound,
 	.on_failed = on_failed,
+	.on_delivered = on_delivered,
 	.on_message = on_message,
 	.on_lost = on_lost,
 	.on_overdue = on_overdue,

@@ -36,6 +36,8 @@ struct invocation {
 
 	struct sandbox *sandbox;    /* bound, or NULL */
 	struct sandbox_facts facts; /* as bound; its strings are the sandbox's */
+	int64_t bound_at_us;        /* realtime, of START */
+	bool start_written;
 	char sandbox_id[HEX_ID_BYTES];
 	bool congested;
 	bool response_started;
@@ -93,7 +95,9 @@ struct report {
 	uint64_t max_memory_bytes;
 	int64_t failed_init_us; /* of an INIT repeated in vain; 0: none */
 };
-void report_write_start(struct invocation *invocation, int64_t realtime_us);
+/* START, once the guest may have seen the event: one that another sandbox gets after all leaves no
+ * line. */
+void report_write_start(struct invocation *invocation);
 void report_write_end(struct invocation *invocation, const struct report *report);
 
 /* invocation.c: lines, counters, the sandbox's release (`end_reason` NULL: it may go on), the

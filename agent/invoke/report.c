@@ -22,15 +22,17 @@ static void write_line(struct invocation *invocation, int64_t time_us, struct bu
 	buf_reset(line);
 }
 
-void report_write_start(struct invocation *invocation, int64_t realtime_us)
+void report_write_start(struct invocation *invocation)
 {
 	_cleanup_buf_ struct buf line = BUF_INIT;
+	int64_t time_us = invocation->bound_at_us;
 
+	invocation->start_written = true;
 	if (invocation->request.log_tail)
 		log_stream_capture_begin(sandbox_log(invocation->sandbox),
 					 INVOCATION_LOG_RESULT_BYTES);
-	write_line(invocation, realtime_us, &line,
-		   log_line_start(&line, style(invocation), realtime_us, invocation->id,
+	write_line(invocation, time_us, &line,
+		   log_line_start(&line, style(invocation), time_us, invocation->id,
 				  invocation->facts.version));
 }
 
@@ -97,6 +99,8 @@ void report_write_end(struct invocation *invocation, const struct report *report
 		.error_type = report->error_type,
 	};
 
+	if (!invocation->start_written) /* its vCPUs never ran, until it was overdue */
+		report_write_start(invocation);
 	/* An error that the runtime reported is told by the runtime's own lines. */
 	if (lines.format == LOG_TEXT && report->status == LINE_ERROR && !report->crash)
 		text.status = LINE_SUCCESS;

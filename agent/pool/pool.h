@@ -97,10 +97,13 @@ struct demand_events {
 	void (*on_bound)(struct demand *demand, struct sandbox *sandbox);
 	/* A waiting demand will get none. The error is borrowed. */
 	void (*on_failed)(struct demand *demand, const struct error *error);
+	/* The vCPUs of a sandbox that was not `delivered` to when it was bound run: from now on the
+	 * guest may have seen what was sent. Comes once, before the lines that it writes. */
+	void (*on_delivered)(struct demand *demand);
 	/* From the bound sandbox, logs excepted, which the pool writes to its stream. */
 	void (*on_message)(struct demand *demand, const Mayfly__Guest__V1__GuestMessage *message);
 	/* The bound sandbox is gone, the binding with it. `delivered`: the guest may have seen
-	 * what was sent. */
+	 * what was sent, as on_delivered said or the facts when it was bound. */
 	void (*on_lost)(struct demand *demand, const char *reason, bool delivered);
 	/* The guest kept neither the function's timeout nor the grace beyond it. */
 	void (*on_overdue)(struct demand *demand);

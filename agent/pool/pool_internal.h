@@ -108,6 +108,7 @@ struct sandbox {
 	struct policy_wait *policy_wait; /* told when it is gone */
 	bool idle;                       /* on the version's and the pool's lists */
 	bool frozen_wish;                /* the last wish told to the VM was to stop */
+	bool delivered;                  /* the bound guest may have seen what was sent */
 	bool slot;                       /* counts as a restore under way */
 	uint64_t invocations;
 	int64_t created_us;
@@ -177,6 +178,8 @@ struct pool {
  * keeps the counters, tells the listeners. */
 int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state);
 void sandbox_bind(struct sandbox *sandbox, struct demand *demand);
+/* The bound guest runs: it was confirmed, or it speaks. */
+void sandbox_set_delivered(struct sandbox *sandbox);
 /* STOPPING, and the VM's end; `reason` is copied. */
 void sandbox_stop(struct sandbox *sandbox, const char *reason);
 void sandbox_set_idle(struct sandbox *sandbox);

@@ -192,9 +192,28 @@ static void on_resumed(void *arg)
 {
 	struct sandbox *sandbox = arg;
 
-	if (sandbox->state == SANDBOX_BUSY && sandbox->resume_asked_us > 0 &&
-	    sandbox->resume_done_us == 0)
-		sandbox->resume_done_us = clock_monotonic_us();
+	if (sandbox->state != SANDBOX_BUSY || sandbox->resume_asked_us == 0 ||
+	    sandbox->resume_done_us > 0)
+		return;
+	sandbox->resume_done_us = clock_monotonic_us();
+	sandbox_set_delivered(sandbox);
+}
+
+void sandbox_set_delivered(struct sandbox *sandbox)
+{
+	if (!sandbox->demand || sandbox->delivered)
+		return;
+	sandbox->delivered = true;
+	sandbox->demand->events->on_delivered(sandbox->demand);
+}
+
+/* One that was told to stop a moment ago may do a little more until it does. */
+static bool may_run(const struct sandbox *sandbox)
+{
+	struct vm_facts vm = { 0 };
+
+	sandbox->pool->driver->facts(sandbox->vm, &vm);
+	return !sandbox->frozen_wish || vm.running;
 }
 
 void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
@@ -211,6 +230,7 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 	sandbox->last_used_us = clock_realtime_us();
 	sandbox->resume_asked_us = 0;
 	sandbox->resume_done_us = 0;
+	sandbox->delivered = may_run(sandbox);
 	(void)sandbox_set_state(sandbox, SANDBOX_BUSY);
 	version_touch(sandbox->version);
 	if (sandbox->frozen_wish) {
@@ -343,6 +363,7 @@ void sandbox_get_facts(const struct sandbox *sandbox, struct sandbox_facts *ret)
 		.resume_asked_us = sandbox->resume_asked_us,
 		.resume_done_us = sandbox->resume_done_us,
 		.repeating_init = sandbox->repeating_init,
+		.delivered = sandbox->delivered,
 	};
 }
 

@@ -62,6 +62,7 @@ struct sandbox_facts {
 	int64_t resume_asked_us; /* last thaw for a demand; 0: it was running */
 	int64_t resume_done_us;  /* 0: not confirmed yet */
 	bool repeating_init;     /* its last invocation had to repeat INIT, after a reset */
+	bool delivered;          /* its vCPUs run, as far as is known: it may see what is sent */
 };
 void sandbox_get_facts(const struct sandbox *sandbox, struct sandbox_facts *ret);
 

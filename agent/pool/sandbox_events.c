@@ -19,6 +19,7 @@ static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMes
 
 	if (sandbox->state == SANDBOX_STOPPING)
 		return;
+	sandbox_set_delivered(sandbox);
 	switch (message->kind_case) {
 	case MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_LOGS:
 		version_log_records(sandbox->version, sandbox->log, message->logs);
@@ -73,7 +74,6 @@ static void on_gone(struct vm *vm, const char *reason, void *user)
 	struct demand *demand = TAKE_PTR(sandbox->demand);
 	struct version *current;
 	bool starting = sandbox->stopped_starting || sandbox_is_starting(sandbox);
-	bool delivered = sandbox->resume_asked_us == 0 || sandbox->resume_done_us > 0;
 
 	(void)vm;
 	sandbox_unset_idle(sandbox);
@@ -90,7 +90,7 @@ static void on_gone(struct vm *vm, const char *reason, void *user)
 		count_failed_start(sandbox, reason);
 	policy_sandbox_gone(sandbox);
 	if (demand)
-		demand->events->on_lost(demand, reason, delivered);
+		demand->events->on_lost(demand, reason, sandbox->delivered);
 	sandbox_free(sandbox);
 	current = version->current ? version
 				   : version_find(pool, version->tenant, version->function_name);

@@ -256,6 +256,26 @@ def test_qemu_killed_while_it_stops(node, deploy):
         assert_gone(node, sandbox)
 
 
+def test_event_that_was_not_delivered_goes_to_another_sandbox(node, deploy):
+    """The frozen sandbox is not thawed, because its QEMU stands still, and is killed."""
+    name = deploy(e2e.PYTHON, SLEEPER)
+    node.invoke(name)
+    frozen = e2e.wait_until(
+        lambda: next((s for s in node.sandboxes(name) if node.sandbox_state(s) == "FROZEN"), None), 30, "frozen")
+    os.kill(frozen.pid, signal.SIGSTOP)
+    future = node.start_invocation(name)
+    kill_qemu(node, name, ("BUSY",))
+    result = node.result(future)
+    assert (result.json, result.error, result.start) == ("awake", "", "RESTORE")
+    assert result.sandbox != frozen.sandbox_id
+    # The log has it once, where it ran.
+    events = [e for e in node.log_events(name) if result.request_id in e.message]
+    assert [e.message.split()[0] for e in events] == ["START", "END", "REPORT"]
+    assert {result.sandbox in e.log_stream_name for e in events} == {True}
+    assert result.log.startswith(f"START RequestId: {result.request_id} ")
+    assert_gone(node, frozen)
+
+
 @pytest.mark.parametrize("states", [("RESTORING",), ("INITIALIZING",)], ids=lambda s: s[0].lower())
 def test_qemu_killed_while_it_starts(node, deploy, states):
     """No function ran yet: another start serves the invocation."""

@@ -565,6 +565,7 @@ struct asker {
 	unsigned lost;
 	unsigned overdue;
 	unsigned messages;
+	unsigned told_delivered;
 	bool delivered;
 	enum error_code code;
 };
@@ -591,6 +592,11 @@ static void on_message(struct demand *demand, const Mayfly__Guest__V1__GuestMess
 	container_of(demand, struct asker, demand)->messages++;
 }
 
+static void on_delivered(struct demand *demand)
+{
+	container_of(demand, struct asker, demand)->told_delivered++;
+}
+
 static void on_lost(struct demand *demand, const char *reason, bool delivered)
 {
 	struct asker *asker = container_of(demand, struct asker, demand);
@@ -606,7 +612,14 @@ static void on_overdue(struct demand *demand)
 	container_of(demand, struct asker, demand)->overdue++;
 }
 
-static const struct demand_events events = { on_bound, on_failed, on_message, on_lost, on_overdue };
+static const struct demand_events events = {
+	.on_bound = on_bound,
+	.on_failed = on_failed,
+	.on_delivered = on_delivered,
+	.on_message = on_message,
+	.on_lost = on_lost,
+	.on_overdue = on_overdue,
+};
 
 static int _unused_ ask(struct fixture *f, struct asker *asker, const char *name)
 {

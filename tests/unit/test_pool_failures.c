@@ -90,7 +90,57 @@ static void a_lost_sandbox_is_told_with_what_it_saw(void **state)
 	driver_end(sandbox->vm, "killed");
 	RUN_UNTIL(f, a.lost == 1);
 	assert_false(a.delivered);
+	assert_int_equal(a.told_delivered, 0);
 	f->hold_resumes = false;
+}
+
+static bool is_delivered(const struct sandbox *sandbox)
+{
+	struct sandbox_facts facts;
+
+	sandbox_get_facts(sandbox, &facts);
+	return facts.delivered;
+}
+
+/* That the guest may have seen what was sent is known at once of one that runs; of a frozen one
+ * when its thaw is confirmed or it speaks, whatever comes first; and of one that was told to stop
+ * and perhaps has not yet, at once too. */
+static void delivery_is_told_once(void **state)
+{
+	struct fixture *f = *state;
+	struct sandbox *sandbox;
+	struct asker a;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	sandbox = a.sandbox;
+	assert_true(is_delivered(sandbox));
+	release(&a);
+	RUN_UNTIL(f, sandbox->state == SANDBOX_FROZEN);
+	assert_int_equal(ask(f, &a, "f"), 1);
+	assert_false(is_delivered(sandbox));
+	RUN_UNTIL(f, a.told_delivered == 1);
+	assert_true(is_delivered(sandbox));
+	release(&a);
+	RUN_UNTIL(f, sandbox->state == SANDBOX_FROZEN);
+	f->hold_resumes = true;
+	assert_int_equal(ask(f, &a, "f"), 1);
+	say(sandbox->vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_WARMED);
+	RUN_UNTIL(f, a.messages == 1);
+	assert_int_equal(a.told_delivered, 1);
+	f->hold_resumes = false;
+	driver_resume(sandbox->vm, sandbox->vm->resumed, sandbox->vm->resumed_arg);
+	RUN_UNTIL(f, sandbox->resume_done_us > 0);
+	assert_int_equal(a.told_delivered, 1);
+	release(&a);
+	RUN_UNTIL(f, sandbox->state == SANDBOX_FROZEN);
+	sandbox->vm->running = true;
+	assert_int_equal(ask(f, &a, "f"), 1);
+	assert_true(is_delivered(sandbox));
+	RUN_UNTIL(f, sandbox->resume_done_us > 0);
+	assert_int_equal(a.told_delivered, 0);
+	release(&a);
 }
 
 static void a_message_out_of_turn_ends_the_sandbox(void **state)
@@ -132,6 +182,7 @@ int main(void)
 		TEST(starts_that_fail_end_in_an_error_and_are_tried_again),
 		TEST(a_silent_restore_is_ended),
 		TEST(a_lost_sandbox_is_told_with_what_it_saw),
+		TEST(delivery_is_told_once),
 		TEST(a_message_out_of_turn_ends_the_sandbox),
 		TEST(the_host_minds_the_timeout),
 	};
