@@ -227,7 +227,7 @@ static const struct verb_option options[] = {
 	{ "stream", 's', OPTION_FLAG, NULL, "print the response as it comes" },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "check that it could run, run nothing" },
 	{ "client-context", 0, OPTION_TEXT, "JSON|@FILE", "handed to the function's context" },
-	{ "trace-id", 0, OPTION_TEXT, "ID", "X-Amzn-Trace-Id" },
+	{ "trace-id", 0, OPTION_TEXT, "ID", "X-Amzn-Trace-Id; one is made by default" },
 	{ 0 },
 };
 

@@ -81,7 +81,8 @@ int admission_check(struct invocation *invocation)
 				 "%zu byte payload is too large for the RequestResponse invocation "
 				 "type (limit %d bytes)",
 				 request->payload.len, INVOCATION_PAYLOAD_MAX_BYTES);
-	return check_client_context(request->client_context, error);
+	r = trace_id_check(request->trace_id, error);
+	return r < 0 ? r : check_client_context(request->client_context, error);
 }
 
 int admission_find(struct invocation *invocation, const struct function **ret)

@@ -194,7 +194,7 @@ static int send_event(struct invocation *invocation)
 
 	invoke.request_id = invocation->id;
 	invoke.invoked_function_arn = invocation->arn;
-	invoke.trace_id = (char *)(uintptr_t)(request->trace_id ? request->trace_id : "");
+	invoke.trace_id = (char *)(uintptr_t)request->trace_id;
 	invoke.client_context = binary(request->client_context);
 	invoke.content_type = (char *)(uintptr_t) "application/json";
 	invoke.timeout_ms = (uint32_t)(invocation->timeout_us / USEC_PER_MSEC);

@@ -95,9 +95,9 @@ struct invocation_request {
 	bool streaming;
 	struct slice payload;
 	struct slice client_context; /* JSON */
-	const char *trace_id;
-	int64_t received_us; /* monotonic */
-	int64_t deadline_us; /* monotonic; INT64_MAX: none */
+	const char *trace_id;        /* "" or NULL: one is made */
+	int64_t received_us;         /* monotonic */
+	int64_t deadline_us;         /* monotonic; INT64_MAX: none */
 	const struct invocation_events *events;
 	void *user;
 };

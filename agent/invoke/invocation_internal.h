@@ -5,6 +5,7 @@
 
 #include "agent/invoke/invocation.h"
 #include "agent/invoke/phases.h"
+#include "agent/invoke/trace_id.h"
 #include "agent/logs/log_lines.h"
 
 struct invoker {
@@ -26,6 +27,7 @@ struct invocation {
 	struct invocation_request request; /* what it points to is borrowed */
 	bool abandoned;
 	char id[UUID_BYTES];
+	char trace_id[TRACE_ID_BYTES]; /* made here, as the request had none */
 	char *tenant;
 	char *function_name;
 	char *arn; /* as invoked */

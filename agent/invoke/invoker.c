@@ -121,6 +121,10 @@ int invoker_submit(struct invoker *invoker, const struct invocation_request *req
 		request->received_us > 0 ? request->received_us : clock_monotonic_us();
 	invocation->response.max = INVOCATION_RESPONSE_MAX_BYTES;
 	uuid_generate(invocation->id);
+	if (!request->trace_id || !request->trace_id[0]) {
+		trace_id_generate(clock_realtime_us(), invocation->trace_id);
+		invocation->request.trace_id = invocation->trace_id;
+	}
 	invoker->running++;
 	*ret = invocation;
 	if (admit(invocation) > 0)

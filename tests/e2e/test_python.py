@@ -268,6 +268,21 @@ def test_trace_id(node, python_probe):
     assert result.json == trace
 
 
+def test_trace_id_of_a_caller_who_has_none(python_probe):
+    seen = [python_probe.run("result = [os.environ.get('_X_AMZN_TRACE_ID'), time.time()]") for _ in range(2)]
+    assert seen[0][0] != seen[1][0]
+    for trace, now in seen:
+        made = re.fullmatch(r"Root=1-([0-9a-f]{8})-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0", trace)
+        assert made and abs(int(made.group(1), 16) - now) < 5, trace
+
+
+def test_trace_id_that_is_none(node, python_probe):
+    for trace in ("Root=1\r\nEvil: yes", "x" * 1025):
+        refusal = node.refusal(node.invocations.Invoke, node.protocol.invoke.InvokeRequest(
+            function_name=python_probe.name, payload=b'{"code": ""}', trace_id=trace))
+        assert (refusal.reason, refusal.field) == ("InvalidParameterValueException", "trace_id")
+
+
 def test_empty_payload_is_an_empty_event(node, deploy):
     name = deploy(e2e.PYTHON, {"index.py": "def handler(event, context):\n    return event\n"})
     assert node.invoke(name).json == {}

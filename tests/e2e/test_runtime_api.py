@@ -87,6 +87,9 @@ def test_empty_values_have_no_header(scripted):
     head = scripted.report()[0][1].lower()
     assert "lambda-runtime-client-context" not in head
     assert "lambda-runtime-aws-tenant-id" not in head
+    # A trace there always is.
+    assert re.search(r"^lambda-runtime-trace-id: root=1-[0-9a-f]{8}-[0-9a-f]{24};parent=[0-9a-f]{16};sampled=0$",
+                     head, re.M)
 
 
 def test_wrong_request_id(scripted):

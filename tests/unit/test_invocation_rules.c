@@ -7,11 +7,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "agent/invoke/billing.h"
 #include "agent/invoke/invocation_internal.h"
+#include "mayfly/clock.h"
 
 static void billing(void **state)
 {
@@ -146,6 +149,40 @@ static void payloads(void **state)
 	}
 }
 
+static void trace_ids(void **state)
+{
+	static const char *const bad[] = { "Root=1\r\nEvil: yes", "Root=1\n", "\x7f", "\xc3\xa4" };
+	char one[TRACE_ID_BYTES], other[TRACE_ID_BYTES], parent[17], root[25];
+	char longest[TRACE_ID_MAX_BYTES + 2];
+	unsigned at, end = 0;
+
+	(void)state;
+	trace_id_generate(1700000000 * USEC_PER_SEC + 5, one);
+	assert_int_equal(sscanf(one, "Root=1-%8x-%24[0-9a-f];Parent=%16[0-9a-f];Sampled=0%n", &at,
+				root, parent, &end),
+			 3);
+	assert_int_equal(at, 1700000000);
+	assert_int_equal(end, strlen(one));
+	assert_int_equal(strlen(root), 24);
+	assert_int_equal(strlen(parent), 16);
+	trace_id_generate(1700000000 * USEC_PER_SEC + 5, other);
+	assert_string_not_equal(one, other);
+
+	memset(longest, 'x', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(trace_id_check(one, NULL), 0);
+	assert_int_equal(trace_id_check("", NULL), 0);
+	assert_int_equal(trace_id_check(longest + 1, NULL), 0);
+	assert_true(trace_id_check(longest, NULL) < 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_error_ struct error error = ERROR_INIT;
+
+		assert_true(trace_id_check(bad[i], &error) < 0);
+		assert_int_equal(error.code, ERROR_INVALID_PARAMETER);
+		assert_string_equal(error.field, "trace_id");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +191,7 @@ int main(void)
 		cmocka_unit_test(phases_of_a_start_under_way),
 		cmocka_unit_test(kinds_of_start),
 		cmocka_unit_test(payloads),
+		cmocka_unit_test(trace_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
