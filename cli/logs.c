@@ -30,8 +30,8 @@ static int print_event(const struct style *style, const Mayfly__V1__LogEvent *ev
 	return 0;
 }
 
-static int follow(struct context *context, const char *name, int64_t start_us,
-		  const struct style *style)
+static int follow(struct context *context, const char *name, const char *log_stream,
+		  int64_t start_us, const struct style *style)
 {
 	_cleanup_(client_stream_close_p) struct client_stream *stream = NULL;
 	Mayfly__V1__TailLogsRequest request = MAYFLY__V1__TAIL_LOGS_REQUEST__INIT;
@@ -40,6 +40,8 @@ static int follow(struct context *context, const char *name, int64_t start_us,
 		request.log_group_name = (char *)name;
 	else
 		request.function_name = (char *)name;
+	if (log_stream)
+		request.log_stream_name = (char *)log_stream;
 	request.start_time_us = start_us;
 	int r = client_log_tail(context->client, &request, &stream, &context->error);
 	while (r >= 0) {
@@ -108,7 +110,7 @@ static int run(struct context *context, const struct arguments *arguments)
 	if (since_us >= 0)
 		start_us = clock_realtime_us() - since_us;
 	if (argument_flag(arguments, "follow"))
-		return follow(context, name, start_us, &style);
+		return follow(context, name, stream, start_us, &style);
 	if (name[0] == '/')
 		request.log_group_name = (char *)name;
 	else

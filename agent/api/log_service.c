@@ -200,8 +200,11 @@ static int begin_tail(struct log_service *service, struct rpc_call *call,
 		r = check_tails(service, error);
 	if (r < 0)
 		return r;
-	return tail_start(service->config.logs, call, tenant, group, message->start_time_us,
-			  &service->tails, error);
+	const struct log_read_request request = { .tenant = tenant,
+						  .group = group,
+						  .stream = message->log_stream_name,
+						  .start_us = message->start_time_us };
+	return tail_start(service->config.logs, call, &request, &service->tails, error);
 }
 
 /* -- the service -- */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "agent/api/outbox.h"
 #include "mayfly/clock.h"
@@ -18,6 +19,7 @@ struct tail {
 	struct rpc_call *call;
 	char *tenant;
 	char *group;
+	char *stream;          /* "": all */
 	struct log_tail *live; /* owned; NULL once stopped */
 	struct outbox news;    /* what came meanwhile */
 
@@ -39,6 +41,7 @@ static void tail_free(struct tail *tail)
 	error_clear(&tail->error);
 	free(tail->tenant);
 	free(tail->group);
+	free(tail->stream);
 	free(tail->token);
 	free(tail);
 }
@@ -157,6 +160,7 @@ static int read_page(struct tail *tail, struct error *error)
 	const struct log_read_request request = {
 		.tenant = tail->tenant,
 		.group = tail->group,
+		.stream = tail->stream,
 		.start_us = tail->start_us,
 		.ingested_before_us = tail->before_us,
 		.token = token,
@@ -184,6 +188,8 @@ static void on_event(const struct log_event *event, void *arg)
 {
 	struct tail *tail = arg;
 
+	if (tail->stream[0] && strcmp(event->stream, tail->stream) != 0)
+		return;
 	outbox_put(&tail->news, event_message(event));
 	pump(tail);
 }
@@ -193,8 +199,8 @@ static void on_cancelled(void *arg)
 	tail_stop(arg);
 }
 
-int tail_start(struct log_store *logs, struct rpc_call *call, const char *tenant, const char *group,
-	       int64_t start_us, struct tail_list *list, struct error *error)
+int tail_start(struct log_store *logs, struct rpc_call *call,
+	       const struct log_read_request *request, struct tail_list *list, struct error *error)
 {
 	_cleanup_(tail_free_p) struct tail *tail = calloc(1, sizeof(*tail));
 	int r;
@@ -205,15 +211,17 @@ int tail_start(struct log_store *logs, struct rpc_call *call, const char *tenant
 	outbox_init(&tail->news, &news_limits);
 	tail->logs = logs;
 	tail->call = call;
-	tail->start_us = start_us;
-	tail->tenant = strdup(tenant);
-	tail->group = strdup(group);
-	if (!tail->tenant || !tail->group)
+	tail->start_us = request->start_us;
+	tail->tenant = strdup(request->tenant);
+	tail->group = strdup(request->group);
+	tail->stream = strdup(request->stream ? request->stream : "");
+	if (!tail->tenant || !tail->group || !tail->stream)
 		return error_set_errno(error, ENOMEM, "Cannot follow the log group");
-	r = log_tail_start(logs, tenant, group, on_event, tail, &tail->live, &tail->before_us);
+	r = log_tail_start(logs, tail->tenant, tail->group, on_event, tail, &tail->live,
+			   &tail->before_us);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot follow the log group");
-	if (start_us > 0) {
+	if (tail->start_us > 0) {
 		r = read_page(tail, error);
 		if (r < 0)
 			return r;

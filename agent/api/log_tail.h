@@ -14,9 +14,11 @@ struct tail_list {
 	unsigned count;
 };
 
-/* `list` outlives it. On failure the call is still the caller's. */
-int tail_start(struct log_store *logs, struct rpc_call *call, const char *tenant, const char *group,
-	       int64_t start_us, struct tail_list *list, struct error *error) _must_use_;
+/* Follows what `request` names by tenant, group, stream and start_us (0: from now); the rest of it
+ * does not matter. `list` outlives it. On failure the call is still the caller's. */
+int tail_start(struct log_store *logs, struct rpc_call *call,
+	       const struct log_read_request *request, struct tail_list *list,
+	       struct error *error) _must_use_;
 
 /* Ends the calls with status OK, those that wait for a disk a little later. */
 void tail_list_stop(struct tail_list *list);

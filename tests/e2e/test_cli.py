@@ -2,6 +2,7 @@
 """The command: every verb, for people and for scripts, with its documented exit codes."""
 
 import json
+import os
 import signal
 import subprocess
 
@@ -161,6 +162,35 @@ def test_logs(mayfly, function):
     assert mayfly("logs", f"/aws/lambda/{function}").stdout
     events = json.loads(mayfly("logs", function, "-o", "json").stdout)["events"]
     assert any(e["message"] == "it ran" and e["logStreamName"] and e["timestamp"] for e in events)
+
+
+def test_follow_one_stream(build, node, mayfly, function):
+    """The stream of one sandbox, though another writes to the same group."""
+    mayfly("invoke", function)
+    node.end_idle(function)
+    one = json.loads(mayfly("invoke", function, "-o", "json").stdout)
+    [stream] = {e.log_stream_name for e in node.log_events(function) if one["RequestId"] in e.message}
+    log = node.folder / "follow-one.txt"
+    with open(log, "wb") as out:
+        process = subprocess.Popen([build / "cli/mayfly", "logs", function, "--follow", "--since", "1h", "-o", "json",
+                                    "--log-stream-name", stream], stdout=out, stderr=subprocess.STDOUT,
+                                   env={**os.environ, "MAYFLY_ADDRESS": f"unix:{node.socket}"})
+    try:
+        def events():
+            return [json.loads(line) for line in log.read_text().splitlines()]
+
+        e2e.wait_until(lambda: "REPORT RequestId: " + one["RequestId"] in log.read_text(), 30, "what was written")
+        two = json.loads(mayfly("invoke", function, "-o", "json").stdout)
+        assert two["Phases"]["sandbox_id"] == one["Phases"]["sandbox_id"]
+        node.end_idle(function)
+        three = json.loads(mayfly("invoke", function, "-o", "json").stdout)
+        assert three["Phases"]["sandbox_id"] != one["Phases"]["sandbox_id"]
+        e2e.wait_until(lambda: "REPORT RequestId: " + two["RequestId"] in log.read_text(), 30, "what came")
+        e2e.wait_until(lambda: three["RequestId"] in node.log_text(function), 30, "what came elsewhere")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert {event["logStreamName"] for event in events()} == {stream}
 
 
 @pytest.mark.parametrize("arguments, text", [(("logs", "@", "--follow"), b"report requestid: "),

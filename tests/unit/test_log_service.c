@@ -311,17 +311,24 @@ static void test_refusals(void **state)
 
 /* -- Tail -- */
 
-static struct client_stream *open_tail(struct node *node, int64_t start_us)
+static struct client_stream *open_tail_of(struct node *node, const char *log_stream,
+					  int64_t start_us)
 {
 	Mayfly__V1__TailLogsRequest request = MAYFLY__V1__TAIL_LOGS_REQUEST__INIT;
 	struct client_stream *stream = NULL;
 	_cleanup_error_ struct error error = ERROR_INIT;
 
 	request.log_group_name = borrow(GROUP);
+	request.log_stream_name = borrow(log_stream);
 	request.start_time_us = start_us;
 	if (client_log_tail(node->harness.client, &request, &stream, &error) < 0)
 		fail_msg("%s", error_text(&error));
 	return stream;
+}
+
+static struct client_stream *open_tail(struct node *node, int64_t start_us)
+{
+	return open_tail_of(node, "", start_us);
 }
 
 static Mayfly__V1__LogEvent *next_event(struct client_stream *stream)
@@ -418,6 +425,27 @@ static void test_tail_from_now(void **state)
 	on_loop(&node->harness, stop_ticking, &ticker);
 }
 
+/* What was written and what comes, of one stream alone; also of one that nobody wrote to yet. */
+static void test_tail_of_one_stream(void **state)
+{
+	struct node *node = *state;
+	_cleanup_(client_stream_close_p) struct client_stream *one = NULL, *later = NULL;
+
+	write_numbers(node, "one", 1, 10);
+	write_numbers(node, "other", 11, 10);
+	write_numbers(node, "one", 21, 10);
+	wait_written(node);
+	one = open_tail_of(node, "one", 1);
+	later = open_tail_of(node, "later", 1);
+	expect_numbers(one, 1, 10);
+	expect_numbers(one, 21, 10);
+	write_numbers(node, "other", 31, 10);
+	write_numbers(node, "later", 41, 10);
+	write_numbers(node, "one", 51, 10);
+	expect_numbers(one, 51, 10);
+	expect_numbers(later, 41, 10);
+}
+
 #define FLOOD_EVENTS 4000
 #define FLOOD_BATCH  500
 #define FLOOD_BYTES  4096
@@ -498,6 +526,7 @@ int main(void)
 		TEST(test_refusals),
 		TEST(test_tail_history),
 		TEST(test_tail_from_now),
+		TEST(test_tail_of_one_stream),
 		TEST(test_tail_too_slow),
 		TEST(test_tail_cancelled),
 		TEST(test_tail_ends_with_the_node),
