@@ -163,6 +163,62 @@ static int print_event(const struct context *context, const Mayfly__V1__InvokeSt
 	}
 }
 
+/* The same as JSON, one object a line, with the members of Lambda's event stream. The end is
+ * printed once the phases are known. */
+static int print_json_event(const Mayfly__V1__InvokeStreamResponse *event)
+{
+	if (event->event_case == MAYFLY__V1__INVOKE_STREAM_RESPONSE__EVENT_START)
+		return output_json_line(json_pack("{s:{s:s,s:s,s:s}}", "Start", "RequestId",
+						  event->start->request_id, "ExecutedVersion",
+						  event->start->executed_version, "ContentType",
+						  event->start->content_type));
+	if (event->event_case == MAYFLY__V1__INVOKE_STREAM_RESPONSE__EVENT_PAYLOAD_CHUNK)
+		return output_json_line(json_pack("{s:{s:o}}", "PayloadChunk", "Payload",
+						  json_base64_from_bytes(&event->payload_chunk)));
+	return 0;
+}
+
+static int print_json_complete(const Mayfly__V1__InvokeComplete *complete,
+			       const Mayfly__V1__Phases *phases)
+{
+	json_t *end = json_object();
+
+	if (*complete->error_code) {
+		(void)json_object_set_new(end, "ErrorCode", json_string(complete->error_code));
+		(void)json_object_set_new(end, "ErrorDetails",
+					  json_string(complete->error_details));
+	}
+	if (complete->log_result.len > 0)
+		(void)json_object_set_new(end, "LogResult", json_from_bytes(&complete->log_result));
+	if (phases)
+		(void)json_object_set_new(end, "Phases", json_from_phases(phases));
+	return output_json_line(json_pack("{s:o}", "InvokeComplete", end));
+}
+
+static int invoke_stream_json(struct context *context, const Mayfly__V1__InvokeRequest *request)
+{
+	_cleanup_(client_stream_close_p) struct client_stream *stream = NULL;
+	_cleanup_message_ Mayfly__V1__InvokeStreamResponse *end = NULL;
+
+	int r = client_invoke_stream(context->client, request, CLIENT_NO_TIMEOUT, &stream,
+				     &context->error);
+	while (r >= 0) {
+		_cleanup_message_ Mayfly__V1__InvokeStreamResponse *event = NULL;
+		r = client_invoke_stream_next(stream, &event, &context->error);
+		if (r <= 0)
+			break;
+		if (event->event_case == MAYFLY__V1__INVOKE_STREAM_RESPONSE__EVENT_COMPLETE && !end)
+			end = TAKE_PTR(event);
+		else
+			r = print_json_event(event);
+	}
+	if (r < 0 || !end)
+		return r;
+	_cleanup_message_ Mayfly__V1__Phases *phases = client_stream_phases(stream);
+	r = print_json_complete(end->complete, phases);
+	return r < 0 ? r : *end->complete->error_code ? EXIT_FUNCTION_ERROR : 0;
+}
+
 static int invoke_stream(struct context *context, const Mayfly__V1__InvokeRequest *request)
 {
 	_cleanup_(client_stream_close_p) struct client_stream *stream = NULL;
@@ -214,8 +270,10 @@ static int run(struct context *context, const struct arguments *arguments)
 		request.log_type = MAYFLY__V1__LOG_TYPE__LOG_TYPE_TAIL;
 	if (argument_flag(arguments, "dry-run"))
 		request.invocation_type = MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_DRY_RUN;
-	return argument_flag(arguments, "stream") ? invoke_stream(context, &request)
-						  : invoke(context, &request);
+	if (!argument_flag(arguments, "stream"))
+		return invoke(context, &request);
+	return context->json ? invoke_stream_json(context, &request)
+			     : invoke_stream(context, &request);
 }
 
 static const struct verb_option options[] = {
@@ -239,12 +297,18 @@ const struct verb verb_invoke = {
 	.name_option = "function-name",
 	.summary = "Run a function and print its response",
 	.help = "The response goes to stdout, all else to stderr. -v shows where the time went.\n"
-		"Exit code 8: the function ran and failed; its error is the response.\n\n"
+		"Exit code 8: the function ran and failed; its error is the response.\n"
+		"--stream with --output json prints an object per line: Start, each PayloadChunk\n"
+		"as it comes, its Payload in base64, and last InvokeComplete, with ErrorCode and\n"
+		"ErrorDetails when the function failed.\n\n"
 		"Examples:\n"
 		"  mayfly invoke area --payload '{\"length\": 6, \"width\": 7}'\n"
 		"  mayfly invoke area --payload @event.json --log tail -v\n"
 		"  echo '{}' | mayfly invoke area --payload - --output json\n"
-		"  mayfly invoke story --stream\n",
+		"  mayfly invoke story --stream\n"
+		"  mayfly invoke story --stream --output json | jq -r '.PayloadChunk.Payload // "
+		"empty' |\n"
+		"      while read -r chunk; do base64 -d <<<\"$chunk\"; done\n",
 	.options = options,
 	.run = run,
 };

@@ -305,14 +305,20 @@ json_t *json_from_node_event(const Mayfly__V1__NodeEvent *event)
 	return object;
 }
 
-json_t *json_from_bytes(const ProtobufCBinaryData *bytes)
+json_t *json_base64_from_bytes(const ProtobufCBinaryData *bytes)
 {
-	json_t *text = json_stringn((const char *)bytes->data, bytes->len);
-	if (text || bytes->len > (64U << 20))
-		return text;
+	if (bytes->len > (64U << 20))
+		return NULL;
 	_cleanup_free_ unsigned char *encoded = malloc(4 * (bytes->len / 3 + 1) + 1);
 	if (!encoded)
 		return NULL;
 	int n = EVP_EncodeBlock(encoded, bytes->data, (int)bytes->len);
 	return json_stringn((const char *)encoded, (size_t)n);
+}
+
+json_t *json_from_bytes(const ProtobufCBinaryData *bytes)
+{
+	json_t *text = json_stringn((const char *)bytes->data, bytes->len);
+
+	return text ? text : json_base64_from_bytes(bytes);
 }

@@ -18,6 +18,8 @@ json_t *json_from_node_event(const Mayfly__V1__NodeEvent *event);
 
 /* Bytes as a JSON string; what is not UTF-8 becomes base64. */
 json_t *json_from_bytes(const ProtobufCBinaryData *bytes);
+/* The same, base64 in any case. */
+json_t *json_base64_from_bytes(const ProtobufCBinaryData *bytes);
 
 /* "Active" for FUNCTION_STATE_ACTIVE, and so on; "" for an unknown value. */
 const char *name_of_function_state(int value);

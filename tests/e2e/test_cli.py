@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command: every verb, for people and for scripts, with its documented exit codes."""
 
+import base64
 import json
 import os
 import signal
@@ -43,6 +44,26 @@ def test_invoke_forms(mayfly, function, tmp_path):
         assert done.stderr == b""
     streamed = mayfly("invoke", function, "--stream")
     assert json.loads(streamed.stdout) == [{}, "me"]
+
+
+def test_invoke_stream_as_json(mayfly, function):
+    """An object per line; as with the aws command, pieces of a response are base64."""
+    def lines(*arguments, **options):
+        done = mayfly("invoke", function, "--stream", "--output", "json", *arguments, **options)
+        assert done.stderr == b""
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    code, (start, *chunks, end) = lines("--log", "tail", "--payload", '{"a": "\u00e4"}')
+    assert code == 0
+    assert start["Start"]["ExecutedVersion"] == "$LATEST" and start["Start"]["ContentType"] == "application/json"
+    payload = b"".join(base64.b64decode(chunk["PayloadChunk"]["Payload"], validate=True) for chunk in chunks)
+    assert json.loads(payload) == [{"a": "\u00e4"}, "me"]
+    assert f"START RequestId: {start['Start']['RequestId']}" in end["InvokeComplete"]["LogResult"]
+    assert end["InvokeComplete"]["Phases"] and "ErrorCode" not in end["InvokeComplete"]
+    code, (*_, end) = lines("--payload", '{"fail": true}', check=False)
+    assert code == FUNCTION_ERROR
+    assert end["InvokeComplete"]["ErrorCode"]
+    assert json.loads(end["InvokeComplete"]["ErrorDetails"])["errorType"] == "ValueError"
 
 
 def test_invoke_shows_log_and_phases(mayfly, function):
