@@ -37,15 +37,13 @@ struct node {
 	const struct config *config; /* borrowed */
 	struct host_setup host;
 	int64_t started_us;
-	char *images_stamps; /* paths below the state folder */
-	char *logs_dir;
+	char *logs_dir; /* paths below the state folder */
 	char *registry_path;
 	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
 	bool stopping;
 
 	/* In order of building. */
 	struct loop *loop;
-	struct runtime_catalogue *catalogue;
 	struct vm_host *vm_host;
 	struct template_store *templates;
 	struct log_store *logs;
@@ -67,8 +65,7 @@ struct node {
 static int build_paths(struct node *node, struct error *error)
 {
 	const char *dir = node->config->node_state_dir;
-	if (asprintf(&node->images_stamps, "%s/images.stamps", dir) < 0 ||
-	    asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
+	if (asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
 	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	return 0;
@@ -80,10 +77,6 @@ static int build_machines(struct node *node, struct error *error)
 	int r = loop_new(0, &node->loop);
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the event loop");
-	r = runtime_catalogue_open(config->node_images_dir, node->images_stamps, &node->catalogue,
-				   error);
-	if (r < 0)
-		return r;
 	struct vm_host_config vm_config = host_vm_config(config);
 	r = vm_host_open(&vm_config, node->loop, &node->vm_host, error);
 	if (r < 0)
@@ -111,12 +104,13 @@ static int build_directory(struct node *node, struct error *error)
 	if (r < 0)
 		return r;
 
-	size_t count = runtime_catalogue_count(node->catalogue);
+	const struct runtime_catalogue *catalogue = vm_host_catalogue(node->vm_host);
+	size_t count = runtime_catalogue_count(catalogue);
 	_cleanup_free_ const char **runtimes = calloc(count + 1, sizeof(*runtimes));
 	if (!runtimes)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	for (size_t i = 0; i < count; i++)
-		runtimes[i] = runtime_catalogue_at(node->catalogue, i)->name;
+		runtimes[i] = runtime_catalogue_at(catalogue, i)->name;
 	struct directory_config directory_config = {
 		.state_dir = config->node_state_dir,
 		.region = config->node_region,
@@ -143,7 +137,7 @@ static int build_pool(struct node *node, struct error *error)
 	const struct config *config = node->config;
 	struct pool_config pool_config = {
 		.region = config->node_region,
-		.catalogue = node->catalogue,
+		.catalogue = vm_host_catalogue(node->vm_host),
 		.package_path = find_package,
 		.package_path_arg = node->directory,
 		.memory_budget_bytes = config->pool_memory_budget_mb * MIB,
@@ -221,7 +215,7 @@ static int build_services(struct node *node, struct error *error)
 		.loop = node->loop,
 		.vm_host = node->vm_host,
 		.templates = node->templates,
-		.catalogue = node->catalogue,
+		.catalogue = vm_host_catalogue(node->vm_host),
 		.directory = node->directory,
 		.pool = node->pool,
 		.invoker = node->invoker,
@@ -230,9 +224,9 @@ static int build_services(struct node *node, struct error *error)
 	r = node_service_register(node->server, &node_config, &node->node_service, error);
 	if (r < 0)
 		return r;
-	return template_service_register(node->server,
-					 node_service_template_feed(node->node_service),
-					 node->catalogue, &node->template_service, error);
+	return template_service_register(
+		node->server, node_service_template_feed(node->node_service),
+		vm_host_catalogue(node->vm_host), &node->template_service, error);
 }
 
 static int make_socket_dir(const char *socket, struct error *error)
@@ -388,7 +382,7 @@ int node_run(struct node *node)
 		log_warning("%s", node->host.warnings[i]);
 	log_notice("mayflyd %s serves on %s with %s (%s), %zu runtimes", MAYFLY_VERSION,
 		   node->config->api_socket, accelerator, info->accelerator_reason,
-		   runtime_catalogue_count(node->catalogue));
+		   runtime_catalogue_count(vm_host_catalogue(node->vm_host)));
 	(void)sd_notifyf(0, "READY=1\nSTATUS=Serving on %s with %s.", node->config->api_socket,
 			 accelerator);
 	int r = loop_run(node->loop);
@@ -421,12 +415,10 @@ struct node *node_close(struct node *node)
 		template_store_close(node->templates);
 	if (node->vm_host)
 		vm_host_close(node->vm_host);
-	runtime_catalogue_free(node->catalogue);
 	loop_free(node->loop);
 	host_setup_undo(&node->host);
 	free(node->registry_path);
 	free(node->logs_dir);
-	free(node->images_stamps);
 	free(node);
 	return NULL;
 }

@@ -22,7 +22,7 @@ int digest_bytes(const void *data, size_t len, struct digest *ret)
 	return 0;
 }
 
-static int hash_descriptor(EVP_MD_CTX *context, int fd, uint64_t *ret_size)
+static int hash_descriptor(EVP_MD_CTX *context, int fd, uint64_t limit, uint64_t *ret_size)
 {
 	_cleanup_free_ uint8_t *chunk = malloc(READ_BYTES);
 	uint64_t size = 0;
@@ -30,8 +30,8 @@ static int hash_descriptor(EVP_MD_CTX *context, int fd, uint64_t *ret_size)
 
 	if (!chunk)
 		return -ENOMEM;
-	for (;;) {
-		n = read(fd, chunk, READ_BYTES);
+	while (size < limit) {
+		n = read(fd, chunk, limit - size < READ_BYTES ? limit - size : READ_BYTES);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -46,7 +46,7 @@ static int hash_descriptor(EVP_MD_CTX *context, int fd, uint64_t *ret_size)
 	return 0;
 }
 
-int digest_file(const char *path, struct digest *ret, uint64_t *ret_size)
+static int hash_file(const char *path, uint64_t limit, struct digest *ret, uint64_t *ret_size)
 {
 	_cleanup_(EVP_MD_CTX_free_p) EVP_MD_CTX *context = EVP_MD_CTX_new();
 	_cleanup_close_ int fd = -1;
@@ -61,14 +61,34 @@ int digest_file(const char *path, struct digest *ret, uint64_t *ret_size)
 		return -errno;
 	if (!EVP_DigestInit_ex(context, EVP_sha256(), NULL))
 		return -EIO;
-	r = hash_descriptor(context, fd, &size);
+	r = hash_descriptor(context, fd, limit, &size);
 	if (r < 0)
 		return r;
 	if (!EVP_DigestFinal_ex(context, digest.bytes, NULL))
 		return -EIO;
 	*ret = digest;
-	if (ret_size)
-		*ret_size = size;
+	*ret_size = size;
+	return 0;
+}
+
+int digest_file(const char *path, struct digest *ret, uint64_t *ret_size)
+{
+	uint64_t size;
+
+	return hash_file(path, UINT64_MAX, ret, ret_size ? ret_size : &size);
+}
+
+int digest_file_start(const char *path, uint64_t len, struct digest *ret)
+{
+	struct digest digest;
+	uint64_t size;
+	int r = hash_file(path, len, &digest, &size);
+
+	if (r < 0)
+		return r;
+	if (size < len)
+		return -EBADMSG;
+	*ret = digest;
 	return 0;
 }
 

@@ -16,9 +16,11 @@ struct digest {
 	uint8_t bytes[DIGEST_BYTES];
 };
 
-/* Both return 0 or a negative errno. `ret_size` (may be NULL) gets the file's bytes. */
+/* All return 0 or a negative errno. `ret_size` (may be NULL) gets the file's bytes. */
 int digest_bytes(const void *data, size_t len, struct digest *ret) _must_use_;
 int digest_file(const char *path, struct digest *ret, uint64_t *ret_size) _must_use_;
+/* Of the file's first `len` bytes; -EBADMSG when it has fewer. */
+int digest_file_start(const char *path, uint64_t len, struct digest *ret) _must_use_;
 
 /* Lower case; base64 with padding, as Lambda prints CodeSha256. */
 void digest_hex(const struct digest *digest, char out[DIGEST_HEX_BYTES]);

@@ -5,23 +5,33 @@
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "agent/image/stamps.h"
 #include "mayfly/fs.h"
+#include "mayfly/log.h"
 
 #define CATALOGUE_FORMAT     1
 #define CATALOGUE_MAX_BYTES  (1U << 20)
 #define CATALOGUE_RUNTIMES   64U
 #define CATALOGUE_NAME_BYTES 64U
 
-struct runtime_catalogue {
+/* What one images.json said. */
+struct image_list {
+	struct image_list *former; /* owned: read before, and still in use by whoever asked then */
 	struct image_file kernel;
 	struct image_file initramfs;
 	char *kernel_release;
 	struct runtime_image *runtimes;
 	size_t count;
+};
+
+struct runtime_catalogue {
+	char *images_dir;  /* NULL: made from a text */
+	struct stamp read; /* images.json as it was read */
+	_Atomic(struct image_list *) list;
 	pthread_mutex_t lock; /* of stamps */
 	struct stamps *stamps;
 };
@@ -37,21 +47,35 @@ static void image_file_clear(struct image_file *file)
 	free(file->path);
 }
 
+static struct image_list *image_list_free(struct image_list *list)
+{
+	struct image_list *former;
+
+	for (; list; list = former) {
+		former = list->former;
+		image_file_clear(&list->kernel);
+		image_file_clear(&list->initramfs);
+		for (size_t i = 0; i < list->count; i++) {
+			free(list->runtimes[i].name);
+			free(list->runtimes[i].version);
+			image_file_clear(&list->runtimes[i].file);
+		}
+		free(list->runtimes);
+		free(list->kernel_release);
+		free(list);
+	}
+	return NULL;
+}
+DEFINE_CLEANUP(struct image_list, image_list_free)
+
 struct runtime_catalogue *runtime_catalogue_free(struct runtime_catalogue *catalogue)
 {
 	if (!catalogue)
 		return NULL;
-	image_file_clear(&catalogue->kernel);
-	image_file_clear(&catalogue->initramfs);
-	for (size_t i = 0; i < catalogue->count; i++) {
-		free(catalogue->runtimes[i].name);
-		free(catalogue->runtimes[i].version);
-		image_file_clear(&catalogue->runtimes[i].file);
-	}
-	free(catalogue->runtimes);
-	free(catalogue->kernel_release);
+	(void)image_list_free(atomic_load(&catalogue->list));
 	stamps_free(catalogue->stamps);
 	(void)pthread_mutex_destroy(&catalogue->lock);
+	free(catalogue->images_dir);
 	free(catalogue);
 	return NULL;
 }
@@ -171,48 +195,47 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(left->name, right->name);
 }
 
-static int parse_runtimes(const json_t *array, const char *dir, struct runtime_catalogue *catalogue,
+static int parse_runtimes(const json_t *array, const char *dir, struct image_list *list,
 			  struct error *error)
 {
 	size_t count = json_array_size(array);
 
 	if (count == 0 || count > CATALOGUE_RUNTIMES)
 		return bad(error, "the list of runtimes");
-	catalogue->runtimes = calloc(count, sizeof(*catalogue->runtimes));
-	if (!catalogue->runtimes)
+	list->runtimes = calloc(count, sizeof(*list->runtimes));
+	if (!list->runtimes)
 		return error_set_errno(error, ENOMEM, "cannot read images.json");
-	catalogue->count = count;
+	list->count = count;
 	for (size_t i = 0; i < count; i++) {
-		int r = parse_runtime(json_array_get(array, i), dir, &catalogue->runtimes[i],
-				      error);
+		int r = parse_runtime(json_array_get(array, i), dir, &list->runtimes[i], error);
 		if (r < 0)
 			return r;
 	}
-	qsort(catalogue->runtimes, count, sizeof(*catalogue->runtimes), compare_names);
+	qsort(list->runtimes, count, sizeof(*list->runtimes), compare_names);
 	for (size_t i = 1; i < count; i++)
-		if (compare_names(&catalogue->runtimes[i - 1], &catalogue->runtimes[i]) == 0)
+		if (compare_names(&list->runtimes[i - 1], &list->runtimes[i]) == 0)
 			return bad(error, "a runtime is there twice");
 	return 0;
 }
 
-static int parse_kernel(const json_t *object, const char *dir, struct runtime_catalogue *catalogue,
+static int parse_kernel(const json_t *object, const char *dir, struct image_list *list,
 			struct error *error)
 {
 	const char *release = member_text(object, "release");
 
 	if (!release || !release[0] || !is_word(release, CATALOGUE_NAME_BYTES))
 		return bad(error, "the kernel's release");
-	catalogue->kernel_release = strdup(release);
-	if (!catalogue->kernel_release)
+	list->kernel_release = strdup(release);
+	if (!list->kernel_release)
 		return error_set_errno(error, ENOMEM, "cannot read images.json");
-	return parse_file(object, dir, &catalogue->kernel, error);
+	return parse_file(object, dir, &list->kernel, error);
 }
 
-int runtime_catalogue_parse(struct slice json, const char *images_dir,
-			    struct runtime_catalogue **ret, struct error *error)
+static int image_list_parse(struct slice json, const char *images_dir, struct image_list **ret,
+			    struct error *error)
 {
 	_cleanup_json_ json_t *root = NULL;
-	_cleanup_(runtime_catalogue_free_p) struct runtime_catalogue *catalogue = NULL;
+	_cleanup_(image_list_free_p) struct image_list *list = NULL;
 	json_error_t syntax;
 	int r;
 
@@ -221,21 +244,47 @@ int runtime_catalogue_parse(struct slice json, const char *images_dir,
 		return bad(error, root ? "not an object" : syntax.text);
 	if (json_integer_value(json_object_get(root, "format")) != CATALOGUE_FORMAT)
 		return bad(error, "made by another version");
-	catalogue = calloc(1, sizeof(*catalogue));
-	if (!catalogue)
+	list = calloc(1, sizeof(*list));
+	if (!list)
 		return error_set_errno(error, ENOMEM, "cannot read images.json");
+	r = parse_kernel(json_object_get(root, "kernel"), images_dir, list, error);
+	if (r < 0)
+		return r;
+	r = parse_file(json_object_get(root, "initramfs"), images_dir, &list->initramfs, error);
+	if (r < 0)
+		return r;
+	r = parse_runtimes(json_object_get(root, "runtimes"), images_dir, list, error);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(list);
+	return 0;
+}
+
+static int catalogue_new(struct image_list *list, struct runtime_catalogue **ret)
+{
+	struct runtime_catalogue *catalogue = calloc(1, sizeof(*catalogue));
+
+	if (!catalogue)
+		return -ENOMEM;
 	(void)pthread_mutex_init(&catalogue->lock, NULL);
-	r = parse_kernel(json_object_get(root, "kernel"), images_dir, catalogue, error);
+	atomic_init(&catalogue->list, list);
+	*ret = catalogue;
+	return 0;
+}
+
+int runtime_catalogue_parse(struct slice json, const char *images_dir,
+			    struct runtime_catalogue **ret, struct error *error)
+{
+	_cleanup_(image_list_free_p) struct image_list *list = NULL;
+	int r;
+
+	r = image_list_parse(json, images_dir, &list, error);
 	if (r < 0)
 		return r;
-	r = parse_file(json_object_get(root, "initramfs"), images_dir, &catalogue->initramfs,
-		       error);
+	r = catalogue_new(list, ret);
 	if (r < 0)
-		return r;
-	r = parse_runtimes(json_object_get(root, "runtimes"), images_dir, catalogue, error);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(catalogue);
+		return error_set_errno(error, ENOMEM, "cannot read images.json");
+	TAKE_PTR(list);
 	return 0;
 }
 
@@ -253,38 +302,75 @@ static int check_size(const struct image_file *file, struct error *error)
 	return 0;
 }
 
-static int check_sizes(const struct runtime_catalogue *catalogue, struct error *error)
+static int check_sizes(const struct image_list *list, struct error *error)
 {
-	int r = check_size(&catalogue->kernel, error);
+	int r = check_size(&list->kernel, error);
 
 	if (r == 0)
-		r = check_size(&catalogue->initramfs, error);
-	for (size_t i = 0; r == 0 && i < catalogue->count; i++)
-		r = check_size(&catalogue->runtimes[i].file, error);
+		r = check_size(&list->initramfs, error);
+	for (size_t i = 0; r == 0 && i < list->count; i++)
+		r = check_size(&list->runtimes[i].file, error);
 	return r;
+}
+
+static char *path_of_json(const char *images_dir)
+{
+	char *path;
+
+	return asprintf(&path, "%s/images.json", images_dir) < 0 ? NULL : path;
+}
+
+/* The stamp of no file in particular, so its digest means nothing. */
+static const char no_digest[DIGEST_HEX_BYTES] =
+	"0000000000000000000000000000000000000000000000000000000000000000";
+
+/* Reads IMAGES_DIR/images.json and looks at its files. */
+static int image_list_read(const char *images_dir, struct image_list **ret, struct stamp *ret_stamp,
+			   struct error *error)
+{
+	_cleanup_(image_list_free_p) struct image_list *list = NULL;
+	_cleanup_free_ char *path = path_of_json(images_dir);
+	_cleanup_buf_ struct buf json = BUF_INIT;
+	struct stamp stamp;
+	int r;
+
+	if (!path)
+		return error_set_errno(error, ENOMEM, "cannot read images.json");
+	r = stamp_of_file(path, no_digest, &stamp);
+	if (r >= 0)
+		r = fs_read_file(path, CATALOGUE_MAX_BYTES, &json);
+	if (r < 0)
+		return error_set_errno(error, -r, "cannot read %s (are the images built?)", path);
+	r = image_list_parse(buf_slice(&json), images_dir, &list, error);
+	if (r < 0)
+		return r;
+	r = check_sizes(list, error);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(list);
+	*ret_stamp = stamp;
+	return 0;
 }
 
 int runtime_catalogue_open(const char *images_dir, const char *stamps_path,
 			   struct runtime_catalogue **ret, struct error *error)
 {
 	_cleanup_(runtime_catalogue_free_p) struct runtime_catalogue *catalogue = NULL;
-	_cleanup_free_ char *path = NULL;
-	_cleanup_buf_ struct buf json = BUF_INIT;
+	_cleanup_(image_list_free_p) struct image_list *list = NULL;
+	struct stamp read;
 	int r;
 
-	if (asprintf(&path, "%s/images.json", images_dir) < 0) {
-		path = NULL;
+	r = image_list_read(images_dir, &list, &read, error);
+	if (r < 0)
+		return r;
+	r = catalogue_new(list, &catalogue);
+	if (r < 0)
 		return error_set_errno(error, ENOMEM, "cannot read images.json");
-	}
-	r = fs_read_file(path, CATALOGUE_MAX_BYTES, &json);
-	if (r < 0)
-		return error_set_errno(error, -r, "cannot read %s (are the images built?)", path);
-	r = runtime_catalogue_parse(buf_slice(&json), images_dir, &catalogue, error);
-	if (r < 0)
-		return r;
-	r = check_sizes(catalogue, error);
-	if (r < 0)
-		return r;
+	TAKE_PTR(list);
+	catalogue->read = read;
+	catalogue->images_dir = strdup(images_dir);
+	if (!catalogue->images_dir)
+		return error_set_errno(error, ENOMEM, "cannot read images.json");
 	r = stamps_open(stamps_path, &catalogue->stamps);
 	if (r < 0)
 		return error_set_errno(error, -r, "cannot remember verified images");
@@ -292,39 +378,83 @@ int runtime_catalogue_open(const char *images_dir, const char *stamps_path,
 	return 0;
 }
 
+static const struct runtime_image *image_list_find(const struct image_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->runtimes[i].name, name) == 0)
+			return &list->runtimes[i];
+	return NULL;
+}
+
+/* Whoever serves a runtime must go on finding it. */
+static int check_complete(const struct image_list *list, const struct image_list *former,
+			  struct error *error)
+{
+	for (size_t i = 0; i < former->count; i++)
+		if (!image_list_find(list, former->runtimes[i].name))
+			return error_set(error, ERROR_INTERNAL, NULL,
+					 "images.json has no \"%s\" any more; without it the agent "
+					 "must be started anew",
+					 former->runtimes[i].name);
+	return 0;
+}
+
+int runtime_catalogue_refresh(struct runtime_catalogue *catalogue, struct error *error)
+{
+	_cleanup_(image_list_free_p) struct image_list *list = NULL;
+	_cleanup_free_ char *path = NULL;
+	struct stamp now;
+	int r;
+
+	if (!catalogue->images_dir)
+		return 0;
+	path = path_of_json(catalogue->images_dir);
+	if (path && stamp_of_file(path, no_digest, &now) >= 0 &&
+	    stamp_equals(&now, &catalogue->read))
+		return 0;
+	r = image_list_read(catalogue->images_dir, &list, &now, error);
+	if (r >= 0)
+		r = check_complete(list, atomic_load(&catalogue->list), error);
+	if (r < 0)
+		return r;
+	list->former = atomic_load(&catalogue->list);
+	atomic_store(&catalogue->list, TAKE_PTR(list));
+	catalogue->read = now;
+	return 1;
+}
+
 size_t runtime_catalogue_count(const struct runtime_catalogue *catalogue)
 {
-	return catalogue->count;
+	return atomic_load(&catalogue->list)->count;
 }
 
 const struct runtime_image *runtime_catalogue_at(const struct runtime_catalogue *catalogue,
 						 size_t index)
 {
-	return index < catalogue->count ? &catalogue->runtimes[index] : NULL;
+	const struct image_list *list = atomic_load(&catalogue->list);
+
+	return index < list->count ? &list->runtimes[index] : NULL;
 }
 
 const struct runtime_image *runtime_catalogue_find(const struct runtime_catalogue *catalogue,
 						   const char *name)
 {
-	for (size_t i = 0; i < catalogue->count; i++)
-		if (strcmp(catalogue->runtimes[i].name, name) == 0)
-			return &catalogue->runtimes[i];
-	return NULL;
+	return image_list_find(atomic_load(&catalogue->list), name);
 }
 
 const struct image_file *runtime_catalogue_kernel(const struct runtime_catalogue *catalogue)
 {
-	return &catalogue->kernel;
+	return &atomic_load(&catalogue->list)->kernel;
 }
 
 const struct image_file *runtime_catalogue_initramfs(const struct runtime_catalogue *catalogue)
 {
-	return &catalogue->initramfs;
+	return &atomic_load(&catalogue->list)->initramfs;
 }
 
 const char *runtime_catalogue_kernel_release(const struct runtime_catalogue *catalogue)
 {
-	return catalogue->kernel_release;
+	return atomic_load(&catalogue->list)->kernel_release;
 }
 
 static bool is_stamped(struct runtime_catalogue *catalogue, const struct stamp *stamp)
@@ -355,13 +485,13 @@ int runtime_catalogue_verify(struct runtime_catalogue *catalogue, const struct i
 	digest_hex(&digest, hex);
 	if (strcmp(hex, file->digest) != 0)
 		return error_set(error, ERROR_INTERNAL, NULL,
-				 "%s is damaged: its digest differs from images.json; build the "
-				 "images again",
+				 "%s is damaged or being replaced: its digest differs from "
+				 "images.json; build the images again",
 				 file->path);
+	/* If it cannot be written, the next agent reads the file again. */
 	(void)pthread_mutex_lock(&catalogue->lock);
-	r = stamps_add(catalogue->stamps, &stamp);
+	if (stamps_add(catalogue->stamps, &stamp) < 0)
+		log_warning("cannot remember that %s is good", file->path);
 	(void)pthread_mutex_unlock(&catalogue->lock);
-	if (r < 0)
-		return error_set_errno(error, -r, "cannot remember that %s is good", file->path);
 	return 0;
 }

@@ -2,8 +2,9 @@
 #pragma once
 
 /* What guest/image built: the kernel, the initramfs and one read-only image per runtime, as
- * images.json in their folder lists them. Immutable once open, so its getters may be
- * called from any thread; a rebuilt images folder is seen by opening it anew. */
+ * images.json in their folder lists them. Its getters may be called from any thread, and what they
+ * return stays as it is until the catalogue is freed: a rebuilt images folder is taken in by
+ * runtime_catalogue_refresh(), which puts a new list before the one that was read earlier. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,11 @@ DEFINE_CLEANUP(struct runtime_catalogue, runtime_catalogue_free)
  * runtime_catalogue_open() and the fuzz target. */
 int runtime_catalogue_parse(struct slice json, const char *images_dir,
 			    struct runtime_catalogue **ret, struct error *error) _must_use_;
+
+/* Reads images.json again if it is another file than was read. 1: there is a new list, which has
+ * every runtime of the former one; 0: nothing changed. On failure the former list stays. One
+ * thread at a time. */
+int runtime_catalogue_refresh(struct runtime_catalogue *catalogue, struct error *error) _must_use_;
 
 /* The runtimes in order of name. */
 size_t runtime_catalogue_count(const struct runtime_catalogue *catalogue);

@@ -95,7 +95,7 @@ struct stamps *stamps_free(struct stamps *stamps)
 	return NULL;
 }
 
-static bool stamp_equals(const struct stamp *a, const struct stamp *b)
+bool stamp_equals(const struct stamp *a, const struct stamp *b)
 {
 	return strcmp(a->digest, b->digest) == 0 && a->device == b->device &&
 	       a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns &&

@@ -19,6 +19,7 @@ struct stamp {
 };
 
 int stamp_of_file(const char *path, const char *digest, struct stamp *ret) _must_use_;
+bool stamp_equals(const struct stamp *a, const struct stamp *b);
 
 struct stamps;
 

@@ -209,6 +209,8 @@ bool version_has_snap_start(const struct version *version);
 int version_get(struct pool *pool, const struct function *function, struct version **ret,
 		struct error *error);
 struct version *version_find(struct pool *pool, const char *tenant, const char *name);
+/* What the log says of its runtime, as the catalogue has it now. */
+void version_set_runtime(struct version *version);
 void version_mark_dirty(struct version *version);
 void version_converge(struct version *version);
 void version_unref(struct version *version);

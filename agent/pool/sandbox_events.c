@@ -43,11 +43,12 @@ static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMes
 	sandbox_stop(sandbox, "the guest sent a message while it was idle");
 }
 
-static void count_failed_start(struct sandbox *sandbox, const char *reason)
+static void count_failed_start(struct sandbox *sandbox, const struct vm *vm, const char *reason)
 {
 	struct version *version = sandbox->version;
 	struct pool *pool = sandbox->pool;
 	_cleanup_error_ struct error error = ERROR_INIT;
+	struct vm_facts facts;
 
 	pool->start_failures++;
 	log_write(LOG_WARNING,
@@ -55,7 +56,9 @@ static void count_failed_start(struct sandbox *sandbox, const char *reason)
 					.function = version->function_name,
 					.sandbox = sandbox->id },
 		  "A sandbox could not be started: %s", reason);
-	if (!sandbox->loaded && sandbox->origin != SANDBOX_FROM_BOOT &&
+	/* Where QEMU never ran, it was not the template that failed. */
+	pool->driver->facts(vm, &facts);
+	if (facts.pid > 0 && !sandbox->loaded && sandbox->origin != SANDBOX_FROM_BOOT &&
 	    ++version->load_failures >= LOAD_FAILURES_MAX && version->template) {
 		pool->driver->template_mark_damaged(version->template, reason);
 		version_drop_template(version);
@@ -75,7 +78,6 @@ static void on_gone(struct vm *vm, const char *reason, void *user)
 	struct version *current;
 	bool starting = sandbox->stopped_starting || sandbox_is_starting(sandbox);
 
-	(void)vm;
 	sandbox_unset_idle(sandbox);
 	if (sandbox->state != SANDBOX_STOPPING)
 		(void)sandbox_set_state(sandbox, SANDBOX_STOPPING);
@@ -87,7 +89,7 @@ static void on_gone(struct vm *vm, const char *reason, void *user)
 	pool->committed_bytes -= version->cost_bytes;
 	pool->freeing_bytes -= version->cost_bytes;
 	if (starting && version->current && !pool->draining)
-		count_failed_start(sandbox, reason);
+		count_failed_start(sandbox, vm, reason);
 	policy_sandbox_gone(sandbox);
 	if (demand)
 		demand->events->on_lost(demand, reason, sandbox->delivered);

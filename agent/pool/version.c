@@ -60,7 +60,7 @@ void version_unref(struct version *version)
 		version_free(version);
 }
 
-static void set_runtime(struct version *version)
+void version_set_runtime(struct version *version)
 {
 	const struct pool *pool = version->pool;
 	const struct runtime_image *image =
@@ -102,7 +102,7 @@ int version_new(struct pool *pool, const char *tenant, const char *name,
 	}
 	version->style = (struct line_style){ .format = config->log_format,
 					      .level = line_level_parse(config->system_log_level) };
-	set_runtime(version);
+	version_set_runtime(version);
 	version->cost_bytes =
 		((uint64_t)pool->config.sandbox_overhead_mb << 20) +
 		((uint64_t)config->memory_size_mb << 20) * pool->config.memory_commit_percent / 100;

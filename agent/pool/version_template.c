@@ -87,6 +87,7 @@ static void on_template(struct template *template, const struct error *error, vo
 	if (template && version->current) {
 		version_drop_template(version);
 		version->template = version->pool->driver->template_ref(template);
+		version_set_runtime(version); /* its image may have been built anew */
 	}
 	if (!template && version->current) {
 		log_write(LOG_WARNING,

@@ -180,6 +180,9 @@ static int open_images(struct vm_host *host, const char *images_dir, struct erro
 	r = runtime_catalogue_open(images_dir, stamps, &host->catalogue, error);
 	if (r < 0)
 		return r;
+	r = package_images_new(&host->packages);
+	if (r < 0)
+		return r;
 	r = check_reachable(host, runtime_catalogue_kernel(host->catalogue)->path, error);
 	if (r < 0)
 		return r;
@@ -207,6 +210,12 @@ static void open_cgroups(struct vm_host *host)
 		cgroups_succeed(&host->cgroups, record);
 }
 
+static void fill_image_info(struct vm_host *host)
+{
+	host->info.guest_kernel = runtime_catalogue_kernel_release(host->catalogue);
+	host->info.initramfs_bytes = runtime_catalogue_initramfs(host->catalogue)->size_bytes;
+}
+
 static void fill_info(struct vm_host *host)
 {
 	host->info = (struct vm_host_info){
@@ -217,9 +226,22 @@ static void fill_info(struct vm_host *host)
 		.libvirt_uri = host->embedded ? "qemu:///embed" : host->libvirt_uri,
 		.cgroup_mode = cgroup_mode_name(host->cgroups.mode),
 		.warnings = (const char *const *)host->warnings,
-		.guest_kernel = runtime_catalogue_kernel_release(host->catalogue),
-		.initramfs_bytes = runtime_catalogue_initramfs(host->catalogue)->size_bytes,
 	};
+	fill_image_info(host);
+}
+
+void host_refresh_images(struct vm_host *host)
+{
+	_cleanup_error_ struct error error = ERROR_INIT;
+	int r = runtime_catalogue_refresh(host->catalogue, &error);
+
+	if (r < 0)
+		log_warning("the guest images read before stay in use: %s", error_text(&error));
+	if (r <= 0)
+		return;
+	log_notice("the guest images were built anew; templates of those that changed are made "
+		   "again");
+	fill_image_info(host);
 }
 
 static int host_open(struct vm_host *host, const struct vm_host_config *config, struct error *error)
@@ -313,6 +335,7 @@ struct vm_host *vm_host_close(struct vm_host *host)
 	host->reaper = reaper_stop(host->reaper);
 	cgroups_close(&host->cgroups);
 	(void)runtime_catalogue_free(host->catalogue);
+	(void)package_images_free(host->packages);
 	for (size_t i = 0; i < host->n_warnings; i++)
 		free(host->warnings[i]);
 	if (host->lock_fd >= 0)
@@ -329,6 +352,11 @@ struct vm_host *vm_host_close(struct vm_host *host)
 	free(host->libvirt_uri);
 	free(host);
 	return NULL;
+}
+
+const struct runtime_catalogue *vm_host_catalogue(const struct vm_host *host)
+{
+	return host->catalogue;
 }
 
 const struct vm_host_info *vm_host_info(const struct vm_host *host)

@@ -11,6 +11,7 @@
 
 #include <libvirt/libvirt.h>
 
+#include "agent/image/package_image.h"
 #include "agent/image/runtime_catalogue.h"
 #include "agent/vm/accelerator.h"
 #include "agent/vm/cgroup.h"
@@ -48,6 +49,7 @@ struct vm_host {
 	struct accelerator_verdict verdict;
 	struct cgroups cgroups;
 	struct runtime_catalogue *catalogue;
+	struct package_images *packages;
 	virConnectPtr connection;
 	struct reaper *reaper;
 	int lock_fd;
@@ -66,6 +68,10 @@ struct vm_host {
 
 /* Adds a sentence to the host's warnings; steals it, copes with NULL. */
 void host_warn(struct vm_host *host, char *text);
+
+/* Takes in images that were built anew. Before anything is made from the catalogue's images: what
+ * was made from former ones does not match any more, and is made again. */
+void host_refresh_images(struct vm_host *host);
 
 /* emulator.c: asks QEMU for its version, decides about the accelerator and about what stands
  * before QEMU. */

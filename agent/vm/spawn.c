@@ -101,7 +101,7 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 		.kernel = runtime_catalogue_kernel(host->catalogue)->path,
 		.initramfs = runtime_catalogue_initramfs(host->catalogue)->path,
 		.tsc_khz = host->tsc_khz,
-		.root_path = spawn->root_path,
+		.root_path = spawn->root.path,
 		.code_path = spawn->code_path,
 		.scratch_path = paths->scratch,
 		.channel_path = paths->channel,
@@ -262,16 +262,32 @@ static void set_limits(struct spawn *spawn)
 	spawn->cgroup_result = cgroup_create(&host->cgroups, spawn->id, spawn->pid, &limits);
 }
 
+/* What the VM is made of must be what it was: a snapshot's kernel knows its disks, and would
+ * read another's blocks with what it remembers of them. */
+static int check_files(struct spawn *spawn)
+{
+	int r;
+
+	r = template_files_check_stamps(&spawn->files, &spawn->error);
+	if (r >= 0)
+		r = runtime_catalogue_verify(spawn->host->catalogue, &spawn->root, &spawn->error);
+	if (r < 0) {
+		spawn->files_damaged = true;
+		return r;
+	}
+	if (!spawn->code_is_package)
+		return 0;
+	return package_images_verify(spawn->host->packages, spawn->code_path, &spawn->error);
+}
+
 static int spawn_steps(struct spawn *spawn)
 {
 	struct vm_paths paths;
 	int r;
 
-	r = template_files_check_stamps(&spawn->files, &spawn->error);
-	if (r < 0) {
-		spawn->files_damaged = true;
+	r = check_files(spawn);
+	if (r < 0)
 		return r;
-	}
 	r = paths_fill(spawn->host, spawn->id, &paths);
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot name a VM's folder");
@@ -304,7 +320,7 @@ void spawn_run(struct spawn *spawn)
 void spawn_clear(struct spawn *spawn)
 {
 	free(spawn->ram_path);
-	free(spawn->root_path);
+	free(spawn->root.path);
 	free(spawn->code_path);
 	free(spawn->scratch_source);
 	free(spawn->state_path);

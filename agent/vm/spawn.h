@@ -20,8 +20,9 @@ struct spawn {
 	char *ram_path;
 	uint64_t ram_bytes;
 	unsigned vcpus;
-	char *root_path;
+	struct image_file root; /* with the digest that it must have; the path is owned */
 	char *code_path;
+	bool code_is_package; /* else the placeholder */
 	char *scratch_source; /* a function template's scratch disk to copy, or NULL */
 	char *state_path;     /* device state to load, or NULL */
 	struct template_files

@@ -183,6 +183,7 @@ void template_fill_start(struct template *template, struct vm_start *start)
 	start->ram_bytes = template->manifest.ram_bytes;
 	start->vcpus = template->manifest.vcpus;
 	start->runtime = template->manifest.runtime;
+	start->root_digest = template->manifest.runtime_digest;
 	/* As it was mounted when the snapshot was taken; the guest makes it bigger if it has to. */
 	start->scratch_source = template->files.scratch.path;
 	start->state_path = template->files.state.path;

@@ -545,20 +545,40 @@ static int make_files(struct template_build *build)
 	return build->state_fd < 0 ? -errno : make_ram(build, files->ram.path);
 }
 
+/* That they are what the manifest will say: they may be replaced while the node runs. */
+static int verify_images(struct template_build *build)
+{
+	const struct template_manifest *m = &build->template->manifest;
+	struct runtime_catalogue *catalogue = build->template->store->host->catalogue;
+	const struct {
+		const struct image_file *file;
+		const char *digest;
+	} images[] = {
+		{ &runtime_catalogue_find(catalogue, m->runtime)->file, m->runtime_digest },
+		{ runtime_catalogue_kernel(catalogue), m->kernel_digest },
+		{ runtime_catalogue_initramfs(catalogue), m->initramfs_digest },
+	};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(images); i++) {
+		struct image_file file = *images[i].file;
+
+		memcpy(file.digest, images[i].digest, DIGEST_HEX_BYTES);
+		r = runtime_catalogue_verify(catalogue, &file, &build->error);
+	}
+	return r;
+}
+
 static void prepare_work(struct job *job)
 {
 	struct template_build *build = container_of(job, struct template_build, job);
-	const struct template *template = build->template;
-	struct runtime_catalogue *catalogue = template->store->host->catalogue;
 	int r;
 
 	if (build->folder) /* of a try that failed */
 		template_folder_discard(build->folder);
 	free(TAKE_PTR(build->folder));
 	template_files_clear(&build->template->files);
-	build->job_result = runtime_catalogue_verify(
-		catalogue, &runtime_catalogue_find(catalogue, template->manifest.runtime)->file,
-		&build->error);
+	build->job_result = verify_images(build);
 	if (build->job_result < 0)
 		return;
 	r = make_files(build);
@@ -581,6 +601,7 @@ static int start_vm(struct template_build *build)
 		start.ram_bytes = template->manifest.ram_bytes;
 		start.vcpus = template->manifest.vcpus;
 		start.runtime = template->manifest.runtime;
+		start.root_digest = template->manifest.runtime_digest;
 	}
 	start.ram_mode = RAM_SHARED;
 	start.ram_path = template->files.ram.path;

@@ -35,9 +35,11 @@ void template_read_cpu_model(struct template_store *store)
 int template_manifest_now(struct template_store *store, const char *runtime, unsigned memory_mb,
 			  struct template_manifest *ret, struct error *error)
 {
-	const struct vm_host *host = store->host;
-	const struct runtime_image *image = runtime_catalogue_find(host->catalogue, runtime);
+	struct vm_host *host = store->host;
+	const struct runtime_image *image;
 
+	host_refresh_images(host);
+	image = runtime_catalogue_find(host->catalogue, runtime);
 	if (!image || strlen(runtime) >= MANIFEST_TEXT / 2)
 		return error_set(error, ERROR_NOT_FOUND, "runtime", "there is no runtime \"%s\"",
 				 runtime);

@@ -337,7 +337,7 @@ static int copy_string(char **to, const char *from)
 	return from && !*to ? -ENOMEM : 0;
 }
 
-static int fill_spawn(struct vm *vm, const struct vm_start *start, const char *root_path)
+static int fill_spawn(struct vm *vm, const struct vm_start *start, const struct image_file *root)
 {
 	struct vm_host *host = vm->host;
 	struct spawn *spawn = &vm->spawn;
@@ -350,6 +350,7 @@ static int fill_spawn(struct vm *vm, const struct vm_start *start, const char *r
 		.vcpus = start->vcpus,
 		.memory_mb = start->memory_mb,
 		.ephemeral_storage_mb = start->ephemeral_storage_mb,
+		.code_is_package = start->package_path != NULL,
 		.pidfd = -1,
 		.monitor_fd = -1,
 		.listen_fd = -1,
@@ -359,8 +360,10 @@ static int fill_spawn(struct vm *vm, const struct vm_start *start, const char *r
 	if (start->files)
 		spawn->files = *start->files;
 	memcpy(spawn->id, vm->id, sizeof(spawn->id));
+	memcpy(spawn->root.digest, start->root_digest ? start->root_digest : root->digest,
+	       DIGEST_HEX_BYTES);
 	if (copy_string(&spawn->ram_path, start->ram_path) < 0 ||
-	    copy_string(&spawn->root_path, root_path) < 0 ||
+	    copy_string(&spawn->root.path, root->path) < 0 ||
 	    copy_string(&spawn->code_path,
 			start->package_path ? start->package_path : host->placeholder_path) < 0 ||
 	    copy_string(&spawn->scratch_source, start->scratch_source) < 0 ||
@@ -409,7 +412,7 @@ int vm_start(struct vm_host *host, const struct vm_start *start, const struct vm
 	vm->requested_us = clock_monotonic_us();
 	memcpy(vm->id, start->id, sizeof(vm->id));
 	STAILQ_INIT(&vm->waiters);
-	r = fill_spawn(vm, start, image->file.path);
+	r = fill_spawn(vm, start, &image->file);
 	if (r < 0) {
 		spawn_clear(&vm->spawn);
 		free(vm);
@@ -467,6 +470,7 @@ int vm_boot(struct vm_host *host, const struct vm_boot_request *request,
 		.ephemeral_storage_mb = request->ephemeral_storage_mb,
 	};
 
+	host_refresh_images(host);
 	return vm_start(host, &start, events, user, ret, error);
 }
 

@@ -14,6 +14,7 @@
 #include "mayfly/error.h"
 #include "mayfly/guest/v1/guest.pb-c.h"
 
+struct runtime_catalogue; /* agent/image/runtime_catalogue.h */
 struct vm_host;
 struct vm;
 struct template; /* agent/vm/template.h */
@@ -53,6 +54,8 @@ int vm_host_open(const struct vm_host_config *config, struct loop *loop, struct 
 		 struct error *error) _must_use_;
 struct vm_host *vm_host_close(struct vm_host *host); /* after all VMs are gone */
 const struct vm_host_info *vm_host_info(const struct vm_host *host);
+/* The images in images_dir, as read at the start or when they were built anew since. */
+const struct runtime_catalogue *vm_host_catalogue(const struct vm_host *host);
 
 /* Whoever asked for a VM hears of it. Never called inside the call that caused it. */
 struct vm_events {

@@ -75,6 +75,7 @@ struct vm_start {
 	uint64_t ram_bytes;
 	unsigned vcpus;
 	const char *runtime;
+	const char *root_digest;    /* of the runtime's image, as the source knows it; NULL: any */
 	const char *package_path;   /* NULL: placeholder */
 	const char *scratch_source; /* NULL: a fresh one */
 	const char *state_path;     /* NULL: boot */

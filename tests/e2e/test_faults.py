@@ -2,9 +2,11 @@
 """Faults by real means: memory runs out, /tmp runs full, QEMU is killed, templates rot, disks end.
 The waiting invocation gets the documented error, and nothing is left behind."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -340,9 +342,13 @@ def test_qemu_killed_during_a_template_build(private_node):
 # -- templates --------------------------------------------------------------------------------
 
 
+def base_template(node, runtime):
+    return next(t for t in node.template_list() if t.runtime == runtime and t.memory_size_mb == 128)
+
+
 def template_file(node, runtime):
     """The largest file of the base template: its memory."""
-    template = next(t for t in node.template_list() if t.runtime == runtime and t.memory_size_mb == 128)
+    template = base_template(node, runtime)
     [folder] = (node.state / "templates").glob(f"{template.template_id}*")
     files = [p for p in folder.rglob("*") if p.is_file()]
     return template, max(files, key=lambda p: p.stat().st_size)
@@ -388,6 +394,107 @@ def test_damaged_manifest(private_node):
         path.write_bytes(b"{nonsense")
     node.start()
     assert node.invoke(name, timeout=240).json == "awake"
+
+
+@pytest.fixture
+def own_images(images):
+    """A copy of the images that a test may change; of a path that QEMU's user may walk."""
+    folder = Path(tempfile.mkdtemp(prefix="mayfly-images-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    subprocess.run(["cp", "-a", "--sparse=always", f"{images}/.", folder], check=True, timeout=120)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def rebuild_image(images, runtime):
+    """As build-images does: another image moved over the old one. The list follows with the call
+    of what is returned."""
+    catalogue = json.loads((images / "images.json").read_text())
+    entry = next(r for r in catalogue["runtimes"] if r["name"] == runtime)
+    path = images / entry["file"]
+    new = path.with_suffix(".new")
+    shutil.copyfile(path, new)
+    with open(new, "ab") as file:
+        file.write(b"\0" * 4096)
+    entry["size"] = new.stat().st_size
+    entry["sha256"] = hashlib.sha256(new.read_bytes()).hexdigest()
+    new.rename(path)
+
+    def write_catalogue():
+        text = images / "images.json.new"
+        text.write_text(json.dumps(catalogue))
+        text.rename(images / "images.json")
+        return entry["sha256"]
+
+    return write_catalogue
+
+
+def runtime_digest(node, runtime):
+    facts = node.node.GetNode(node.protocol.node.GetNodeRequest(), timeout=30)
+    return next(r.digest for r in facts.runtimes if r.runtime == runtime)
+
+
+def test_runtime_image_replaced_under_a_running_node(own_images, private_node):  # the node ends first
+    """The way of an upgrade. A snapshot of the old image must not run on the new one; the node
+    takes the new one in by itself."""
+    node = private_node({"node.images_dir": own_images})
+    one, two = (node.create(e2e.PYTHON, SLEEPER) for _ in range(2))
+    assert node.invoke(one).json == "awake"
+    old = base_template(node, e2e.PYTHON)
+    write_catalogue = rebuild_image(own_images, e2e.PYTHON)
+
+    # Nobody says yet what the new file is: no start, and the reason is told.
+    refusal = node.refusal(node.invocations.Invoke, node.protocol.invoke.InvokeRequest(function_name=two))
+    assert refusal.status in (Status.INTERNAL, Status.UNAVAILABLE), refusal
+    assert "images.json" in refusal.message, refusal
+    assert node.invoke(one).start == "WARM"
+    assert not [t for t in node.template_list() if t.template_id == old.template_id
+                and t.created_at_us == old.created_at_us], "the old template may still be cloned"
+
+    digest = write_catalogue()
+
+    def answer():
+        try:
+            return node.invoke(two, timeout=240)
+        except e2e.grpc.RpcError:  # the refusal's back-off
+            return None
+
+    result = e2e.wait_until(answer, 60, "the new image in use")
+    assert (result.json, result.start) == ("awake", "RESTORE")
+    assert base_template(node, e2e.PYTHON).created_at_us > old.created_at_us
+    assert runtime_digest(node, e2e.PYTHON) == digest
+
+
+def test_runtime_image_rebuilt_alike_goes_on_serving(own_images, private_node):
+    node = private_node({"node.images_dir": own_images})
+    name = node.create(e2e.PYTHON, SLEEPER)
+    node.invoke(name)
+    old = base_template(node, e2e.PYTHON)
+    path = own_images / "runtimes" / f"{e2e.PYTHON}.erofs"
+    shutil.copyfile(path, path.with_suffix(".new"))
+    path.with_suffix(".new").rename(path)
+    other = node.create(e2e.PYTHON, SLEEPER)
+    assert node.invoke(other).json == "awake"
+    assert base_template(node, e2e.PYTHON).created_at_us == old.created_at_us
+
+
+def test_damaged_package_is_never_used(private_node):
+    node = private_node(copy=True)
+    name = node.create(e2e.PYTHON, SLEEPER)
+    assert node.invoke(name).json == "awake"
+    old = base_template(node, e2e.PYTHON)
+    [package] = (node.state / "packages").glob("*.erofs")
+    with open(package, "r+b") as file:
+        file.seek(1500)
+        byte = file.read(1)
+        file.seek(1500)
+        file.write(bytes([byte[0] ^ 1]))
+    node.restart()
+    refusal = node.refusal(node.invocations.Invoke, node.protocol.invoke.InvokeRequest(function_name=name))
+    assert "damaged" in refusal.message and "deploy" in refusal.message, refusal
+    other = node.create(e2e.PYTHON, {"index.py": SLEEPER["index.py"] + "# other\n"})
+    assert node.invoke(other).json == "awake"
+    assert base_template(node, e2e.PYTHON).created_at_us == old.created_at_us, "the template was blamed"
 
 
 # -- the disk ---------------------------------------------------------------------------------

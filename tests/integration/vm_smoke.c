@@ -7,7 +7,9 @@
  *
  *   vm-smoke --state-dir DIR --images DIR --package IMAGE [--user NAME] [--runtime NAME]
  *            [--handler NAME] [--memory MB] [--clones N] [--warm N] [--function-template]
- *            [--payload JSON] [--tb-size MB] [--boot] [--kill-agent] [--storm] */
+ *            [--payload JSON] [--tb-size MB] [--boot] [--kill-agent] [--storm]
+ *
+ * IMAGE is named by its digest, as package_build() does it. */
 
 #include <errno.h>
 #include <getopt.h>

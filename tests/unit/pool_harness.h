@@ -18,6 +18,7 @@ enum manner {
 	MANNER_GOOD,
 	MANNER_SILENT,        /* never says that it was restored */
 	MANNER_DIES_LOADING,  /* gone before it is loaded */
+	MANNER_NEVER_RUNS,    /* the same, and there was no process */
 	MANNER_FAILS_INIT,    /* INIT ends with a function error */
 	MANNER_REFUSES_CLONE, /* vm_clone() fails */
 	MANNER_NO_TEMPLATE,
@@ -156,7 +157,7 @@ static void loaded(void *arg)
 {
 	struct vm *vm = arg;
 
-	if (vm->f->manner == MANNER_DIES_LOADING)
+	if (vm->f->manner == MANNER_DIES_LOADING || vm->f->manner == MANNER_NEVER_RUNS)
 		driver_end(vm, "QEMU died");
 	else if (!vm->ended)
 		vm->events->on_loaded(vm, vm->user);
@@ -264,7 +265,8 @@ static void driver_pause(struct vm *vm, loop_fn *done _unused_, void *arg _unuse
 
 static void driver_facts(const struct vm *vm, struct vm_facts *ret)
 {
-	*ret = (struct vm_facts){ .pid = 1, .running = vm->running };
+	*ret = (struct vm_facts){ .pid = vm->f->manner != MANNER_NEVER_RUNS,
+				  .running = vm->running };
 }
 
 static const struct vm_host_info *driver_host_info(const struct vm_host *host _unused_)

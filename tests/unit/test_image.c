@@ -23,6 +23,7 @@
 #include "mayfly/fs.h"
 
 #define ABC_DIGEST  "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+#define ABD_DIGEST  "a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9"
 #define ZERO_DIGEST "0000000000000000000000000000000000000000000000000000000000000000"
 
 static char folder[64];
@@ -53,7 +54,11 @@ static void write_text(const char *name, const char *text)
 	assert_int_equal(fs_write_file_atomic(in_folder(name), slice_from_string(text), 0644), 0);
 }
 
-#define FILE_ABC(name) "\"file\": \"" name "\", \"sha256\": \"" ABC_DIGEST "\", \"size\": 3"
+#define FILE_OF(name, digest) "\"file\": \"" name "\", \"sha256\": \"" digest "\", \"size\": 3"
+#define FILE_ABC(name)        FILE_OF(name, ABC_DIGEST)
+#define RUNTIME_OF(name, digest)                                                                   \
+	"{\"name\": \"" name "\", \"kind\": \"nodejs\", \"version\": \"1.2\", "                    \
+	"\"packages_sha256\": \"" ZERO_DIGEST "\", " FILE_OF("r/" name, digest) "}"
 #define RUNTIME(name, kind)                                                                        \
 	"{\"name\": \"" name "\", \"kind\": \"" kind                                               \
 	"\", \"version\": \"1.2\", \"packages_sha256\": \"" ZERO_DIGEST                            \
@@ -205,6 +210,42 @@ static void test_stamp_spares_reading(void **state _unused_)
 	assert_true(runtime_catalogue_verify(catalogue, kernel, &error) < 0);
 }
 
+/* As build-images does it while a node runs: first the files, the list last. */
+static void test_catalogue_takes_in_a_rebuild(void **state _unused_)
+{
+	_cleanup_(runtime_catalogue_free_p) struct runtime_catalogue *catalogue = NULL;
+	_cleanup_error_ struct error error = ERROR_INIT;
+	const struct runtime_image *before, *after;
+
+	write_images();
+	assert_int_equal(runtime_catalogue_open(folder, NULL, &catalogue, &error), 0);
+	before = runtime_catalogue_find(catalogue, "a1");
+	assert_int_equal(runtime_catalogue_verify(catalogue, &before->file, &error), 0);
+	assert_int_equal(runtime_catalogue_refresh(catalogue, &error), 0);
+
+	write_text("r/a1", "");
+	assert_true(runtime_catalogue_verify(catalogue, &before->file, NULL) < 0);
+	assert_int_equal(runtime_catalogue_refresh(catalogue, &error), 0);
+
+	write_text("images.json",
+		   CATALOGUE(FILE_ABC("vmlinux"),
+			     RUNTIME("z1", "python") ", " RUNTIME_OF("a1", ABD_DIGEST)));
+	assert_true(runtime_catalogue_refresh(catalogue, NULL) < 0); /* a file of another size */
+	assert_ptr_equal(runtime_catalogue_find(catalogue, "a1"), before);
+	write_text("r/a1", "abd");
+	assert_int_equal(runtime_catalogue_refresh(catalogue, &error), 1);
+	after = runtime_catalogue_find(catalogue, "a1");
+	assert_int_equal(runtime_catalogue_verify(catalogue, &after->file, &error), 0);
+	/* What was handed out stays what it was. */
+	assert_string_equal(before->file.digest, ABC_DIGEST);
+	assert_true(runtime_catalogue_verify(catalogue, &before->file, NULL) < 0);
+
+	write_text("images.json", CATALOGUE(FILE_ABC("vmlinux"), RUNTIME("z1", "python")));
+	assert_true(runtime_catalogue_refresh(catalogue, &error) < 0);
+	assert_non_null(strstr(error_text(&error), "\"a1\""));
+	assert_ptr_equal(runtime_catalogue_find(catalogue, "a1"), after);
+}
+
 static void test_scratch_is_empty_ext4(void **state _unused_)
 {
 	const char *base_dir = in_folder("base"), *disk = in_folder("disk.qcow2");
@@ -311,11 +352,17 @@ static void test_tool_says_why(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_catalogue_lists),          TEST(test_catalogue_checks_files),
-		TEST(test_catalogue_refuses),        TEST(test_catalogue_verifies_once),
-		TEST(test_stamp_spares_reading),     TEST(test_scratch_is_empty_ext4),
-		TEST(test_scratch_many_ask_at_once), TEST(test_scratch_refuses_sizes),
-		TEST(test_scratch_placeholder),      TEST(test_tool_says_why),
+		TEST(test_catalogue_lists),
+		TEST(test_catalogue_checks_files),
+		TEST(test_catalogue_refuses),
+		TEST(test_catalogue_verifies_once),
+		TEST(test_catalogue_takes_in_a_rebuild),
+		TEST(test_stamp_spares_reading),
+		TEST(test_scratch_is_empty_ext4),
+		TEST(test_scratch_many_ask_at_once),
+		TEST(test_scratch_refuses_sizes),
+		TEST(test_scratch_placeholder),
+		TEST(test_tool_says_why),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <archive_entry.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,11 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "agent/image/package.h"
+#include "agent/image/package_image.h"
 #include "agent/image/tool.h"
 #include "agent/image/zip.h"
 #include "mayfly/fs.h"
@@ -580,6 +584,81 @@ static void test_collects_and_removes(void **state _unused_)
 	assert_null(package_path(folder, "ABC"));
 }
 
+static char *build_good(void)
+{
+	_cleanup_zipper_ struct zipper z = zipper_open(1 << 16);
+	struct package package;
+	char *path;
+
+	assert_int_equal(package_build(folder, make_good(&z), &package, NULL), 0);
+	path = package_path(folder, package.digest);
+	assert_non_null(path);
+	return path;
+}
+
+static void put_byte(const char *path, off_t at, uint8_t byte)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
+static void test_images_are_verified(void **state _unused_)
+{
+	_cleanup_(package_images_free_p) struct package_images *images = NULL;
+	_cleanup_free_ char *path = build_good();
+	_cleanup_error_ struct error error = ERROR_INIT;
+	uint8_t byte;
+	int fd;
+
+	assert_int_equal(package_images_new(&images), 0);
+	assert_int_equal(package_images_verify(images, path, &error), 0);
+	assert_int_equal(package_images_verify(images, path, &error), 0);
+	assert_true(package_images_verify(images, "/nowhere/image.erofs", NULL) < 0);
+	/* Touched: read again, and good. */
+	assert_int_equal(chmod(path, 0640), 0);
+	assert_int_equal(package_images_verify(images, path, &error), 0);
+
+	fd = open(path, O_RDONLY);
+	assert_int_equal(pread(fd, &byte, 1, 2000), 1);
+	(void)close(fd);
+	put_byte(path, 2000, byte ^ 1);
+	assert_true(package_images_verify(images, path, &error) < 0);
+	assert_non_null(strstr(error_text(&error), "damaged"));
+	put_byte(path, 2000, byte);
+	assert_int_equal(package_images_verify(images, path, NULL), 0);
+
+	put_byte(path, 1024, 0); /* the superblock's magic */
+	assert_true(package_images_verify(images, path, NULL) < 0);
+	assert_int_equal(truncate(path, 1000), 0);
+	assert_true(package_images_verify(images, path, NULL) < 0);
+	assert_int_equal(unlink(path), 0);
+	assert_true(package_images_verify(images, path, NULL) < 0);
+}
+
+/* Content that changed behind an unchanged stamp shows that the image was not read again: a page
+ * that is dirty already changes without a change of times. */
+static void test_a_stamp_spares_reading(void **state _unused_)
+{
+	_cleanup_(package_images_free_p) struct package_images *images = NULL;
+	_cleanup_free_ char *path = build_good();
+	int fd = open(path, O_RDWR);
+	uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	page[2000] ^= 1;
+	page[2000] ^= 1;
+	assert_int_equal(package_images_new(&images), 0);
+	assert_int_equal(package_images_verify(images, path, NULL), 0);
+	page[2000] ^= 1;
+	assert_int_equal(package_images_verify(images, path, NULL), 0);
+	assert_int_equal(fchmod(fd, 0600), 0);
+	assert_true(package_images_verify(images, path, NULL) < 0);
+	assert_int_equal(munmap(page, 4096), 0);
+	(void)close(fd);
+}
+
 static void test_placeholder(void **state _unused_)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
@@ -630,6 +709,8 @@ int main(void)
 		TEST(test_refuses_too_many_entries),
 		TEST(test_collects_and_removes),
 		TEST(test_placeholder),
+		TEST(test_images_are_verified),
+		TEST(test_a_stamp_spares_reading),
 		TEST(test_fails_without_room),
 	};
 

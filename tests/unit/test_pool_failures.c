@@ -53,6 +53,20 @@ static void starts_that_fail_end_in_an_error_and_are_tried_again(void **state)
 	assert_true(f->damaged >= 1);
 }
 
+/* Such as a package image that is damaged: other functions share the template. */
+static void the_template_of_a_vm_that_never_ran_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	make_pool(f);
+	f->manner = MANNER_NEVER_RUNS;
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.failed == 1);
+	assert_true(f->cloned > 1);
+	assert_int_equal(f->damaged, 0);
+}
+
 static void a_silent_restore_is_ended(void **state)
 {
 	struct fixture *f = *state;
@@ -180,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_failed_init_serves_all_the_same),
 		TEST(starts_that_fail_end_in_an_error_and_are_tried_again),
+		TEST(the_template_of_a_vm_that_never_ran_is_kept),
 		TEST(a_silent_restore_is_ended),
 		TEST(a_lost_sandbox_is_told_with_what_it_saw),
 		TEST(delivery_is_told_once),
