@@ -15,7 +15,6 @@
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 
-#define PROBE_LIMIT_MS   3000
 #define PROBE_EXIT_CODE  43 /* probe/kvm-probe-init.c */
 #define NEWC_NAME_FORMAT "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X"
 
@@ -68,14 +67,14 @@ _Noreturn static void exec_probe(const struct accelerator_probe *probe, const ch
 	_exit(127);
 }
 
-/* Waits for the child at most PROBE_LIMIT_MS, then kills it; 0 with its wait status. */
-static int wait_limited(pid_t pid, siginfo_t *ret)
+/* Waits for the child so long, then kills it; 0 with its wait status. */
+static int wait_limited(pid_t pid, unsigned limit_ms, siginfo_t *ret)
 {
 	_cleanup_close_ int fd = pidfd_open(pid, 0);
 	struct pollfd poller = { .fd = fd, .events = POLLIN };
 	bool late = false;
 
-	if (fd < 0 || poll(&poller, 1, PROBE_LIMIT_MS) <= 0) {
+	if (fd < 0 || poll(&poller, 1, (int)limit_ms) <= 0) {
 		late = true;
 		(void)kill(pid, SIGKILL);
 	}
@@ -85,13 +84,13 @@ static int wait_limited(pid_t pid, siginfo_t *ret)
 	return late ? -ETIMEDOUT : 0;
 }
 
-static void judge(int r, const siginfo_t *info, int64_t took_us, struct accelerator_verdict *ret)
+static void judge(int r, const siginfo_t *info, const struct accelerator_probe *probe,
+		  int64_t took_us, struct accelerator_verdict *ret)
 {
 	ret->accelerator = ACCELERATOR_TCG;
 	if (r == -ETIMEDOUT)
 		(void)snprintf(ret->reason, sizeof(ret->reason),
-			       "KVM: a test kernel did not boot within %d s",
-			       PROBE_LIMIT_MS / 1000);
+			       "KVM: a test kernel did not boot within %u ms", probe->limit_ms);
 	else if (r < 0)
 		(void)snprintf(ret->reason, sizeof(ret->reason), "KVM: the probe failed: %s",
 			       strerror(-r));
@@ -117,8 +116,8 @@ static void run_probe(const struct accelerator_probe *probe, struct accelerator_
 	int r;
 
 	ret->accelerator = ACCELERATOR_TCG;
-	if (access("/dev/kvm", R_OK | W_OK) < 0) {
-		(void)snprintf(ret->reason, sizeof(ret->reason), "KVM: /dev/kvm: %s",
+	if (access(probe->device, R_OK | W_OK) < 0) {
+		(void)snprintf(ret->reason, sizeof(ret->reason), "KVM: %s: %s", probe->device,
 			       strerror(errno));
 		return;
 	}
@@ -131,9 +130,9 @@ static void run_probe(const struct accelerator_probe *probe, struct accelerator_
 		pid = fork();
 		if (pid == 0)
 			exec_probe(probe, initramfs, command_line);
-		r = pid < 0 ? -errno : wait_limited(pid, &info);
+		r = pid < 0 ? -errno : wait_limited(pid, probe->limit_ms, &info);
 	}
-	judge(r, &info, clock_monotonic_us() - began, ret);
+	judge(r, &info, probe, clock_monotonic_us() - began, ret);
 	if (initramfs)
 		(void)unlink(initramfs);
 }
@@ -189,19 +188,39 @@ static void cache_write(const struct accelerator_probe *probe, const char *boot_
 		(void)unlink(probe->cache_path);
 }
 
-void accelerator_decide(const struct accelerator_probe *probe, enum accelerator wanted,
-			struct accelerator_verdict *ret)
+/* The cached verdict, or a new probe's; and whether QEMU's user may make use of it. */
+static void find_verdict(const struct accelerator_probe *probe, bool user_may_open,
+			 struct accelerator_verdict *ret)
 {
 	_cleanup_buf_ struct buf boot_id = BUF_INIT;
 
-	*ret = (struct accelerator_verdict){ .accelerator = wanted };
-	if (wanted != ACCELERATOR_AUTO) {
-		(void)snprintf(ret->reason, sizeof(ret->reason), "by configuration");
-		return;
+	*ret = (struct accelerator_verdict){ .accelerator = ACCELERATOR_TCG };
+	if (read_boot_id(&boot_id) < 0 || !cache_read(probe, buf_string(&boot_id), ret)) {
+		run_probe(probe, ret);
+		if (boot_id.len)
+			cache_write(probe, buf_string(&boot_id), ret);
 	}
-	if (read_boot_id(&boot_id) >= 0 && cache_read(probe, buf_string(&boot_id), ret))
-		return;
-	run_probe(probe, ret);
-	if (boot_id.len)
-		cache_write(probe, buf_string(&boot_id), ret);
+	if (ret->accelerator == ACCELERATOR_KVM && !user_may_open)
+		*ret = (struct accelerator_verdict){
+			.accelerator = ACCELERATOR_TCG,
+			.reason = "KVM works, but QEMU's user may not open its device",
+		};
+}
+
+int accelerator_decide(const struct accelerator_probe *probe, enum accelerator wanted,
+		       bool user_may_open, struct accelerator_verdict *ret, struct error *error)
+{
+	struct accelerator_verdict verdict = {
+		.accelerator = ACCELERATOR_TCG,
+		.reason = "by configuration",
+	};
+
+	if (wanted != ACCELERATOR_TCG)
+		find_verdict(probe, user_may_open, &verdict);
+	if (wanted == ACCELERATOR_KVM && verdict.accelerator != ACCELERATOR_KVM)
+		return error_set(error, ERROR_UNAVAILABLE, "vm.accelerator",
+				 "vm.accelerator is kvm, and KVM cannot be used here (%s)",
+				 verdict.reason);
+	*ret = verdict;
+	return 0;
 }

@@ -15,6 +15,9 @@
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
 
+#define KVM_DEVICE     "/dev/kvm"
+#define PROBE_LIMIT_MS 3000
+
 /* "QEMU emulator version 7.2.22 (…)"; run directly, without a shell. */
 static int read_qemu_version(struct vm_host *host, struct error *error)
 {
@@ -54,41 +57,43 @@ static bool user_may_open_kvm(const struct vm_host *host)
 	pid_t pid;
 
 	if (!host->change_owner || !user)
-		return access("/dev/kvm", R_OK | W_OK) == 0;
+		return access(KVM_DEVICE, R_OK | W_OK) == 0;
 	pid = fork();
 	if (pid == 0) {
 		if (initgroups(user->pw_name, host->gid) < 0 || setgid(host->gid) < 0 ||
 		    setuid(host->uid) < 0)
 			_exit(1);
-		_exit(access("/dev/kvm", R_OK | W_OK) == 0 ? 0 : 1);
+		_exit(access(KVM_DEVICE, R_OK | W_OK) == 0 ? 0 : 1);
 	}
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
 	       WEXITSTATUS(status) == 0;
 }
 
-static void decide_accelerator(struct vm_host *host, enum accelerator wanted, bool kvm_accessible)
+static int decide_accelerator(struct vm_host *host, enum accelerator wanted, bool kvm_accessible,
+			      struct error *error)
 {
 	_cleanup_free_ char *cache = NULL;
 	struct accelerator_probe probe = {
+		.device = KVM_DEVICE,
 		.emulator = host->emulator,
 		.kernel = runtime_catalogue_kernel(host->catalogue)->path,
 		.work_dir = host->run_dir,
 		.qemu_version = host->qemu_version,
 		.tsc_khz = host->tsc_khz,
+		.limit_ms = PROBE_LIMIT_MS,
 	};
+	int r;
 
 	if (asprintf(&cache, "%s/accelerator.json", host->state_dir) < 0)
 		cache = NULL;
 	probe.cache_path = cache ? cache : "";
-	accelerator_decide(&probe, wanted, &host->verdict);
-	if (host->verdict.accelerator == ACCELERATOR_KVM && !kvm_accessible)
-		host->verdict = (struct accelerator_verdict){
-			.accelerator = ACCELERATOR_TCG,
-			.reason = "KVM works, but QEMU's user may not open /dev/kvm",
-		};
+	r = accelerator_decide(&probe, wanted, kvm_accessible, &host->verdict, error);
+	if (r < 0)
+		return r;
 	log_notice("accelerator %s (%s)",
 		   host->verdict.accelerator == ACCELERATOR_KVM ? "kvm" : "tcg",
 		   host->verdict.reason);
+	return 0;
 }
 
 /* Left alone when it is as it should be: libvirt's cached answers are bound to its times. */
@@ -154,9 +159,11 @@ int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *e
 	if (r < 0)
 		return r;
 	accessible = user_may_open_kvm(host);
-	decide_accelerator(host, wanted, accessible);
+	r = decide_accelerator(host, wanted, accessible, error);
+	if (r < 0)
+		return r;
 	refuse_huge_pages(host);
-	if (fs_exists("/dev/kvm") && !accessible)
+	if (fs_exists(KVM_DEVICE) && !accessible)
 		return place_wrapper(host, error);
 	host->emulator_started = strdup(host->emulator);
 	return host->emulator_started ? 0 : error_set_errno(error, ENOMEM, "cannot prepare QEMU");

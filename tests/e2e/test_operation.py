@@ -82,6 +82,19 @@ def test_emulation_is_said_loudly(node):
     assert facts.accelerator_reason in node.log_path.read_text(errors="replace")
 
 
+@pytest.mark.parametrize("user", ["", "nobody"], ids=["root", "nobody"])
+def test_kvm_that_is_wanted_is_there_or_refused(node, private_node, user):
+    facts = node.node.GetNode(node.protocol.node.GetNodeRequest(), timeout=30)
+    if facts.accelerator == node.protocol.node.ACCELERATOR_KVM:
+        pytest.skip("this host has KVM")
+    wanting = private_node({"vm.accelerator": "kvm", "vm.user": user}, templates=False, start=False)
+    wanting.spawn()
+    assert wanting.process.wait(60) != 0, "it fell back to emulation"
+    said = wanting.log_path.read_text(errors="replace")
+    assert re.search(r"vm\.accelerator is kvm, and KVM cannot be used here \(KVM.+\)", said), said
+    assert not wanting.socket.exists()
+
+
 def test_state_folder_is_not_for_everyone(node):
     """Environments of functions are in the registry: for the agent alone."""
     found = list(node.state.glob("registry.db*"))
