@@ -16,6 +16,7 @@
 #include "mayfly/fs.h"
 
 #define PROBE_EXIT_CODE  43 /* probe/kvm-probe-init.c */
+#define CACHE_FORMAT     2
 #define NEWC_NAME_FORMAT "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X"
 
 static int append_cpio_entry(struct buf *out, const char *name, unsigned mode, struct slice data)
@@ -84,7 +85,15 @@ static int wait_limited(pid_t pid, unsigned limit_ms, siginfo_t *ret)
 	return late ? -ETIMEDOUT : 0;
 }
 
-static void judge(int r, const siginfo_t *info, const struct accelerator_probe *probe,
+/* SIGKILL and SIGTERM come from outside, such as from a host that is short of memory. */
+static bool has_crashed(const siginfo_t *info)
+{
+	return (info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED) &&
+	       info->si_status != SIGKILL && info->si_status != SIGTERM;
+}
+
+/* Returns whether another probe would end the same until the host is booted again. */
+static bool judge(int r, const siginfo_t *info, const struct accelerator_probe *probe,
 		  int64_t took_us, struct accelerator_verdict *ret)
 {
 	ret->accelerator = ACCELERATOR_TCG;
@@ -104,23 +113,19 @@ static void judge(int r, const siginfo_t *info, const struct accelerator_probe *
 			       "KVM: QEMU %s %d while a test kernel booted",
 			       info->si_code == CLD_EXITED ? "exited with" : "was ended by signal",
 			       info->si_status);
+	return r >= 0 && (ret->accelerator == ACCELERATOR_KVM || has_crashed(info));
 }
 
-static void run_probe(const struct accelerator_probe *probe, struct accelerator_verdict *ret)
+static bool run_probe(const struct accelerator_probe *probe, struct accelerator_verdict *ret)
 {
 	_cleanup_free_ char *command_line = NULL;
 	_cleanup_free_ char *initramfs = NULL;
 	int64_t began = clock_monotonic_us();
 	siginfo_t info = { 0 };
+	bool lasting;
 	pid_t pid;
 	int r;
 
-	ret->accelerator = ACCELERATOR_TCG;
-	if (access(probe->device, R_OK | W_OK) < 0) {
-		(void)snprintf(ret->reason, sizeof(ret->reason), "KVM: %s: %s", probe->device,
-			       strerror(errno));
-		return;
-	}
 	r = kernel_command_line_build(probe->tsc_khz, &command_line);
 	if (r >= 0 && asprintf(&initramfs, "%s/probe.cpio", probe->work_dir) < 0)
 		r = -ENOMEM;
@@ -132,9 +137,10 @@ static void run_probe(const struct accelerator_probe *probe, struct accelerator_
 			exec_probe(probe, initramfs, command_line);
 		r = pid < 0 ? -errno : wait_limited(pid, probe->limit_ms, &info);
 	}
-	judge(r, &info, probe, clock_monotonic_us() - began, ret);
+	lasting = judge(r, &info, probe, clock_monotonic_us() - began, ret);
 	if (initramfs)
 		(void)unlink(initramfs);
+	return lasting;
 }
 
 static int read_boot_id(struct buf *ret)
@@ -152,15 +158,18 @@ static bool cache_read(const struct accelerator_probe *probe, const char *boot_i
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	const char *boot, *emulator, *version, *kernel, *accelerator, *reason;
 	json_t *root;
+	int format;
 	bool good;
 
 	if (fs_read_file(probe->cache_path, 1U << 16, &text) < 0)
 		return false;
 	root = json_loadb((const char *)text.data, text.len, 0, NULL);
-	good = json_unpack(root, "{s:s, s:s, s:s, s:s, s:s, s:s}", "boot_id", &boot, "emulator",
-			   &emulator, "qemu_version", &version, "kernel", &kernel, "accelerator",
-			   &accelerator, "reason", &reason) == 0 &&
-	       strcmp(boot, boot_id) == 0 && strcmp(emulator, probe->emulator) == 0 &&
+	good = json_unpack(root, "{s:i, s:s, s:s, s:s, s:s, s:s, s:s}", "format", &format,
+			   "boot_id", &boot, "emulator", &emulator, "qemu_version", &version,
+			   "kernel", &kernel, "accelerator", &accelerator, "reason",
+			   &reason) == 0 &&
+	       format == CACHE_FORMAT && strcmp(boot, boot_id) == 0 &&
+	       strcmp(emulator, probe->emulator) == 0 &&
 	       strcmp(version, probe->qemu_version) == 0 && strcmp(kernel, probe->kernel) == 0;
 	if (good) {
 		ret->accelerator =
@@ -177,10 +186,11 @@ static void cache_write(const struct accelerator_probe *probe, const char *boot_
 	_cleanup_free_ char *text = NULL;
 	json_t *root;
 
-	root = json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s}", "boot_id", boot_id, "emulator", probe->emulator,
-		"qemu_version", probe->qemu_version, "kernel", probe->kernel, "accelerator",
-		verdict->accelerator == ACCELERATOR_KVM ? "kvm" : "tcg", "reason", verdict->reason);
+	root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s}", "format", CACHE_FORMAT, "boot_id",
+			 boot_id, "emulator", probe->emulator, "qemu_version", probe->qemu_version,
+			 "kernel", probe->kernel, "accelerator",
+			 verdict->accelerator == ACCELERATOR_KVM ? "kvm" : "tcg", "reason",
+			 verdict->reason);
 	text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
 	json_decref(root);
 	/* Without a cache the next start probes again: nothing is lost but seconds. */
@@ -188,18 +198,22 @@ static void cache_write(const struct accelerator_probe *probe, const char *boot_
 		(void)unlink(probe->cache_path);
 }
 
-/* The cached verdict, or a new probe's; and whether QEMU's user may make use of it. */
+/* The device is looked at each time: it comes and goes with modules, and with its permissions. */
 static void find_verdict(const struct accelerator_probe *probe, bool user_may_open,
 			 struct accelerator_verdict *ret)
 {
 	_cleanup_buf_ struct buf boot_id = BUF_INIT;
+	bool known;
 
 	*ret = (struct accelerator_verdict){ .accelerator = ACCELERATOR_TCG };
-	if (read_boot_id(&boot_id) < 0 || !cache_read(probe, buf_string(&boot_id), ret)) {
-		run_probe(probe, ret);
-		if (boot_id.len)
-			cache_write(probe, buf_string(&boot_id), ret);
+	if (access(probe->device, R_OK | W_OK) < 0) {
+		(void)snprintf(ret->reason, sizeof(ret->reason), "KVM: %s: %s", probe->device,
+			       strerror(errno));
+		return;
 	}
+	known = read_boot_id(&boot_id) >= 0 && cache_read(probe, buf_string(&boot_id), ret);
+	if (!known && run_probe(probe, ret) && boot_id.len)
+		cache_write(probe, buf_string(&boot_id), ret);
 	if (ret->accelerator == ACCELERATOR_KVM && !user_may_open)
 		*ret = (struct accelerator_verdict){
 			.accelerator = ACCELERATOR_TCG,

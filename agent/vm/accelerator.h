@@ -22,7 +22,8 @@ struct accelerator_verdict {
 	char reason[256];
 };
 
-/* The cached verdict of this boot, or a new probe's. `user_may_open`: QEMU's user may open the
+/* The cached verdict of this boot, or a new probe's. Kept is only what cannot change while the host
+ * is up: that KVM works, or that it makes QEMU crash. `user_may_open`: QEMU's user may open the
  * device. Fails when KVM is wanted and cannot be used; the error says why. */
 int accelerator_decide(const struct accelerator_probe *probe, enum accelerator wanted,
 		       bool user_may_open, struct accelerator_verdict *ret,

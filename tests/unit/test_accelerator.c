@@ -82,6 +82,10 @@ static void what_works_is_remembered(void **state _unused_)
 	assert_int_equal(decide(NULL), ACCELERATOR_KVM);
 	assert_int_equal(decide(NULL), ACCELERATOR_KVM);
 	assert_int_equal(runs(), 1);
+	/* Gone, whatever is remembered. */
+	assert_int_equal(unlink(device), 0);
+	assert_int_equal(decide(NULL), ACCELERATOR_TCG);
+	assert_int_equal(runs(), 1);
 }
 
 static void a_crash_is_remembered(void **state _unused_)
@@ -94,6 +98,26 @@ static void a_crash_is_remembered(void **state _unused_)
 	assert_int_equal(decide(reason), ACCELERATOR_TCG);
 	assert_non_null(strstr(reason, "signal 6"));
 	assert_int_equal(runs(), 1);
+}
+
+/* A busy host, a module that is loaded later, a killer of processes: asked again at each start. */
+static void what_may_pass_is_not_remembered(void **state _unused_)
+{
+	static const char *const ends[] = { "exec sleep 60", "exit 1", "kill -KILL $$",
+					    "kill -TERM $$" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+		write_emulator(ends[i]);
+		probe.limit_ms = i == 0 ? 200 : 60000;
+		assert_int_equal(decide(NULL), ACCELERATOR_TCG);
+		assert_int_equal(runs(), i + 1);
+		assert_false(fs_exists(cache));
+	}
+	assert_int_equal(unlink(device), 0);
+	assert_int_equal(decide(NULL), ACCELERATOR_TCG);
+	assert_int_equal(fs_write_file_atomic(device, slice_from_string(""), 0600), 0);
+	write_emulator("exit 43");
+	assert_int_equal(decide(NULL), ACCELERATOR_KVM);
 }
 
 static void kvm_that_is_wanted_is_there_or_refused(void **state _unused_)
@@ -132,6 +156,19 @@ static void others_take_tcg(void **state _unused_)
 	assert_int_equal(runs(), 1);
 }
 
+/* What earlier versions kept, they kept too long. */
+static void an_odd_cache_counts_as_none(void **state _unused_)
+{
+	static const char *const texts[] = { "", "{", "{\"format\": 1, \"accelerator\": \"tcg\"}" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(texts); i++) {
+		assert_int_equal(fs_write_file_atomic(cache, slice_from_string(texts[i]), 0600), 0);
+		write_emulator("exit 43");
+		assert_int_equal(decide(NULL), ACCELERATOR_KVM);
+		assert_int_equal(runs(), i + 1);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -139,8 +176,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_works_is_remembered),
 		TEST(a_crash_is_remembered),
+		TEST(what_may_pass_is_not_remembered),
 		TEST(kvm_that_is_wanted_is_there_or_refused),
 		TEST(others_take_tcg),
+		TEST(an_odd_cache_counts_as_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
