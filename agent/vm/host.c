@@ -194,17 +194,31 @@ static int open_images(struct vm_host *host, const char *images_dir, struct erro
 	return r;
 }
 
-/* Named after the state directory, for two agents may share a host and a parent group. */
+static int make_tag(struct vm_host *host, struct error *error)
+{
+	_cleanup_free_ char *path = realpath(host->state_dir, NULL);
+	char hex[DIGEST_HEX_BYTES];
+	struct digest digest;
+	int r;
+
+	if (!path)
+		return error_set_errno(error, errno, "cannot look at %s", host->state_dir);
+	r = digest_bytes(path, strlen(path), &digest);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot digest a path");
+	digest_hex(&digest, hex);
+	memcpy(host->tag, hex, HOST_TAG_BYTES - 1);
+	host->tag[HOST_TAG_BYTES - 1] = '\0';
+	return 0;
+}
+
+/* Two agents may share a host and a parent group. */
 static void open_cgroups(struct vm_host *host)
 {
 	_cleanup_free_ char *record = NULL;
-	char hex[DIGEST_HEX_BYTES] = "";
-	struct digest digest;
 	char name[32];
 
-	if (digest_bytes(host->state_dir, strlen(host->state_dir), &digest) >= 0)
-		digest_hex(&digest, hex);
-	(void)snprintf(name, sizeof(name), "mayfly-vm-%.8s", hex);
+	(void)snprintf(name, sizeof(name), "mayfly-vm-%s", host->tag);
 	cgroups_open("/sys/fs/cgroup", "/proc/self/cgroup", name, &host->cgroups);
 	if (asprintf(&record, "%s/cgroups", host->state_dir) >= 0)
 		cgroups_succeed(&host->cgroups, record);
@@ -261,6 +275,8 @@ static int host_open(struct vm_host *host, const struct vm_host_config *config, 
 	if (r < 0)
 		return r;
 	r = take_lock(host, error);
+	if (r >= 0)
+		r = make_tag(host, error);
 	if (r < 0)
 		return r;
 	/* QEMU daemonises away from libvirt: whoever ends must be ours to reap, at once. */

@@ -20,17 +20,19 @@
 
 #define VM_NAME_PREFIX    "mayfly-"
 #define VM_ID_BYTES       33 /* with NUL */
-#define VM_NAME_BYTES     (sizeof(VM_NAME_PREFIX) - 1 + VM_ID_BYTES)
+#define HOST_TAG_BYTES    9  /* with NUL */
+#define VM_NAME_BYTES     (sizeof(VM_NAME_PREFIX) - 1 + HOST_TAG_BYTES + VM_ID_BYTES)
 #define HOST_WARNINGS_MAX 8
 #define DEFAULT_EMULATOR  "/usr/bin/qemu-system-x86_64"
 #define DEFAULT_URI       "embedded"
 
 struct vm_host {
 	struct loop *loop;
-	char *state_dir;    /* owned, as all strings here */
-	char *libvirt_root; /* of the embedded driver */
-	char *run_dir;      /* one folder per VM */
-	char *scratch_dir;  /* bases of scratch disks */
+	char *state_dir;          /* owned, as all strings here */
+	char tag[HOST_TAG_BYTES]; /* of the state folder, in names that agents on a host share */
+	char *libvirt_root;       /* of the embedded driver */
+	char *run_dir;            /* one folder per VM */
+	char *scratch_dir;        /* bases of scratch disks */
 	char *templates_dir;
 	char *placeholder_path; /* an empty package */
 	char *preload;          /* for LD_PRELOAD of every QEMU; NULL: nothing */
@@ -87,8 +89,13 @@ int libvirt_error_set(struct error *error, const char *what);
 
 /* leftovers.c: ends what a former agent left. Before the connection is opened. */
 int leftovers_end(struct vm_host *host, struct error *error) _must_use_;
-/* After it: domains of ours that the driver still knows. */
+/* After it: domains of this state folder that the driver still knows. */
 void leftovers_end_domains(struct vm_host *host);
+
+/* "mayfly-TAG-ID": a libvirt daemon may have domains of other agents too. */
+void host_name_domain(const struct vm_host *host, const char *id, char ret[VM_NAME_BYTES]);
+/* The id in the name of a domain of ours; NULL for any other. Borrowed from the name. */
+const char *host_find_domain_id(const struct vm_host *host, const char *name);
 
 /* vm.c: libvirt saw the end of a domain. */
 void host_domain_stopped(struct vm_host *host, const char *id);

@@ -72,6 +72,19 @@ static int end_processes(const struct vm_host *host, unsigned *ret_count, struct
 	return r;
 }
 
+void host_name_domain(const struct vm_host *host, const char *id, char ret[VM_NAME_BYTES])
+{
+	(void)snprintf(ret, VM_NAME_BYTES, VM_NAME_PREFIX "%s-%s", host->tag, id);
+}
+
+const char *host_find_domain_id(const struct vm_host *host, const char *name)
+{
+	char prefix[VM_NAME_BYTES];
+
+	host_name_domain(host, "", prefix);
+	return strncmp(name, prefix, strlen(prefix)) == 0 ? name + strlen(prefix) : NULL;
+}
+
 /* What the embedded driver wrote about domains that live no more. */
 static void remove_driver_files(const struct vm_host *host)
 {
@@ -119,7 +132,7 @@ void leftovers_end_domains(struct vm_host *host)
 	for (int i = 0; i < n; i++) {
 		const char *name = virDomainGetName(domains[i]);
 
-		if (name && strncmp(name, VM_NAME_PREFIX, strlen(VM_NAME_PREFIX)) == 0)
+		if (name && host_find_domain_id(host, name))
 			(void)virDomainDestroy(domains[i]);
 		(void)virDomainFree(domains[i]);
 	}

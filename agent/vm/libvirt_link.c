@@ -107,15 +107,15 @@ static int on_lifecycle(virConnectPtr connection _unused_, virDomainPtr domain, 
 {
 	struct stopped_message *message;
 	const char *name = virDomainGetName(domain);
+	const char *id = name ? host_find_domain_id(opaque, name) : NULL;
 
-	if (event != VIR_DOMAIN_EVENT_STOPPED || !name ||
-	    strncmp(name, VM_NAME_PREFIX, strlen(VM_NAME_PREFIX)) != 0)
+	if (event != VIR_DOMAIN_EVENT_STOPPED || !id)
 		return 0;
 	message = calloc(1, sizeof(*message));
 	if (!message)
 		return 0; /* the VM's own timer finds the domain gone */
 	message->host = opaque;
-	(void)snprintf(message->id, sizeof(message->id), "%s", name + strlen(VM_NAME_PREFIX));
+	(void)snprintf(message->id, sizeof(message->id), "%s", id);
 	loop_post(message->host->loop, on_stopped, message);
 	return 0;
 }

@@ -109,7 +109,7 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 		.incoming = spawn->state_path != NULL,
 	};
 
-	(void)snprintf(name, sizeof(name), VM_NAME_PREFIX "%s", spawn->id);
+	host_name_domain(host, spawn->id, name);
 	return domain_xml_build(&spec, ret, &spawn->error);
 }
 
@@ -146,11 +146,13 @@ int spawn_find_pid(const struct vm_host *host, const char *id, pid_t *ret)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	_cleanup_free_ char *path = NULL;
+	char name[VM_NAME_BYTES];
 	long pid;
 
-	if (asprintf(&path, "%s%s/" VM_NAME_PREFIX "%s.pid",
+	host_name_domain(host, id, name);
+	if (asprintf(&path, "%s%s/%s.pid",
 		     host->embedded ? host->libvirt_root : SYSTEM_LIBVIRT_PIDS,
-		     host->embedded ? "/run/qemu" : "", id) < 0)
+		     host->embedded ? "/run/qemu" : "", name) < 0)
 		return -ENOMEM;
 	if (fs_read_file(path, 64, &text) < 0)
 		return -ENOENT;
@@ -372,7 +374,7 @@ static void end_domain(const struct sweep *sweep)
 	char name[VM_NAME_BYTES];
 	virDomainPtr domain;
 
-	(void)snprintf(name, sizeof(name), VM_NAME_PREFIX "%s", sweep->id);
+	host_name_domain(sweep->host, sweep->id, name);
 	domain = virDomainLookupByName(sweep->host->connection, name);
 	if (!domain)
 		return;
@@ -383,6 +385,7 @@ static void end_domain(const struct sweep *sweep)
 void sweep_run(struct sweep *sweep)
 {
 	_cleanup_free_ char *log = NULL;
+	char name[VM_NAME_BYTES];
 	struct vm_paths paths;
 	int r;
 
@@ -394,8 +397,9 @@ void sweep_run(struct sweep *sweep)
 	r = cgroup_remove(&sweep->host->cgroups, sweep->id);
 	if (r < 0 && sweep->result >= 0)
 		sweep->result = r;
-	if (!sweep->host->embedded || asprintf(&log, "%s/log/qemu/" VM_NAME_PREFIX "%s.log",
-					       sweep->host->libvirt_root, sweep->id) < 0)
+	host_name_domain(sweep->host, sweep->id, name);
+	if (!sweep->host->embedded ||
+	    asprintf(&log, "%s/log/qemu/%s.log", sweep->host->libvirt_root, name) < 0)
 		return;
 	if (sweep->want_last_words)
 		sweep->last_words = read_last_words(log);

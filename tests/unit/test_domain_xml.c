@@ -16,7 +16,7 @@
 #include "mayfly/fs.h"
 
 static const struct domain_spec clone_spec = {
-	.name = "mayfly-0123456789abcdef0123456789abcdef",
+	.name = "mayfly-89abcdef-0123456789abcdef0123456789abcdef",
 	.id = "0123456789abcdef0123456789abcdef",
 	.emulator = "/usr/bin/qemu-system-x86_64",
 	.accelerator = ACCELERATOR_TCG,
