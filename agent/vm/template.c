@@ -133,6 +133,7 @@ void template_get_facts(const struct template *template, struct template_facts *
 		.id = m->id,
 		.kind = m->kind,
 		.state = template->state,
+		.listed = template->listed,
 		.runtime = m->runtime,
 		.memory_mb = m->memory_mb,
 		.tenant = m->tenant[0] ? m->tenant : NULL,

@@ -374,10 +374,15 @@ static void driver_mark_damaged(struct template *template _unused_, const char *
 
 static enum template_kind the_kind;
 
+static bool the_template_is_dropped;
+
 static void driver_template_facts(const struct template *template _unused_,
 				  struct template_facts *ret)
 {
-	*ret = (struct template_facts){ .id = "base", .kind = the_kind, .state = TEMPLATE_READY };
+	*ret = (struct template_facts){ .id = "base",
+					.kind = the_kind,
+					.state = TEMPLATE_READY,
+					.listed = !the_template_is_dropped };
 }
 
 /* Function templates that the store has: what was asked for, and what a test adds. */
@@ -467,6 +472,7 @@ static int set_up(void **state)
 	TAILQ_INIT(&f->vms);
 	f->generation = 1;
 	the_kind = TEMPLATE_BASE;
+	the_template_is_dropped = false;
 	current = f;
 	listed_count = 0;
 	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/mayfly-pool-XXXXXX");

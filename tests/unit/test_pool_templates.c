@@ -31,6 +31,34 @@ static void snap_start_skips_init(void **state)
 	release(&a);
 }
 
+/* The sandboxes it has go on; the next one comes from a template asked for anew. */
+static void a_dropped_template_is_not_cloned_again(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b, c;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	assert_int_equal(f->templates_asked, 1);
+	assert_int_equal(ask(f, &b, "f"), 0);
+	RUN_UNTIL(f, b.bound == 1);
+	assert_int_equal(f->templates_asked, 1);
+	release(&b);
+
+	the_template_is_dropped = true;
+	assert_int_equal(ask(f, &b, "f"), 1); /* a warm one serves on */
+	assert_int_equal(ask(f, &c, "f"), 0);
+	assert_int_equal(f->cloned, 2);
+	RUN_UNTIL(f, f->templates_asked == 2);
+	the_template_is_dropped = false;
+	RUN_UNTIL(f, c.bound == 1);
+	assert_int_equal(f->cloned, 3);
+	release(&a);
+	release(&b);
+	release(&c);
+}
+
 static void templates_nobody_needs_are_dropped(void **state)
 {
 	struct fixture *f = *state;
@@ -187,6 +215,7 @@ int main(void)
 		TEST(snap_start_skips_init),
 		TEST(init_of_a_template_is_logged),
 		TEST(a_failed_init_is_logged),
+		TEST(a_dropped_template_is_not_cloned_again),
 		TEST(templates_nobody_needs_are_dropped),
 		TEST(a_start_drops_what_a_former_agent_left),
 	};
