@@ -24,7 +24,6 @@ void host_warn(struct vm_host *host, char *text)
 {
 	if (!text)
 		return;
-	log_warning("%s", text);
 	if (host->n_warnings < HOST_WARNINGS_MAX)
 		host->warnings[host->n_warnings++] = text;
 	else

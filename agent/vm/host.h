@@ -68,7 +68,7 @@ struct vm_host {
 	atomic_bool event_thread_stop;
 };
 
-/* Adds a sentence to the host's warnings; steals it, copes with NULL. */
+/* Adds a sentence to the host's warnings, which its owner tells; steals it, copes with NULL. */
 void host_warn(struct vm_host *host, char *text);
 
 /* Takes in images that were built anew. Before anything is made from the catalogue's images: what

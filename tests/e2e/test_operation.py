@@ -71,6 +71,8 @@ def test_agents_own_user_for_vms_is_warned_of(private_node):
     node = private_node({"vm.user": ""})
     facts = node.node.GetNode(node.protocol.node.GetNodeRequest(), timeout=30)
     assert any("user" in warning for warning in facts.warnings), facts.warnings
+    said = node.log_path.read_text(errors="replace")
+    assert [said.count(warning) for warning in facts.warnings] == [1] * len(facts.warnings), said
     assert node.invoke(node.create(e2e.PYTHON, CODE)).json == 1
 
 
