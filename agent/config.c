@@ -133,8 +133,9 @@ static const struct config_row rows[] = {
 	  .help = "RAM of a microVM beside its function's MemorySize, for kernel, init and page "
 		  "cache. A change rebuilds the templates." },
 	{ "vm", "cpu_limits", FLAG(vm_cpu_limits), .initial = "yes",
-	  .help = "CPU follows memory (1,769 MB is one vCPU) where the host has cgroups. Off under "
-		  "TCG whatever is said here." },
+	  .help = "CPU time follows memory (1,769 MB is one vCPU) where the host has cgroups. Off "
+		  "under TCG whatever is said here. A microVM has that many vCPUs, rounded up, at "
+		  "most 6; under TCG always one." },
 
 	{ "pool", "memory_budget_mb", NUMBER(pool_memory_budget_mb, 0, 1ULL << 24), .initial = "0",
 	  .unit = "MiB", .help = "What all sandboxes may take. 0: 80 % of the machine's." },

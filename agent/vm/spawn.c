@@ -16,7 +16,6 @@
 
 #define MIB                 (1ULL << 20)
 #define QEMU_OVERHEAD_BYTES (192 * MIB) /* QEMU itself, over RAM and translation buffer */
-#define LAMBDA_MB_PER_CPU   1769U
 #define CPU_PERIOD_US       100000U
 #define LAST_WORDS_BYTES    1024U
 #define SYSTEM_LIBVIRT_PIDS "/run/libvirt/qemu"

@@ -11,6 +11,9 @@
 #include "agent/vm/host.h"
 #include "agent/vm/template_files.h"
 
+/* Lambda's measure: so much MemorySize is worth one vCPU. */
+#define LAMBDA_MB_PER_CPU 1769U
+
 struct spawn {
 	struct job job;
 	struct vm_host *host; /* borrowed */

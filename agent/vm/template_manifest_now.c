@@ -47,7 +47,7 @@ int template_manifest_now(struct template_store *store, const char *runtime, uns
 		.kind = TEMPLATE_BASE,
 		.memory_mb = memory_mb,
 		.device_layout = DEVICE_LAYOUT_VERSION,
-		.vcpus = vm_vcpus(memory_mb),
+		.vcpus = vm_vcpus(host->verdict.accelerator, memory_mb),
 		.ram_bytes = vm_ram_bytes(host, memory_mb),
 		.tsc_khz = host->tsc_khz,
 	};

@@ -12,6 +12,7 @@
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
 
+#define VCPUS_MAX            6 /* Lambda's, at 10,240 MB */
 /* Between a process' end and its being reaped. */
 #define ZOMBIE_AGAIN_US      (1 * USEC_PER_MSEC)
 /* After its sockets were closed, a QEMU that ends by itself is gone within milliseconds. */
@@ -435,9 +436,14 @@ uint64_t vm_ram_bytes(const struct vm_host *host, unsigned memory_mb)
 	return ((uint64_t)memory_mb + host->guest_overhead_mb) << 20;
 }
 
-unsigned vm_vcpus(unsigned memory_mb _unused_)
+/* Under TCG more would only wait for one another: a host has few processors to emulate with. */
+unsigned vm_vcpus(enum accelerator accelerator, unsigned memory_mb)
 {
-	return 1;
+	unsigned count = (memory_mb + LAMBDA_MB_PER_CPU - 1) / LAMBDA_MB_PER_CPU;
+
+	if (accelerator != ACCELERATOR_KVM || count < 1)
+		return 1;
+	return count < VCPUS_MAX ? count : VCPUS_MAX;
 }
 
 int vm_clone(struct vm_host *host, const struct vm_clone_request *request,
@@ -463,7 +469,7 @@ int vm_boot(struct vm_host *host, const struct vm_boot_request *request,
 		.ram_mode = request->ram_path ? RAM_SHARED : RAM_ANONYMOUS,
 		.ram_path = request->ram_path,
 		.ram_bytes = vm_ram_bytes(host, request->memory_mb),
-		.vcpus = vm_vcpus(request->memory_mb),
+		.vcpus = vm_vcpus(host->verdict.accelerator, request->memory_mb),
 		.runtime = request->runtime,
 		.package_path = request->package_path,
 		.memory_mb = request->memory_mb,

@@ -87,7 +87,7 @@ int vm_start(struct vm_host *host, const struct vm_start *start, const struct vm
 
 /* RAM and vCPUs of a VM for a function of this MemorySize. */
 uint64_t vm_ram_bytes(const struct vm_host *host, unsigned memory_mb);
-unsigned vm_vcpus(unsigned memory_mb);
+unsigned vm_vcpus(enum accelerator accelerator, unsigned memory_mb);
 
 /* vm_monitor.c: what is said to QEMU. */
 int vm_monitor_open(struct vm *vm) _must_use_;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "agent/vm/domain_xml.h"
+#include "agent/vm/vm_internal.h"
 #include "mayfly/fs.h"
 
 static const struct domain_spec clone_spec = {
@@ -64,6 +65,8 @@ static void golden_kvm_clone(void **state _unused_)
 	spec.accelerator = ACCELERATOR_KVM;
 	spec.ram_readonly_option = true;
 	spec.preload = NULL;
+	spec.ram_bytes = (3008ULL + 128) << 20;
+	spec.vcpus = vm_vcpus(spec.accelerator, 3008);
 	check_golden(&spec, "domain-kvm-clone");
 }
 
@@ -85,6 +88,23 @@ static void golden_boot(void **state _unused_)
 	spec.incoming = false;
 	spec.accelerator = ACCELERATOR_KVM;
 	check_golden(&spec, "domain-kvm-boot");
+}
+
+static void vcpus_follow_memory(void **state _unused_)
+{
+	static const struct {
+		unsigned memory_mb;
+		unsigned vcpus;
+	} cases[] = {
+		{ 128, 1 },  { 1769, 1 }, { 1770, 2 }, { 3008, 2 },
+		{ 3538, 2 }, { 3539, 3 }, { 8846, 6 }, { 10240, 6 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(vm_vcpus(ACCELERATOR_KVM, cases[i].memory_mb), cases[i].vcpus);
+		assert_int_equal(vm_vcpus(ACCELERATOR_TCG, cases[i].memory_mb), 1);
+	}
+	assert_int_equal(vm_vcpus(ACCELERATOR_KVM, 1U << 20), 6);
 }
 
 static void values_cannot_break_out(void **state _unused_)
@@ -149,10 +169,11 @@ static void clock_is_measured(void **state _unused_)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(golden_tcg_clone),        cmocka_unit_test(golden_kvm_clone),
-		cmocka_unit_test(golden_template),         cmocka_unit_test(golden_boot),
-		cmocka_unit_test(values_cannot_break_out), cmocka_unit_test(markup_is_escaped),
-		cmocka_unit_test(ids_are_checked),         cmocka_unit_test(clock_is_measured),
+		cmocka_unit_test(golden_tcg_clone),    cmocka_unit_test(golden_kvm_clone),
+		cmocka_unit_test(golden_template),     cmocka_unit_test(golden_boot),
+		cmocka_unit_test(vcpus_follow_memory), cmocka_unit_test(values_cannot_break_out),
+		cmocka_unit_test(markup_is_escaped),   cmocka_unit_test(ids_are_checked),
+		cmocka_unit_test(clock_is_measured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
