@@ -170,6 +170,10 @@ static const struct config_row rows[] = {
 	  .help = "A function just deployed counts as active before its first use." },
 	{ "pool", "warm_rounds", NUMBER(pool_warm_rounds, 1, 1000), .initial = "3",
 	  .help = "Pings through a spare's runtime (never its code) before it is stopped." },
+	{ "pool", "base_template_keep_s", NUMBER(pool_base_template_keep_s, 0, 365 * DAY_S),
+	  .initial = "86400", .unit = "s",
+	  .help = "A base template (about 100 MiB) that no function needs, by its runtime and "
+		  "MemorySize, is dropped after so long without use. 0: never." },
 	{ "pool", "start_timeout_ms", NUMBER(pool_start_timeout_ms, 0, HOUR_S * 1000),
 	  .initial = "0", .unit = "ms", .help = "Limit of a restore. 0: 10 s, under TCG 60 s." },
 	{ "pool", "boot_timeout_ms", NUMBER(pool_boot_timeout_ms, 0, HOUR_S * 1000), .initial = "0",

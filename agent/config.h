@@ -53,6 +53,7 @@ struct config {
 	uint64_t pool_max_waiting;
 	uint64_t pool_max_wait_s;
 	uint64_t pool_keep_alive_s;
+	uint64_t pool_base_template_keep_s;
 	uint64_t pool_freeze_after_ms;
 	uint64_t pool_active_window_s;
 	uint64_t pool_spares;

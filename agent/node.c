@@ -132,6 +132,32 @@ static char *find_package(const char *package_digest, void *arg)
 	return directory_package_path(arg, package_digest);
 }
 
+struct base_search {
+	const char *runtime;
+	unsigned memory_mb;
+	bool found;
+};
+
+static bool config_uses_base(const struct function_config *config, const struct base_search *search)
+{
+	return config && config->runtime && strcmp(config->runtime, search->runtime) == 0 &&
+	       config->memory_size_mb == search->memory_mb;
+}
+
+static void compare_base(const struct function *function, void *arg)
+{
+	struct base_search *search = arg;
+	search->found |= config_uses_base(&function->config, search) ||
+			 config_uses_base(function->update, search);
+}
+
+static bool base_is_needed(const char *runtime, unsigned memory_mb, void *directory)
+{
+	struct base_search search = { .runtime = runtime, .memory_mb = memory_mb };
+	directory_each(directory, compare_base, &search);
+	return search.found;
+}
+
 static int build_pool(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -140,6 +166,9 @@ static int build_pool(struct node *node, struct error *error)
 		.catalogue = vm_host_catalogue(node->vm_host),
 		.package_path = find_package,
 		.package_path_arg = node->directory,
+		.base_is_needed = base_is_needed,
+		.base_is_needed_arg = node->directory,
+		.base_template_keep_us = (int64_t)config->pool_base_template_keep_s * USEC_PER_SEC,
 		.memory_budget_bytes = config->pool_memory_budget_mb * MIB,
 		.memory_reserve_bytes = config->pool_memory_reserve_mb * MIB,
 		.memory_commit_percent = (unsigned)config->pool_memory_commit_percent,

@@ -153,6 +153,7 @@ static void drain_check(struct pool *pool)
 		return;
 	timer_disarm(&pool->drain_timer);
 	timer_disarm(&pool->starved_timer);
+	timer_disarm(&pool->garbage_timer);
 	pool->drained = NULL;
 	done(pool->drained_arg);
 }
@@ -387,6 +388,7 @@ int pool_new_with_driver(const struct pool_config *config, struct loop *loop,
 		free(pool);
 		return error_set_errno(error, r, "Cannot make the pool");
 	}
+	templates_watch_bases(pool);
 	*ret = pool;
 	return 0;
 }
@@ -411,6 +413,7 @@ struct pool *pool_free(struct pool *pool)
 		return NULL;
 	timer_disarm(&pool->drain_timer);
 	timer_disarm(&pool->starved_timer);
+	timer_disarm(&pool->garbage_timer);
 	while ((version = TAILQ_FIRST(&pool->all))) {
 		free_sandboxes(version);
 		if (version->current)

@@ -27,6 +27,10 @@ struct pool_config {
 	/* Where the package image of a digest lies (directory_package_path); the caller frees. */
 	char *(*package_path)(const char *package_digest, void *arg);
 	void *package_path_arg;
+	/* Whether a function exists that would be cloned from this base template. */
+	bool (*base_is_needed)(const char *runtime, unsigned memory_mb, void *arg);
+	void *base_is_needed_arg;
+	int64_t base_template_keep_us; /* other ones go after so long without use; 0: never */
 
 	/* Memory. A sandbox is counted as sandbox_overhead_mb plus memory_commit_percent of its
 	 * MemorySize: clones share most of their pages. */

@@ -170,6 +170,7 @@ struct pool {
 	loop_fn *drained;
 	void *drained_arg;
 	struct timer drain_timer;
+	struct timer garbage_timer;
 };
 
 /* -- sandbox.c -- */
@@ -240,6 +241,8 @@ void version_compiler_gone(struct sandbox *sandbox);
 
 /* 1: `version->template` may be cloned; 0: it is being made, the version gets dirty later. */
 int version_ensure_template(struct version *version);
+/* False also for one that was dropped or damaged. */
+bool version_template_is_usable(const struct version *version);
 void version_drop_template(struct version *version);
 /* The name of its function template, which the caller frees. */
 int version_template_id(const struct version *version, char **ret);
@@ -265,6 +268,12 @@ void version_close_init_log(struct version *version);
  * `function` is NULL. Does nothing while an update is being prepared. */
 void templates_collect_function(struct pool *pool, const char *tenant, const char *name,
 				const struct function *function);
+
+/* Drops base templates that no function needs and nobody used for long, and lets go of dropped
+ * ones, so that their files can go. */
+void templates_collect_bases(struct pool *pool);
+/* Does so from time to time. */
+void templates_watch_bases(struct pool *pool);
 
 /* -- initialize.c -- */
 

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Function templates that no served configuration needs any more. Each takes about 100 MB, and a
- * deployment with SnapStart makes one. */
+/* Templates that nobody needs any more. Each takes about 100 MB; a deployment with SnapStart makes
+ * one, and so does each MemorySize that is tried. */
 
+#include <errno.h>
 #include <string.h>
 
 #include "agent/pool/pool_internal.h"
+#include "mayfly/clock.h"
 #include "mayfly/log.h"
+
+#define SWEEP_US (60 * USEC_PER_SEC)
 
 /* Names first, drops after: the store's list must not change under the walk. */
 struct gathering {
@@ -106,4 +110,79 @@ void pool_collect_templates(struct pool *pool, pool_find_fn *find, void *arg)
 	struct gathering gathering = { 0 };
 
 	collect(pool, &gathering, find, arg);
+}
+
+/* -- base templates -- */
+
+struct base_gathering {
+	struct pool *pool;
+	int64_t before_us; /* last used; realtime */
+	struct buf ids;    /* each with its NUL */
+};
+
+static void gather_base(const struct template_facts *facts, void *arg)
+{
+	struct base_gathering *gathering = arg;
+	const struct pool_config *config = &gathering->pool->config;
+
+	if (facts->kind != TEMPLATE_BASE || facts->state == TEMPLATE_BUILDING ||
+	    facts->clones > 0 || facts->used_us > gathering->before_us)
+		return;
+	if (config->base_is_needed(facts->runtime, facts->memory_mb, config->base_is_needed_arg))
+		return;
+	/* Short of memory, it goes another time. */
+	(void)!buf_append(&gathering->ids, facts->id, strlen(facts->id) + 1);
+}
+
+static void drop_bases(struct pool *pool, const struct buf *ids)
+{
+	for (size_t at = 0; at < ids->len;) {
+		const char *id = (const char *)ids->data + at;
+		_cleanup_error_ struct error error = ERROR_INIT;
+		int r = pool->driver->template_drop(pool->templates, id, &error);
+
+		if (r >= 0)
+			log_info("template %s is dropped: no function needs it", id);
+		else if (r != -EBUSY)
+			log_warning("Cannot drop the template %s: %s", id, error_text(&error));
+		at += strlen(id) + 1;
+	}
+}
+
+void templates_collect_bases(struct pool *pool)
+{
+	struct base_gathering gathering = {
+		.pool = pool,
+		.before_us = clock_realtime_us() - pool->config.base_template_keep_us,
+	};
+	struct version *version;
+
+	if (pool->config.base_template_keep_us > 0 && pool->config.base_is_needed) {
+		pool->driver->template_each(pool->templates, gather_base, &gathering);
+		drop_bases(pool, &gathering.ids);
+		buf_free(&gathering.ids);
+	}
+	TAILQ_FOREACH (version, &pool->all, link)
+		if (!version_template_is_usable(version))
+			version_drop_template(version);
+}
+
+static void on_sweep(void *arg)
+{
+	struct pool *pool = arg;
+
+	templates_collect_bases(pool);
+	templates_watch_bases(pool);
+}
+
+void templates_watch_bases(struct pool *pool)
+{
+	int64_t period_us = SWEEP_US;
+
+	if (pool->config.base_template_keep_us > 0 &&
+	    pool->config.base_template_keep_us < period_us)
+		period_us = pool->config.base_template_keep_us;
+	if (timer_arm(&pool->garbage_timer, pool->loop, clock_monotonic_us() + period_us, on_sweep,
+		      pool) < 0)
+		log_warning("Without a timer, templates that nobody needs are kept");
 }

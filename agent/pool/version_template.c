@@ -100,7 +100,7 @@ static void on_template(struct template *template, const struct error *error, vo
 	version_unref(version);
 }
 
-static bool is_usable(const struct version *version)
+bool version_template_is_usable(const struct version *version)
 {
 	struct template_facts facts = { 0 };
 
@@ -115,7 +115,7 @@ int version_ensure_template(struct version *version)
 	struct pool *pool = version->pool;
 	int r;
 
-	if (version->policy == POOL_POLICY_BOOT || is_usable(version))
+	if (version->policy == POOL_POLICY_BOOT || version_template_is_usable(version))
 		return 1;
 	version_drop_template(version);
 	if (version->template_asked)

@@ -5,9 +5,11 @@
 #include "agent/vm/template_internal.h"
 
 #include <string.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "mayfly/fs.h"
+#include "mayfly/clock.h"
 #include "mayfly/log.h"
 
 void template_folder_discard(const char *path)
@@ -88,6 +90,7 @@ struct template *template_new(struct template_store *store,
 	template->store = store;
 	template->refs = 1;
 	template->manifest = *manifest;
+	template->used_us = clock_realtime_us();
 	STAILQ_INIT(&template->waiters);
 	return template;
 }
@@ -140,6 +143,7 @@ void template_get_facts(const struct template *template, struct template_facts *
 		.function_name = m->function_name[0] ? m->function_name : NULL,
 		.version = m->version[0] ? m->version : NULL,
 		.created_us = m->created_us,
+		.used_us = template->used_us,
 		.size_bytes = bytes_on_disk(template),
 		.build_us = m->build_us,
 		.reason = template->reason,
@@ -164,15 +168,25 @@ void template_set_reason(struct template *template, const char *reason)
 	template->reason = strdup(reason);
 }
 
+static void note_use(struct template *template)
+{
+	template->used_us = clock_realtime_us();
+	/* For the next agent; without it the template only seems older. */
+	if (template->folder)
+		(void)utimensat(AT_FDCWD, template->folder, NULL, 0);
+}
+
 void template_add_clone(struct template *template)
 {
 	template->clones++;
+	note_use(template);
 	template_changed(template);
 }
 
 void template_remove_clone(struct template *template)
 {
 	template->clones--;
+	note_use(template);
 	template_changed(template);
 }
 

@@ -79,6 +79,7 @@ struct template_facts {
 	const char *function_name;
 	const char *version;
 	int64_t created_us; /* realtime */
+	int64_t used_us;    /* realtime; when it was last made, cloned or left by a clone */
 	uint64_t size_bytes;
 	uint64_t build_us;
 	const char *reason; /* of a failure or rebuild, or NULL */

@@ -43,6 +43,7 @@ struct template
 	const char *step;
 	char *reason; /* owned */
 	unsigned clones;
+	int64_t used_us; /* realtime; the folder's time remembers it */
 	/* ---- what a function template is made with ---- */
 	char *package_path;  /* owned */
 	uint8_t *initialize; /* owned; packed */

@@ -6,8 +6,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
 
@@ -338,6 +341,19 @@ static int file_set(struct template_file *file, const char *folder, const char *
 	return 0;
 }
 
+/* A clock that was put back must not keep it for ever. */
+static void load_use(struct template *template)
+{
+	struct stat status;
+	int64_t modified_us;
+
+	if (stat(template->folder, &status) < 0)
+		return;
+	modified_us = status.st_mtim.tv_sec * USEC_PER_SEC + status.st_mtim.tv_nsec / 1000;
+	if (modified_us < template->used_us)
+		template->used_us = modified_us;
+}
+
 static int load_one(struct template_store *store, const char *folder, struct error *error)
 {
 	_cleanup_free_ char *path = NULL;
@@ -374,6 +390,7 @@ static int load_one(struct template_store *store, const char *folder, struct err
 		(void)template_unref(template);
 		return r < 0 ? r : -ENOMEM;
 	}
+	load_use(template);
 	template_list_add(template);
 	return 0;
 }

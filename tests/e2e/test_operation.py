@@ -97,6 +97,25 @@ def test_kvm_that_is_wanted_is_there_or_refused(node, private_node, user):
     assert not wanting.socket.exists()
 
 
+def test_base_template_that_no_function_needs_is_dropped(private_node):
+    node = private_node({"pool.base_template_keep_s": 3}, templates=False)
+    name = node.create(e2e.PROVIDED, {"bootstrap": "#!/bin/sh\nexit 0\n"}, memory_size_mb=192)
+    for memory_mb in (192, 256):
+        request = node.protocol.node.BuildTemplateRequest(runtime=e2e.PROVIDED, memory_size_mb=memory_mb)
+        list(node.templates.Build(request, timeout=240))
+
+    def sizes():
+        return sorted(t.memory_size_mb for t in node.template_list())
+
+    def folders():
+        return sorted(p.name.split(".")[-2].split("-")[-1] for p in (node.state / "templates").glob("base-*"))
+
+    e2e.wait_until(lambda: sizes() == [192], 30, "the one that nobody needs is dropped")
+    e2e.wait_until(lambda: folders() == ["192"], 30, "its files are gone")
+    node.delete(name)
+    e2e.wait_until(lambda: sizes() == [] and folders() == [], 30, "nobody needs the other one either")
+
+
 def test_state_folder_is_not_for_everyone(node):
     """Environments of functions are in the registry: for the agent alone."""
     found = list(node.state.glob("registry.db*"))

@@ -62,6 +62,7 @@ struct fixture {
 	unsigned pauses;
 	unsigned damaged;
 	unsigned templates_asked;
+	unsigned unrefs;             /* of templates */
 	char function_template[128]; /* the name last asked for */
 	unsigned init_tries;         /* of the next function template; the last one's outcome: */
 	Mayfly__Guest__V1__Status init_status;
@@ -360,12 +361,13 @@ static struct template *driver_ref(struct template *template)
 	return template;
 }
 
+static struct fixture *current;
+
 static struct template *driver_unref(struct template *template _unused_)
 {
+	current->unrefs++;
 	return NULL;
 }
-
-static struct fixture *current;
 
 static void driver_mark_damaged(struct template *template _unused_, const char *reason _unused_)
 {
@@ -385,11 +387,15 @@ static void driver_template_facts(const struct template *template _unused_,
 					.listed = !the_template_is_dropped };
 }
 
-/* Function templates that the store has: what was asked for, and what a test adds. */
-#define LISTED 4
+/* Templates that the store has: what was asked for, and what a test adds. */
+#define LISTED 8
 static struct {
 	char id[128];
-	const char *function_name;
+	const char *function_name; /* NULL: a base */
+	unsigned memory_mb;
+	unsigned clones;
+	int64_t used_us;
+	enum template_state state;
 	bool dropped;
 } listed[LISTED];
 static unsigned listed_count;
@@ -399,7 +405,20 @@ static void _unused_ list_template(const char *id, const char *function_name)
 	assert_true(listed_count < LISTED);
 	(void)snprintf(listed[listed_count].id, sizeof(listed[0].id), "%s", id);
 	listed[listed_count].function_name = function_name;
+	listed[listed_count].state = TEMPLATE_READY;
 	listed[listed_count++].dropped = false;
+}
+
+static unsigned _unused_ list_base(unsigned memory_mb, int64_t used_s_ago)
+{
+	char id[32];
+
+	(void)snprintf(id, sizeof(id), "base-python3.13-%u", memory_mb);
+	list_template(id, NULL);
+	listed[listed_count - 1].memory_mb = memory_mb;
+	listed[listed_count - 1].clones = 0;
+	listed[listed_count - 1].used_us = clock_realtime_us() - used_s_ago * USEC_PER_SEC;
+	return listed_count - 1;
 }
 
 static void driver_template_each(struct template_store *store _unused_,
@@ -407,11 +426,18 @@ static void driver_template_each(struct template_store *store _unused_,
 				 void *arg)
 {
 	for (unsigned i = 0; i < listed_count; i++) {
-		struct template_facts facts = { .id = listed[i].id,
-						.kind = TEMPLATE_FUNCTION,
-						.state = TEMPLATE_READY,
-						.tenant = "123456789012",
-						.function_name = listed[i].function_name };
+		struct template_facts facts = {
+			.id = listed[i].id,
+			.kind = listed[i].function_name ? TEMPLATE_FUNCTION : TEMPLATE_BASE,
+			.state = listed[i].state,
+			.listed = true,
+			.runtime = "python3.13",
+			.memory_mb = listed[i].memory_mb,
+			.clones = listed[i].clones,
+			.used_us = listed[i].used_us,
+			.tenant = listed[i].function_name ? "123456789012" : NULL,
+			.function_name = listed[i].function_name,
+		};
 
 		if (!listed[i].dropped)
 			fn(&facts, arg);

@@ -90,6 +90,72 @@ static void templates_nobody_needs_are_dropped(void **state)
 	assert_false(listed[2].dropped);
 }
 
+static bool needs_128(const char *runtime, unsigned memory_mb, void *arg _unused_)
+{
+	assert_string_equal(runtime, "python3.13");
+	return memory_mb == 128;
+}
+
+static void bases_nobody_needs_are_dropped_in_time(void **state)
+{
+	struct fixture *f = *state;
+	unsigned needed, old, recent, cloned, building;
+
+	f->config.base_is_needed = needs_128;
+	f->config.base_template_keep_us = 100 * USEC_PER_SEC;
+	make_pool(f);
+	list_template("123456789012-f-1", "f");
+	needed = list_base(128, 1000);
+	old = list_base(192, 1000);
+	recent = list_base(256, 90);
+	cloned = list_base(320, 1000);
+	listed[cloned].clones = 1;
+	building = list_base(384, 1000);
+	listed[building].state = TEMPLATE_BUILDING;
+	templates_collect_bases(f->pool);
+	assert_true(listed[old].dropped);
+	assert_false(listed[0].dropped || listed[needed].dropped || listed[recent].dropped ||
+		     listed[cloned].dropped || listed[building].dropped);
+
+	/* By itself, and not only once. */
+	listed[recent].used_us -= 1000 * USEC_PER_SEC;
+	f->pool->config.base_template_keep_us = 1000;
+	templates_watch_bases(f->pool);
+	RUN_UNTIL(f, listed[recent].dropped);
+	listed[cloned].clones = 0;
+	RUN_UNTIL(f, listed[cloned].dropped);
+	assert_false(listed[0].dropped || listed[needed].dropped);
+}
+
+static void bases_are_kept_where_no_time_is_set(void **state)
+{
+	struct fixture *f = *state;
+	unsigned base;
+
+	f->config.base_is_needed = needs_128;
+	make_pool(f);
+	base = list_base(192, 1000000);
+	templates_collect_bases(f->pool);
+	assert_false(listed[base].dropped);
+}
+
+/* Else its files would stay until the function is used again. */
+static void dropped_templates_are_let_go(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	make_pool(f);
+	assert_int_equal(ask(f, &a, "f"), 0);
+	RUN_UNTIL(f, a.bound == 1);
+	release(&a);
+	templates_collect_bases(f->pool);
+	assert_int_equal(f->unrefs, 0);
+	the_template_is_dropped = true;
+	templates_collect_bases(f->pool);
+	assert_int_equal(f->unrefs, 1);
+}
+
 static const struct function *find_only_f(const char *tenant _unused_, const char *name, void *arg)
 {
 	return strcmp(name, "f") == 0 ? arg : NULL;
@@ -217,6 +283,9 @@ int main(void)
 		TEST(a_failed_init_is_logged),
 		TEST(a_dropped_template_is_not_cloned_again),
 		TEST(templates_nobody_needs_are_dropped),
+		TEST(bases_nobody_needs_are_dropped_in_time),
+		TEST(bases_are_kept_where_no_time_is_set),
+		TEST(dropped_templates_are_let_go),
 		TEST(a_start_drops_what_a_former_agent_left),
 	};
 
