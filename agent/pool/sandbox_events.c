@@ -43,12 +43,23 @@ static void on_message(struct vm *vm _unused_, const Mayfly__Guest__V1__GuestMes
 	sandbox_stop(sandbox, "the guest sent a message while it was idle");
 }
 
+/* A start that did not come as far as QEMU (no room on the disk, no process) says nothing about the
+ * template. One whose files are not as they were is known to agent/vm. */
+static bool may_be_the_template(const struct sandbox *sandbox, const struct vm *vm)
+{
+	struct vm_facts facts = { 0 };
+
+	if (sandbox->loaded || sandbox->origin == SANDBOX_FROM_BOOT || !sandbox->version->template)
+		return false;
+	sandbox->pool->driver->facts(vm, &facts);
+	return facts.pid > 0;
+}
+
 static void count_failed_start(struct sandbox *sandbox, const struct vm *vm, const char *reason)
 {
 	struct version *version = sandbox->version;
 	struct pool *pool = sandbox->pool;
 	_cleanup_error_ struct error error = ERROR_INIT;
-	struct vm_facts facts;
 
 	pool->start_failures++;
 	log_write(LOG_WARNING,
@@ -56,10 +67,7 @@ static void count_failed_start(struct sandbox *sandbox, const struct vm *vm, con
 					.function = version->function_name,
 					.sandbox = sandbox->id },
 		  "A sandbox could not be started: %s", reason);
-	/* Where QEMU never ran, it was not the template that failed. */
-	pool->driver->facts(vm, &facts);
-	if (facts.pid > 0 && !sandbox->loaded && sandbox->origin != SANDBOX_FROM_BOOT &&
-	    ++version->load_failures >= LOAD_FAILURES_MAX && version->template) {
+	if (may_be_the_template(sandbox, vm) && ++version->load_failures >= LOAD_FAILURES_MAX) {
 		pool->driver->template_mark_damaged(version->template, reason);
 		version_drop_template(version);
 		version->load_failures = 0;
