@@ -75,6 +75,44 @@ def test_banned_refuses(house, line):
     assert text.startswith("lib/base/bad.c:")
 
 
+README = "# agent/vm\n\nOwns: it.\n\nMay call: lib.\nIs called by: the pool.\n"
+
+
+@pytest.fixture
+def street(house):
+    """A small house of two rooms in which every door has its sign."""
+    (house / "docs/layers.txt").write_text("room include:\nroom agent/vm: include\nroom proto/v1:\n")
+    for folder in ("docs", "lib", "agent", "cli", "include", "agent/vm", "proto", "proto/mayfly/v1", "tests",
+                   "tests/unit", "agent/built"):
+        (house / folder).mkdir(parents=True, exist_ok=True)
+        (house / folder / "README.md").write_text(README)
+    (house / "agent/built/CMakeLists.txt").touch()
+    (house / "build").mkdir()
+    return house
+
+
+def test_rooms_passes_a_good_house(street):
+    assert lint("lint-rooms", street) == (0, "")
+
+
+@pytest.mark.parametrize("where", ["agent/vm", "proto/mayfly/v1", "cli", "tests/unit", "agent/built"])
+def test_rooms_wants_a_readme(street, where):
+    (street / where / "README.md").unlink()
+    assert lint("lint-rooms", street) == (1, f"{where}: has no README.md\n")
+
+
+@pytest.mark.parametrize("text, problem", [
+    (README[2:], "README.md has no headline"),
+    (README + "more\n" * 40, "README.md has 46 lines, not 5 to 40"),
+    (README.replace("Owns", "Has"), "README.md does not say what it owns"),
+    (README.replace("May", "Must"), "README.md does not say what it may call"),
+    (README.replace("called", "liked"), "README.md does not say who calls it"),
+])
+def test_rooms_reads_the_readme(street, text, problem):
+    (street / "agent/vm/README.md").write_text(text)
+    assert lint("lint-rooms", street) == (1, f"agent/vm: {problem}\n")
+
+
 def test_banned_wants_a_licence(house):
     (house / "lib/base/bad.c").write_text("int a;\n")
     assert lint("lint-banned", house)[0] == 1

@@ -28,6 +28,10 @@ def test_layers():
     run("tools/lint-layers")
 
 
+def test_rooms():
+    run("tools/lint-rooms")
+
+
 def test_banned():
     run("tools/lint-banned")
 
@@ -57,15 +61,3 @@ def test_function_errors_are_in_the_docs():
     told = set(re.findall(r"^\| ((?:Sandbox|Runtime|Function|Extension)\.\w+) \|",
                           (ROOT / "docs/errors.md").read_text(), re.M))
     assert used == told, f"not documented: {used - told}; not in the code: {told - used}"
-
-
-@pytest.mark.parametrize("folder", sorted(
-    path.parent.relative_to(ROOT).as_posix()
-    for top in ("lib", "agent", "guest", "cli")
-    for path in (ROOT / top).rglob("CMakeLists.txt")))
-def test_room_says_what_it_is(folder):
-    readme = ROOT / folder / "README.md"
-    assert readme.is_file(), f"{folder} has no README.md"
-    lines = readme.read_text().splitlines()
-    assert lines and lines[0].startswith("# "), f"{readme}: no headline"
-    assert 3 <= len(lines) <= 40, f"{readme}: {len(lines)} lines"
