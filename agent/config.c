@@ -154,6 +154,10 @@ static const struct config_row rows[] = {
 	  .initial = "0", .help = "Sandboxes being started at once. 0: as many as processors." },
 	{ "pool", "max_waiting", NUMBER(pool_max_waiting, 1, 10000000), .initial = "10000",
 	  .help = "Invocations that may wait for a sandbox; more are refused." },
+	{ "pool", "max_waiting_mb", NUMBER(pool_max_waiting_mb, 8, 1ULL << 24), .initial = "256",
+	  .unit = "MiB",
+	  .help = "What the events of those may take in memory; more are refused. An event has up "
+		  "to 6 MiB." },
 	{ "pool", "max_wait_s", NUMBER(pool_max_wait_s, 1, HOUR_S), .initial = "300", .unit = "s",
 	  .help = "How long one may wait." },
 	{ "pool", "keep_alive_s", NUMBER(pool_keep_alive_s, 1, 7 * DAY_S), .initial = "600",

@@ -51,6 +51,7 @@ struct config {
 	uint64_t pool_max_sandboxes;
 	uint64_t pool_max_concurrent_restores;
 	uint64_t pool_max_waiting;
+	uint64_t pool_max_waiting_mb;
 	uint64_t pool_max_wait_s;
 	uint64_t pool_keep_alive_s;
 	uint64_t pool_base_template_keep_s;

@@ -195,6 +195,7 @@ static int build_pool(struct node *node, struct error *error)
 		.region = config->node_region,
 		.default_tenant = config->node_account_id,
 		.max_wait_us = (int64_t)config->pool_max_wait_s * USEC_PER_SEC,
+		.max_waiting_bytes = config->pool_max_waiting_mb * MIB,
 	};
 	return invoker_new(&invoker_config, node->loop, node->directory, node->pool, &node->invoker,
 			   error);

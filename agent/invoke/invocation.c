@@ -21,8 +21,33 @@ struct sandbox_failure {
 	char text[160]; /* of the report */
 };
 
+/* -- what waits: requests are borrowed, so their bytes are in memory for as long -- */
+
+int invocation_hold_event(struct invocation *invocation)
+{
+	const struct invocation_request *request = &invocation->request;
+	struct invoker *invoker = invocation->invoker;
+	uint64_t bytes = request->payload.len + request->client_context.len;
+
+	if (invocation->held_bytes > 0)
+		return 0;
+	if (invoker->waiting_bytes + bytes > invoker->max_waiting_bytes)
+		return error_set(&invocation->error, ERROR_TOO_MANY_REQUESTS, NULL,
+				 "Rate Exceeded.");
+	invoker->waiting_bytes += bytes;
+	invocation->held_bytes = bytes;
+	return 0;
+}
+
+static void let_go_of_event(struct invocation *invocation)
+{
+	invocation->invoker->waiting_bytes -= invocation->held_bytes;
+	invocation->held_bytes = 0;
+}
+
 static void free_invocation(struct invocation *invocation)
 {
+	let_go_of_event(invocation);
 	invocation->invoker->running--;
 	timer_disarm(&invocation->wait_timer);
 	error_clear(&invocation->error);
@@ -215,6 +240,7 @@ static int begin(struct invocation *invocation, struct sandbox *sandbox)
 	int r;
 
 	timer_disarm(&invocation->wait_timer);
+	let_go_of_event(invocation);
 	invocation->sandbox = sandbox;
 	invocation->stamps.bound_us = clock_monotonic_us();
 	invocation->bound_at_us = clock_realtime_us();
@@ -337,6 +363,11 @@ static int wait_for_sandbox(struct invocation *invocation)
 
 	if (until_us > invocation->request.deadline_us)
 		until_us = invocation->request.deadline_us;
+	r = invocation_hold_event(invocation);
+	if (r < 0) {
+		pool_cancel(invocation->invoker->pool, &invocation->demand);
+		return r;
+	}
 	r = timer_arm(&invocation->wait_timer, invocation->invoker->loop, until_us, on_wait_over,
 		      invocation);
 	if (r >= 0)

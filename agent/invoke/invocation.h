@@ -27,6 +27,7 @@ struct invoker_config {
 	const char *region;         /* borrowed for the invoker's life, as the next */
 	const char *default_tenant; /* for requests that name none */
 	int64_t max_wait_us;        /* for a sandbox; 0: 5 minutes */
+	uint64_t max_waiting_bytes; /* of events without a sandbox; 0: 256 MiB */
 };
 
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,

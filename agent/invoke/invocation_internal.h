@@ -15,7 +15,9 @@ struct invoker {
 	char *region;
 	char *default_tenant;
 	int64_t max_wait_us;
-	unsigned running; /* invocations that exist */
+	uint64_t max_waiting_bytes;
+	uint64_t waiting_bytes; /* of events held by invocation_hold_event() */
+	unsigned running;       /* invocations that exist */
 	uint64_t total;
 	uint64_t function_errors;
 	uint64_t cold_starts;
@@ -34,6 +36,7 @@ struct invocation {
 	struct phase_stamps stamps;
 	int64_t timeout_us;
 	struct timer wait_timer; /* while it waits in the pool */
+	uint64_t held_bytes;     /* its part of waiting_bytes */
 	bool retried;
 
 	struct sandbox *sandbox;    /* bound, or NULL */
@@ -69,6 +72,9 @@ int admission_parse_payload(struct slice payload, struct error *error) _must_use
 
 /* invocation.c */
 extern const struct demand_events invocation_demand_events;
+/* Counts the event as waiting until it has a sandbox, unless it is counted already. A negative
+ * errno with invocation->error when too much waits. */
+int invocation_hold_event(struct invocation *invocation) _must_use_;
 /* Asks the pool. A negative errno with invocation->error: it is to be finished. */
 int invocation_place(struct invocation *invocation);
 /* The bound sandbox cannot go on: Sandbox.Failure for the function, the sandbox ends, `reason` is

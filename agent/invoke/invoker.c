@@ -5,6 +5,7 @@
 #include "mayfly/clock.h"
 
 #define MAX_WAIT_US         (300 * USEC_PER_SEC)
+#define MAX_WAITING_BYTES   (256ULL << 20)
 #define PARSE_IN_LOOP_BYTES (16U << 10) /* about 0.1 ms; larger events are checked by a job */
 
 /* -- news of the directory -- */
@@ -34,6 +35,8 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 		.region = strdup(config->region),
 		.default_tenant = strdup(config->default_tenant),
 		.max_wait_us = config->max_wait_us > 0 ? config->max_wait_us : MAX_WAIT_US,
+		.max_waiting_bytes = config->max_waiting_bytes > 0 ? config->max_waiting_bytes
+								   : MAX_WAITING_BYTES,
 	};
 	if (!invoker->region || !invoker->default_tenant)
 		return error_set_errno(error, ENOMEM, "Cannot make the invoker");
@@ -95,6 +98,8 @@ static int admit(struct invocation *invocation)
 	if (admission_check(invocation) < 0 || admission_find(invocation, &function) < 0)
 		return 1;
 	if (payload.len > PARSE_IN_LOOP_BYTES && invocation->request.type != INVOCATION_DRY_RUN) {
+		if (invocation_hold_event(invocation) < 0)
+			return 1;
 		invocation->check = (struct job){ .work = check_work, .done = check_done };
 		loop_submit(invocation->invoker->loop, &invocation->check);
 		return 0;

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// links: mayfly_invoke mayfly_functions mayfly_core mayfly_base
+
+/* How much may wait for a sandbox, in bytes. The pool and the directory are doubles, which the
+ * linker takes before the real ones. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-event.h>
+
+#include "agent/invoke/invocation_internal.h"
+#include "mayfly/clock.h"
+
+#define LIMIT_US    (10 * USEC_PER_SEC)
+#define MIB         (1ULL << 20)
+#define LARGE_BYTES (6 * MIB)
+
+static struct function function = { .tenant = (char *)"123456789012",
+				    .name = (char *)"f",
+				    .config = { .timeout_seconds = 3 },
+				    .state = FUNCTION_ACTIVE };
+
+/* -- doubles -- */
+
+static bool idle; /* whether a sandbox is at hand */
+static unsigned cancelled;
+
+int directory_add_listener(struct directory *d _unused_, directory_listener *fn _unused_,
+			   void *arg _unused_)
+{
+	return 0;
+}
+
+const struct function *directory_find(const struct directory *d _unused_,
+				      const char *tenant _unused_, const char *name _unused_)
+{
+	return &function;
+}
+
+int directory_set_not_found(const struct directory *d _unused_, const char *tenant _unused_,
+			    const char *name _unused_, const char *qualifier _unused_,
+			    struct error *error)
+{
+	return error_set(error, ERROR_NOT_FOUND, NULL, "not found");
+}
+
+void pool_function_changed(struct pool *pool _unused_, const struct function *f _unused_)
+{
+}
+
+void pool_function_deleted(struct pool *pool _unused_, const char *tenant _unused_,
+			   const char *name _unused_)
+{
+}
+
+int pool_acquire(struct pool *pool _unused_, const struct function *f _unused_,
+		 struct demand *demand, struct sandbox **ret, struct error *error _unused_)
+{
+	demand->queued_us = clock_monotonic_us();
+	*ret = (struct sandbox *)&function;
+	return idle;
+}
+
+void pool_cancel(struct pool *pool _unused_, struct demand *demand _unused_)
+{
+	cancelled++;
+}
+
+void sandbox_get_facts(const struct sandbox *sandbox _unused_, struct sandbox_facts *ret)
+{
+	*ret = (struct sandbox_facts){ .id = "ab", .version = "$LATEST", .invocations = 2 };
+}
+
+const struct function_config *sandbox_config(const struct sandbox *sandbox _unused_)
+{
+	return &function.config;
+}
+
+const struct line_runtime *sandbox_runtime(const struct sandbox *sandbox _unused_)
+{
+	return NULL;
+}
+
+struct log_stream *sandbox_log(const struct sandbox *sandbox _unused_)
+{
+	return NULL;
+}
+
+int sandbox_send(struct sandbox *sandbox _unused_,
+		 const Mayfly__Guest__V1__HostMessage *message _unused_)
+{
+	return 0;
+}
+
+void sandbox_mark_reset(struct sandbox *sandbox _unused_)
+{
+}
+
+void sandbox_hold(struct sandbox *sandbox _unused_)
+{
+}
+
+void sandbox_unhold(struct sandbox *sandbox _unused_)
+{
+}
+
+void sandbox_release(struct sandbox *sandbox _unused_, const char *end_reason _unused_)
+{
+}
+
+void log_stream_write(struct log_stream *stream _unused_, int64_t realtime_us _unused_,
+		      struct slice text _unused_)
+{
+}
+
+void log_stream_capture_begin(struct log_stream *stream _unused_, size_t max _unused_)
+{
+}
+
+void log_stream_capture_end(struct log_stream *stream _unused_, struct buf *to _unused_)
+{
+}
+
+/* -- asking -- */
+
+struct fixture {
+	struct loop *loop;
+	struct invoker *invoker;
+	char *large; /* JSON of LARGE_BYTES */
+};
+
+struct asker {
+	struct invocation *invocation;
+	bool answered;
+	enum error_code code;
+	char text[64];
+};
+
+static void on_done(struct invocation *invocation _unused_, const struct invocation_result *result,
+		    void *user)
+{
+	struct asker *asker = user;
+
+	asker->answered = true;
+	asker->code = result->error ? result->error->code : ERROR_NONE;
+	(void)snprintf(asker->text, sizeof(asker->text), "%s",
+		       result->error ? error_text(result->error) : "");
+}
+
+static const struct invocation_events events = { .on_done = on_done };
+
+static void ask(struct fixture *f, struct asker *asker, struct slice payload)
+{
+	struct invocation_request request = { .function_name = "f",
+					      .payload = payload,
+					      .deadline_us = INT64_MAX,
+					      .events = &events,
+					      .user = asker };
+
+	*asker = (struct asker){ 0 };
+	assert_int_equal(invoker_submit(f->invoker, &request, &asker->invocation), 0);
+	assert_false(asker->answered);
+}
+
+static struct slice large(struct fixture *f)
+{
+	return slice_new(f->large, LARGE_BYTES);
+}
+
+#define RUN_UNTIL(f, condition)                                                                    \
+	do {                                                                                       \
+		int64_t limit_us = clock_monotonic_us() + LIMIT_US;                                \
+		while (!(condition) && clock_monotonic_us() < limit_us)                            \
+			assert_true(sd_event_run(loop_event((f)->loop), 10000) >= 0);              \
+		assert_true(condition);                                                            \
+	} while (0)
+
+static bool is_waiting(const struct asker *asker)
+{
+	return !asker->answered && asker->invocation->wait_timer.source;
+}
+
+/* As the pool does when a sandbox is free, and when it is lost. */
+static void bind(struct asker *asker)
+{
+	invocation_demand_events.on_bound(&asker->invocation->demand, (struct sandbox *)&function);
+}
+
+static void lose(struct asker *asker)
+{
+	invocation_demand_events.on_lost(&asker->invocation->demand, "lost", true);
+	assert_true(asker->answered);
+}
+
+static void give_up(struct asker *asker)
+{
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	(void)error_set(&error, ERROR_UNAVAILABLE, NULL, "none");
+	invocation_demand_events.on_failed(&asker->invocation->demand, &error);
+	assert_true(asker->answered);
+}
+
+static void assert_refused(struct fixture *f, struct asker *asker)
+{
+	RUN_UNTIL(f, asker->answered);
+	assert_int_equal(asker->code, ERROR_TOO_MANY_REQUESTS);
+	assert_string_equal(asker->text, "Rate Exceeded.");
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct invoker_config config = { .region = "us-east-1",
+					 .default_tenant = "123456789012",
+					 .max_waiting_bytes = 8 * MIB };
+
+	assert_int_equal(loop_new(1, &f->loop), 0);
+	assert_int_equal(invoker_new(&config, f->loop, NULL, NULL, &f->invoker, NULL), 0);
+	f->large = malloc(LARGE_BYTES);
+	memset(f->large, 'x', LARGE_BYTES);
+	f->large[0] = f->large[LARGE_BYTES - 1] = '"';
+	idle = false;
+	cancelled = 0;
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(f->invoker->running, 0);
+	assert_int_equal(f->invoker->waiting_bytes, 0);
+	invoker_free(f->invoker);
+	loop_free(f->loop);
+	free(f->large);
+	free(f);
+	return 0;
+}
+
+/* -- tests -- */
+
+static void more_than_the_bound_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b, c;
+
+	ask(f, &a, large(f));
+	/* Counted from the first moment, not when its JSON was read. */
+	ask(f, &b, large(f));
+	assert_refused(f, &b);
+	RUN_UNTIL(f, is_waiting(&a));
+	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES);
+	ask(f, &b, large(f));
+	assert_refused(f, &b);
+	/* There is room for a small one. */
+	ask(f, &c, slice_from_string("{}"));
+	assert_true(is_waiting(&c));
+	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES + 2);
+	give_up(&a);
+	give_up(&c);
+}
+
+static void a_small_one_over_the_bound_leaves_the_queue(void **state)
+{
+	static char small[8192];
+	struct fixture *f = *state;
+	struct asker a[256], b;
+	size_t count = 0;
+
+	memset(small, ' ', sizeof(small));
+	small[0] = '1';
+	ask(f, &b, large(f));
+	RUN_UNTIL(f, is_waiting(&b));
+	while (f->invoker->waiting_bytes + sizeof(small) <= 8 * MIB) {
+		assert_true(count < ARRAY_SIZE(a));
+		ask(f, &a[count], slice_new(small, sizeof(small)));
+		assert_true(is_waiting(&a[count++]));
+	}
+	assert_int_equal(f->invoker->waiting_bytes, 8 * MIB);
+	assert_int_equal(cancelled, 0);
+	give_up(&b);
+	ask(f, &b, large(f));
+	RUN_UNTIL(f, is_waiting(&b));
+	struct asker over;
+	ask(f, &over, slice_new(small, sizeof(small)));
+	assert_refused(f, &over);
+	assert_int_equal(cancelled, 1);
+	/* What a sandbox takes at once does not wait. */
+	idle = true;
+	ask(f, &over, slice_new(small, sizeof(small)));
+	assert_non_null(over.invocation->sandbox);
+	lose(&over);
+	give_up(&b);
+	while (count > 0)
+		give_up(&a[--count]);
+}
+
+static void a_sandbox_makes_room(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b;
+
+	ask(f, &a, large(f));
+	RUN_UNTIL(f, is_waiting(&a));
+	bind(&a);
+	assert_int_equal(f->invoker->waiting_bytes, 0);
+	ask(f, &b, large(f));
+	RUN_UNTIL(f, is_waiting(&b));
+	lose(&a);
+	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES);
+	give_up(&b);
+}
+
+static void what_is_no_event_is_let_go(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	f->large[0] = '{';
+	ask(f, &a, large(f));
+	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES);
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.code, ERROR_INVALID_REQUEST_CONTENT);
+	assert_int_equal(f->invoker->waiting_bytes, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(more_than_the_bound_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_small_one_over_the_bound_leaves_the_queue, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_sandbox_makes_room, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_no_event_is_let_go, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
