@@ -2,7 +2,8 @@
 #pragma once
 
 /* What the benchmarks share: a throw-away function, samples and their figures, clients in
- * parallel. Times are the client's: from the request handed over to the whole answer there. */
+ * parallel. Times are the client's: from just before the request is handed to gRPC, so that framing
+ * and writing it count too, to the whole answer there (docs/performance.md). */
 
 #include <jansson.h>
 #include <pthread.h>
@@ -52,7 +53,7 @@ double series_outside_guest_ms(const struct series *series);
  * times. */
 void ratio_add(json_t *ratios, const char *name, double over, double under);
 
-/* {"n":, "p50_ms":, ..., "discarded":, "phases_ms": {}}; no p99 below 100 samples. */
+/* {"n":, "p50_ms":, ..., "discarded":, "phases_ms": {}, "starts": {}}; no p99 below 100 samples. */
 json_t *series_to_json(const struct series *series);
 
 /* A row for people. */

@@ -193,7 +193,8 @@ const struct verb verb_bench_burst = {
 		"served by a sandbox that another one of the burst has left; --hold-ms keeps "
 		"them.\n"
 		"RAW/s is what QEMU alone reaches with the same function and as many at once, as\n"
-		"root on the node itself; RATIO is STARTS/s by RAW/s.\n\n"
+		"root on the node itself; RATIO is STARTS/s by RAW/s. With --output json 'starts'\n"
+		"splits the samples by what really happened; --samples tags each.\n\n"
 		"Examples:\n"
 		"  mayfly bench burst\n"
 		"  mayfly bench burst -c 50 --hold-ms 1000 --output json\n",

@@ -146,7 +146,7 @@ static void print_tables(const struct series *all, const json_t *host, const jso
 	_cleanup_table_ struct table table = { .headers = series_headers };
 
 	bench_print_host(host);
-	(void)printf("%s, from the last byte of the request to the last byte of the reply\n",
+	(void)printf("%s, from the request handed to gRPC to the last byte of the reply\n",
 		     runtime);
 	for (size_t i = 0; i < MODES; i++)
 		if (all[i].mode)
@@ -226,7 +226,8 @@ const struct verb verb_bench_cold_start = {
 		"raw: QEMU alone, with the same template, function and dialog; as root on the "
 		"node.\n"
 		"A sample that was started in another way than asked for is discarded and counted\n"
-		"(OUT). The function is made for the benchmark and deleted at the end.\n\n"
+		"(OUT). The function is made for the benchmark and deleted at the end.\n"
+		"A sample begins when the request is handed to gRPC, so writing it counts too.\n\n"
 		"Examples:\n"
 		"  mayfly bench cold-start\n"
 		"  mayfly bench cold-start --mode spare,warm -n 200 --samples raw.jsonl\n"

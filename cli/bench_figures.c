@@ -101,6 +101,27 @@ static void put(json_t *object, const char *name, double value)
 	(void)json_object_set_new(object, name, json_real(round(value * 1000) / 1000));
 }
 
+/* {"Warm": {"n":, "p50_ms":, "max_ms":}}, of what really happened. */
+static json_t *starts_to_json(const struct series *series)
+{
+	json_t *starts = json_object();
+
+	for (int kind = MAYFLY__V1__START_KIND__START_KIND_WARM;
+	     kind <= MAYFLY__V1__START_KIND__START_KIND_BOOT; kind++) {
+		_cleanup_series_ struct series of_kind = { 0 };
+		for (size_t i = 0; i < series->n; i++)
+			if ((int)series->samples[i].start_kind == kind)
+				series_add(&of_kind, &series->samples[i]);
+		if (of_kind.n == 0)
+			continue;
+		json_t *figures = json_pack("{s:I}", "n", (json_int_t)of_kind.n);
+		put(figures, "p50_ms", series_percentile_ms(&of_kind, 50));
+		put(figures, "max_ms", series_percentile_ms(&of_kind, 100));
+		(void)json_object_set_new(starts, name_of_start_kind(kind), figures);
+	}
+	return starts;
+}
+
 json_t *series_to_json(const struct series *series)
 {
 	static const Mayfly__V1__Phases none = MAYFLY__V1__PHASES__INIT;
@@ -123,6 +144,7 @@ json_t *series_to_json(const struct series *series)
 	for (size_t i = 0; i < PHASES && series->n > 0; i++)
 		put(phases, names[i].name, percentile(series, 50, value_phase, i));
 	(void)json_object_set_new(object, "phases_ms", phases);
+	(void)json_object_set_new(object, "starts", starts_to_json(series));
 	return object;
 }
 

@@ -148,7 +148,9 @@ const struct verb verb_bench_throughput = {
 	.summary = "Measure a steady load, closed or open",
 	.help = "With --open latency counts from the moment at which a request was due, so "
 		"waiting\n"
-		"for a free client counts too.\n\n"
+		"for a free client counts too. With --output json 'starts' splits the samples by "
+		"what\n"
+		"really happened (Warm, Spare, Restore); --samples tags each.\n\n"
 		"Examples:\n"
 		"  mayfly bench throughput -c 4 --duration 30s\n"
 		"  mayfly bench throughput --open --rate 200 --duration 30s --output json\n",

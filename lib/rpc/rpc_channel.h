@@ -41,7 +41,7 @@ struct rpc_answer {
 	ProtobufCMessage *message; /* owned; NULL on failure */
 	struct rpc_trailer *trailers;
 	size_t n_trailers;
-	int64_t sent_us;     /* CLOCK_MONOTONIC, when the request was handed to the transport */
+	int64_t sent_us;     /* CLOCK_MONOTONIC, just before the request was handed to core */
 	int64_t received_us; /* when the whole answer was there */
 };
 #define RPC_ANSWER_INIT ((struct rpc_answer){ 0 })

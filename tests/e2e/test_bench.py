@@ -46,6 +46,8 @@ def check_figures(figures, n):
     assert list(figures["phases_ms"]) == PHASES
     assert figures["phases_ms"]["handler"] > 0
     assert 0 < figures["platform_p50_ms"] < figures["max_ms"]
+    assert sum(kind["n"] for kind in figures["starts"].values()) == n, "each sample is of one kind"
+    assert max(kind["max_ms"] for kind in figures["starts"].values()) == figures["max_ms"]
 
 
 def test_cold_start_of_every_mode(bench, node, tmp_path):
@@ -54,6 +56,7 @@ def test_cold_start_of_every_mode(bench, node, tmp_path):
     assert list(answer["modes"]) == list(KINDS)
     for mode, figures in answer["modes"].items():
         check_figures(figures, 2)
+        assert list(figures["starts"]) == [KINDS[mode]]
     spawned = {mode for mode, figures in answer["modes"].items() if figures["phases_ms"]["spawn"] > 0}
     assert spawned == {"boot", "restore", "snapstart"}
     assert answer["modes"]["warm"]["phases_ms"]["init"] == 0
@@ -104,6 +107,8 @@ def test_burst(bench):
     for burst in bursts:
         check_figures(burst, burst["clients"])
         assert burst["failed"] == 0 and 1 <= burst["sandboxes_started"] <= burst["clients"]
+        assert burst["sandboxes_started"] == sum(
+            figures["n"] for kind, figures in burst["starts"].items() if kind != "Warm")
         assert burst["burst/raw"] == pytest.approx(
             burst["restores_per_second"] / burst["raw_restores_per_second"], rel=0.01)
 
@@ -113,6 +118,7 @@ def test_throughput(bench, load):
     figures = bench("throughput", *load, "--duration", "1s")["throughput"]
     assert figures["failed"] == 0 and figures["n"] > 0 and figures["per_second"] > 0
     check_figures(figures, figures["n"])
+    assert figures["starts"]["Warm"]["n"] > figures["n"] / 2
     if "--open" in load:
         assert figures["n"] == 20 and figures["wanted_per_second"] == 20
 
