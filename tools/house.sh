@@ -80,7 +80,25 @@ make_system_user() {
 }
 
 # libvirt's QEMU driver looks this user up at its start, even if no VM runs as it; the package
-# that would make it brings a daemon that Mayfly does not need.
+# that would make it brings a daemon that Mayfly does not need. The comment is how ./quickstart
+# --remove knows it again.
+LIBVIRT_USER=libvirt-qemu
+LIBVIRT_USER_COMMENT='Libvirt Qemu (made by Mayfly)'
+DPKG_SCRIPTS=/var/lib/dpkg/info
+
 make_libvirt_user() {
-	make_system_user libvirt-qemu 'Libvirt Qemu'
+	make_system_user "$LIBVIRT_USER" "$LIBVIRT_USER_COMMENT"
+}
+
+# Unless another made it, or a Debian package came to rely on it since.
+remove_libvirt_user() {
+	local entry
+	entry=$(getent passwd "$LIBVIRT_USER") || return 0
+	if [ "$(cut -d: -f5 <<<"$entry")" != "$LIBVIRT_USER_COMMENT" ]; then
+		say "the user $LIBVIRT_USER stays: it was not made by Mayfly"
+	elif grep -qs "$LIBVIRT_USER" "$DPKG_SCRIPTS"/*.postinst; then
+		say "the user $LIBVIRT_USER stays: a Debian package uses it now"
+	else
+		userdel "$LIBVIRT_USER"
+	fi
 }

@@ -71,3 +71,32 @@ def test_every_linked_library_is_documented():
         match = re.match(r"build lib(\w+?)(-[\w-]+)?-dev", line)
         if match and match.group(1) != "c6":
             assert match.group(1).rstrip("3").lower() in text.replace("-", ""), line
+
+
+REMOVE_USER = """
+. tools/house.sh
+DPKG_SCRIPTS=$1
+getent() { [ -z "$ENTRY" ] && return 2; echo "$ENTRY"; }
+useradd() { echo useradd "${@: -3:2}"; }
+userdel() { echo userdel "$@"; }
+"""
+
+
+def libvirt_user(call, scripts, comment):
+    entry = f"libvirt-qemu:x:999:993:{comment}:/:/usr/sbin/nologin" if comment is not None else ""
+    done = subprocess.run(["bash", "-euc", REMOVE_USER + call, "bash", scripts], cwd=ROOT, text=True,
+                          capture_output=True, check=True, env={"PATH": "/usr/bin:/bin", "ENTRY": entry})
+    return done.stdout
+
+
+def test_user_of_libvirt_is_removed_by_who_made_it(tmp_path):
+    remove = "remove_libvirt_user"
+    made = libvirt_user("make_libvirt_user", tmp_path, None)
+    comment = re.fullmatch(r"useradd --comment (.+)\n", made)[1]
+    assert libvirt_user("make_libvirt_user", tmp_path, comment) == "", "it is there already"
+    assert libvirt_user(remove, tmp_path, comment) == "userdel libvirt-qemu\n"
+    assert libvirt_user(remove, tmp_path, None) == ""
+    assert "stays: it was not made by Mayfly" in libvirt_user(remove, tmp_path, "Libvirt Qemu")
+    (tmp_path / "libvirt-daemon-system.postinst").write_text("adduser --system libvirt-qemu\n")
+    assert "stays: a Debian package uses it now" in libvirt_user(remove, tmp_path, comment)
+    assert f'"{comment}"' in (ROOT / "packaging/mayfly.sysusers").read_text()
