@@ -1,8 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Shell completion, written from the table of verbs. */
+/* For bash and zsh: one function with the same cases, in which only the words around them differ.
+ */
+
+#include "cli/completion.h"
+
+#include <errno.h>
 
 #include "cli/verbs.h"
+
+struct dialect {
+	const char *head;   /* defines cur, prev and said, the words of the verb so far */
+	const char *files;  /* completes a path */
+	const char *choice; /* completes one of the words after it, up to choice_end */
+	const char *choice_end;
+	const char *tail; /* offers from options or list */
+};
+
+static const struct dialect bash = {
+	.head = "# bash completion of mayfly\n_mayfly() {\n"
+		"\tlocal cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+		"\tlocal said='' list='' options='' i\n"
+		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
+		"\t\t[[ ${COMP_WORDS[i]} == -* ]] && break\n"
+		"\t\tsaid=\"${said:+$said }${COMP_WORDS[i]}\"\n\tdone\n",
+	.files = "compopt -o default; return",
+	.choice = "COMPREPLY=($(compgen -W '",
+	.choice_end = "' -- \"$cur\")); return",
+	.tail = "\tif [[ $cur == -* || -z $list ]]; then\n"
+		"\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n\telse\n"
+		"\t\tCOMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n\tfi\n}\n"
+		"complete -F _mayfly mayfly\n",
+};
+
+/* The file is the function's body, as compinit loads it. */
+static const struct dialect zsh = {
+	.head = "#compdef mayfly\n_mayfly() {\n"
+		"\tlocal cur=\"${words[CURRENT]}\" prev=\"${words[CURRENT-1]}\"\n"
+		"\tlocal said='' list='' options='' i\n"
+		"\tfor ((i = 2; i < CURRENT; i++)); do\n"
+		"\t\t[[ ${words[i]} == -* ]] && break\n"
+		"\t\tsaid=\"${said:+$said }${words[i]}\"\n\tdone\n",
+	.files = "_files; return",
+	.choice = "compadd -- ",
+	.choice_end = "; return",
+	.tail = "\tif [[ $cur == -* || -z $list ]]; then\n\t\tcompadd -- ${=options}\n"
+		"\telse\n\t\tcompadd -- ${=list}\n\tfi\n}\n"
+		"if [[ $funcstack[1] == _mayfly ]]; then\n\t_mayfly \"$@\"\nelse\n"
+		"\tcompdef _mayfly mayfly\nfi\n",
+};
 
 static void print_words(const struct verb_option *options, FILE *out)
 {
@@ -13,7 +59,7 @@ static void print_words(const struct verb_option *options, FILE *out)
 /* The words that may follow each beginning of a verb's name. */
 static void print_verbs(FILE *out)
 {
-	(void)fputs("\tcase \"$words\" in\n\t'') list='", out);
+	(void)fputs("\tcase \"$said\" in\n\t'') list='", out);
 	for (const struct verb *const *v = verbs; *v; v++) {
 		size_t n = strcspn((*v)->name, " ");
 		bool seen = false;
@@ -56,64 +102,69 @@ static void print_options(FILE *out)
 	}
 }
 
-static void print_choices(const struct verb_option *options, FILE *out)
+static void print_choices(const struct verb_option *options, const struct dialect *dialect,
+			  FILE *out)
 {
 	for (; options && options->name; options++) {
 		if (options->kind == OPTION_FILE) {
-			(void)fprintf(out, "\t--%s) compopt -o default; return ;;\n",
-				      options->name);
+			(void)fprintf(out, "\t--%s) %s ;;\n", options->name, dialect->files);
 			continue;
 		}
 		if (options->kind != OPTION_CHOICE)
 			continue;
-		(void)fprintf(out, "\t--%s) COMPREPLY=($(compgen -W '", options->name);
+		(void)fprintf(out, "\t--%s) %s", options->name, dialect->choice);
 		for (const char *p = options->placeholder; *p; p++)
 			(void)fputc(*p == '|' ? ' ' : *p, out);
-		(void)fputs("' -- \"$cur\")); return ;;\n", out);
+		(void)fprintf(out, "%s ;;\n", dialect->choice_end);
 	}
 }
 
-static int run(struct context *context _unused_, const struct arguments *arguments)
+static void print_function(const struct dialect *dialect, FILE *out)
 {
-	FILE *out = stdout;
-
-	if (strcmp(operand(arguments, 0), "bash") != 0)
-		return error_set(&context->error, ERROR_INVALID_PARAMETER, NULL,
-				 "completion is there for bash only");
-	(void)fputs(
-		"# bash completion of mayfly\n_mayfly() {\n"
-		"\tlocal cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
-		"\tlocal words='' list='' options='' i\n"
-		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-		"\t\t[[ ${COMP_WORDS[i]} == -* ]] && break\n"
-		"\t\twords=\"${words:+$words }${COMP_WORDS[i]}\"\n\tdone\n"
-		"\tcase \"$prev\" in\n",
-		out);
+	(void)fprintf(out, "%s\tcase \"$prev\" in\n", dialect->head);
 	for (const struct verb *const *v = verbs; *v; v++)
-		print_choices((*v)->options, out);
-	print_choices(common_options, out);
+		print_choices((*v)->options, dialect, out);
+	print_choices(common_options, dialect, out);
 	(void)fputs("\tesac\n", out);
 	print_verbs(out);
 	print_groups(out);
-	(void)fputs("\tesac\n\tcase \"$words\" in\n", out);
+	(void)fputs("\tcompletion) list='bash zsh fish' ;;\n\tesac\n\tcase \"$said\" in\n", out);
 	print_options(out);
 	(void)fputs("\tesac\n\toptions+=\"", out);
 	print_words(common_options, out);
-	(void)fputs("\"\n\tif [[ $cur == -* || -z $list ]]; then\n"
-		    "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n\telse\n"
-		    "\t\tCOMPREPLY=($(compgen -W \"$list\" -- \"$cur\"))\n\tfi\n}\n"
-		    "complete -F _mayfly mayfly\n",
-		    out);
+	(void)fprintf(out, "\"\n%s", dialect->tail);
+}
+
+int completion_print(const char *shell, FILE *out)
+{
+	if (strcmp(shell, "bash") == 0)
+		print_function(&bash, out);
+	else if (strcmp(shell, "zsh") == 0)
+		print_function(&zsh, out);
+	else if (strcmp(shell, "fish") == 0)
+		completion_print_fish(out);
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int run(struct context *context, const struct arguments *arguments)
+{
+	if (completion_print(operand(arguments, 0), stdout) < 0)
+		return error_set(&context->error, ERROR_INVALID_PARAMETER, NULL,
+				 "completion is there for bash, zsh and fish");
 	return 0;
 }
 
 const struct verb verb_completion = {
 	.name = "completion",
-	.operands = "bash",
+	.operands = COMPLETION_SHELLS,
 	.min = 1,
 	.max = 1,
 	.summary = "Print a completion script for the shell",
-	.help = "Example:\n"
-		"  mayfly completion bash > /etc/bash_completion.d/mayfly\n",
+	.help = "Examples:\n"
+		"  mayfly completion bash > /etc/bash_completion.d/mayfly\n"
+		"  mayfly completion zsh > /usr/local/share/zsh/site-functions/_mayfly\n"
+		"  mayfly completion fish > ~/.config/fish/completions/mayfly.fish\n",
 	.run = run,
 };
