@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "agent/core/digest.h"
 #include "agent/logs/log_lines.h"
 #include "agent/pool/pool.h"
 #include "agent/pool/vm_driver.h"
@@ -37,6 +38,7 @@ struct version_code {
 	enum { CODE_UNKNOWN, CODE_LOADING, CODE_READY } state;
 	Mayfly__Guest__V1__Compile *files;     /* owned; NULL: not small, mounted from its disk */
 	Mayfly__Guest__V1__Compiled *bytecode; /* owned; NULL: none yet, or none at all */
+	char runtime_digest[DIGEST_HEX_BYTES]; /* of the image that made it, or would */
 	bool compiles;                         /* the next sandbox may make the bytecode */
 	struct sandbox *compiler;              /* the one that does, weak */
 };
@@ -227,7 +229,8 @@ unsigned version_wanted_starts(const struct version *version, bool *ret_for_dema
 
 /* -- version_code.c -- */
 
-/* 1: known what the guest gets; 0: being read, the version gets dirty later. */
+/* 1: known what the guest gets; 0: being read, the version gets dirty later. Read again when the
+ * runtime's image is another. */
 int version_ensure_code(struct version *version);
 void version_code_clear(struct version_code *code);
 /* A sandbox that is restored shall compile first, and be `code.compiler` from then on. */

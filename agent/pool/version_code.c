@@ -72,6 +72,9 @@ static void on_loaded(struct job *work)
 	version->code = job->code;
 	job->code = (struct version_code){ 0 };
 	version->code.state = CODE_READY;
+	if (job->runtime_digest)
+		(void)snprintf(version->code.runtime_digest, sizeof(version->code.runtime_digest),
+			       "%s", job->runtime_digest);
 	version->code.compiles = version->code.files && version->code.files->n_sources > 0 &&
 				 job->runtime_digest && !version->code.bytecode;
 	code_job_free(job);
@@ -96,10 +99,22 @@ static struct code_job *code_job_new(struct version *version)
 	return job;
 }
 
+/* Bytecode is one runtime's; its image may have been built anew under the running node. */
+static void forget_other_runtime(struct version *version)
+{
+	struct version_code *code = &version->code;
+	const char *now = runtime_digest(version);
+
+	if (code->state == CODE_READY && !code->compiler &&
+	    strcmp(now ? now : "", code->runtime_digest) != 0)
+		version_code_clear(code);
+}
+
 int version_ensure_code(struct version *version)
 {
 	struct code_job *job;
 
+	forget_other_runtime(version);
 	if (version->code.state != CODE_UNKNOWN)
 		return version->code.state == CODE_READY;
 	job = code_job_new(version);
