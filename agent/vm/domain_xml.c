@@ -234,8 +234,7 @@ static void write_qemu_extras(struct xml *x, const struct domain_spec *spec)
 	xml_qemu_argument(x, "-bios");
 	xml_qemu_argument(x, GUEST_FIRMWARE);
 	xml_qemu_argument(x, "-chardev");
-	xml_qemu_argument_format(x, "socket,id=agent,path=%s,server=on,wait=off",
-				 spec->monitor_path);
+	xml_qemu_argument_format(x, "socket,id=agent,path=%s", spec->monitor_path);
 	xml_qemu_argument(x, "-mon");
 	xml_qemu_argument(x, "chardev=agent,mode=control");
 	if (spec->incoming) {

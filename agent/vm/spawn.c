@@ -20,7 +20,8 @@
 #define LAST_WORDS_BYTES    1024U
 #define SYSTEM_LIBVIRT_PIDS "/run/libvirt/qemu"
 
-/* Paths inside one VM's folder. */
+/* Paths inside one VM's folder. The agent does work in it by name as root, so nobody else may
+ * write to it: what QEMU needs there is made for it. */
 struct vm_paths {
 	char folder[PATH_MAX];
 	char scratch[PATH_MAX];
@@ -215,30 +216,53 @@ static int accept_channel(struct spawn *spawn)
 	return peer.pid == spawn->pid ? 0 : -EPERM;
 }
 
-static int connect_socket(const char *path, int *ret)
+/* QEMU calls the agent for its monitor, and only it can: there is no socket at which the monitor
+ * would hear anyone else. */
+static int listen_for_monitor(struct spawn *spawn, const struct vm_paths *paths, int *ret)
 {
-	struct sockaddr_un address;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
-	int r = fill_address(path, &address);
+	int r;
 
+	if (strlen(paths->monitor) >= sizeof(address.sun_path))
+		return error_set_errno(&spawn->error, ENAMETOOLONG, "cannot make a monitor");
+	memcpy(address.sun_path, paths->monitor, strlen(paths->monitor) + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    listen(fd, 1) < 0)
+		return error_set_errno(&spawn->error, errno, "cannot make a monitor");
+	r = give_to_qemu(spawn->host, paths->monitor);
 	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
+		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
+				       paths->monitor);
 	*ret = TAKE_FD(fd);
 	return 0;
 }
 
-static int open_files(struct spawn *spawn, const struct vm_paths *paths)
+static int accept_monitor(struct spawn *spawn, const struct vm_paths *paths, int listener)
+{
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	/* It called when it started, or never will. */
+	spawn->monitor_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (spawn->monitor_fd < 0 ||
+	    getsockopt(spawn->monitor_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return error_set_errno(&spawn->error, errno, "cannot reach QEMU's monitor");
+	if (peer.pid != spawn->pid)
+		return error_set(&spawn->error, ERROR_INTERNAL, NULL,
+				 "process %d spoke for QEMU's monitor", (int)peer.pid);
+	(void)unlink(paths->monitor);
+	return 0;
+}
+
+static int open_files(struct spawn *spawn, const struct vm_paths *paths, int listener)
 {
 	int r;
 
-	r = connect_socket(paths->monitor, &spawn->monitor_fd);
+	r = accept_monitor(spawn, paths, listener);
 	if (r < 0)
-		return error_set_errno(&spawn->error, r, "cannot reach QEMU's monitor");
+		return r;
 	r = accept_channel(spawn);
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "the guest channel did not come");
@@ -283,6 +307,7 @@ static int check_files(struct spawn *spawn)
 
 static int spawn_steps(struct spawn *spawn)
 {
+	_cleanup_close_ int listener = -1;
 	struct vm_paths paths;
 	int r;
 
@@ -301,13 +326,15 @@ static int spawn_steps(struct spawn *spawn)
 			(void)error_set_errno(&spawn->error, r, "cannot listen for the channel");
 	}
 	if (r >= 0)
+		r = listen_for_monitor(spawn, &paths, &listener);
+	if (r >= 0)
 		r = start_domain(spawn, &paths);
 	if (r >= 0)
 		r = open_process(spawn);
 	if (r < 0)
 		return r;
 	set_limits(spawn);
-	return open_files(spawn, &paths);
+	return open_files(spawn, &paths, listener);
 }
 
 void spawn_run(struct spawn *spawn)
