@@ -24,6 +24,7 @@
  * write to it: what QEMU needs there is made for it. */
 struct vm_paths {
 	char folder[PATH_MAX];
+	char ram[PATH_MAX];
 	char scratch[PATH_MAX];
 	char channel[PATH_MAX];
 	char monitor[PATH_MAX];
@@ -35,6 +36,7 @@ static int paths_fill(const struct vm_host *host, const char *id, struct vm_path
 
 	if (n < 0 || n > PATH_MAX - 32)
 		return -ENAMETOOLONG;
+	(void)snprintf(ret->ram, PATH_MAX, "%.*s/ram", PATH_MAX - 32, ret->folder);
 	(void)snprintf(ret->scratch, PATH_MAX, "%.*s/scratch.qcow2", PATH_MAX - 32, ret->folder);
 	(void)snprintf(ret->channel, PATH_MAX, "%.*s/channel", PATH_MAX - 32, ret->folder);
 	(void)snprintf(ret->monitor, PATH_MAX, "%.*s/monitor", PATH_MAX - 32, ret->folder);
@@ -58,6 +60,25 @@ static int make_folder(struct spawn *spawn, const struct vm_paths *paths)
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
 				       paths->folder);
+	return 0;
+}
+
+/* A template's folder is closed to QEMU's users: what lets one in is the link in its own. All links
+ * are one file, so clones share its pages. */
+static int link_ram(struct spawn *spawn, const struct vm_paths *paths)
+{
+	int r = 0;
+
+	if (!spawn->ram_path)
+		return 0;
+	if (link(spawn->ram_path, paths->ram) < 0)
+		return error_set_errno(&spawn->error, errno, "cannot link %s to %s",
+				       spawn->ram_path, paths->ram);
+	if (spawn->ram_mode == RAM_SHARED)
+		r = give_to_qemu(spawn->host, paths->ram);
+	if (r < 0)
+		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
+				       paths->ram);
 	return 0;
 }
 
@@ -95,7 +116,7 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 		.ram_bytes = spawn->ram_bytes,
 		.vcpus = spawn->vcpus,
 		.ram_mode = spawn->ram_mode,
-		.ram_path = spawn->ram_path,
+		.ram_path = spawn->ram_path ? paths->ram : NULL,
 		.ram_readonly_option = host->ram_readonly_option,
 		.preload = host->preload,
 		.kernel = runtime_catalogue_kernel(host->catalogue)->path,
@@ -318,6 +339,8 @@ static int spawn_steps(struct spawn *spawn)
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot name a VM's folder");
 	r = make_folder(spawn, &paths);
+	if (r >= 0)
+		r = link_ram(spawn, &paths);
 	if (r >= 0)
 		r = make_scratch(spawn, &paths);
 	if (r >= 0) {

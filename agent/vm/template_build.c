@@ -109,12 +109,11 @@ static void fail(struct template_build *build)
 
 static int give_files(const struct template_build *build)
 {
-	const struct vm_host *host = build->template->store->host;
 	const struct template_files *files = &build->template->files;
 
-	/* QEMU's user may read the RAM, through its group, and nothing more. */
-	if (chown(files->ram.path, geteuid(), host->gid) < 0 || chmod(files->ram.path, 0440) < 0 ||
-	    chmod(files->state.path, 0400) < 0)
+	/* A clone reads the RAM itself, through a link; the folder is closed to it. */
+	if (chown(files->ram.path, geteuid(), getegid()) < 0 ||
+	    chmod(files->ram.path, TEMPLATE_RAM_MODE) < 0 || chmod(files->state.path, 0400) < 0)
 		return -errno;
 	if (files->scratch.path && chmod(files->scratch.path, 0400) < 0)
 		return -errno;
@@ -506,20 +505,12 @@ static const struct vm_events build_events = {
 static int make_ram(const struct template_build *build, const char *path)
 {
 	const struct template *template = build->template;
-	const struct vm_host *host = template->store->host;
 	_cleanup_close_ int fd = -1;
-	int r;
 
-	if (is_function(build)) {
-		r = fs_copy_sparse(build->base->files.ram.path, path, 0600);
-		if (r < 0)
-			return r;
-	} else {
-		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd < 0 || ftruncate(fd, (off_t) template->manifest.ram_bytes) < 0)
-			return -errno;
-	}
-	if (host->change_owner && chown(path, host->uid, host->gid) < 0)
+	if (is_function(build))
+		return fs_copy_sparse(build->base->files.ram.path, path, 0600);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, (off_t) template->manifest.ram_bytes) < 0)
 		return -errno;
 	return 0;
 }
@@ -533,7 +524,7 @@ static int make_files(struct template_build *build)
 		     build->template->store->host->templates_dir, build->template->manifest.id,
 		     build->sandbox_id) < 0)
 		return -ENOMEM;
-	r = fs_make_directories(build->folder, 0711);
+	r = fs_make_directories(build->folder, TEMPLATE_FOLDER_MODE);
 	if (r < 0)
 		return r;
 	if (asprintf(&files->ram.path, "%s/ram", build->folder) < 0 ||

@@ -38,7 +38,6 @@ static int stamp_take(const char *path, struct file_stamp *ret)
 		.inode = status.st_ino,
 		.size = status.st_size,
 		.modified_ns = status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec,
-		.changed_ns = status.st_ctim.tv_sec * 1000000000LL + status.st_ctim.tv_nsec,
 	};
 	return 0;
 }
@@ -46,7 +45,7 @@ static int stamp_take(const char *path, struct file_stamp *ret)
 static bool stamp_equals(const struct file_stamp *a, const struct file_stamp *b)
 {
 	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-	       a->modified_ns == b->modified_ns && a->changed_ns == b->changed_ns;
+	       a->modified_ns == b->modified_ns;
 }
 
 static int stale(struct error *error, const struct template_file *file, const char *how)

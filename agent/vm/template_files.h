@@ -12,12 +12,13 @@
 #include "agent/core/digest.h"
 #include "mayfly/error.h"
 
+/* Without the time of change: that moves whenever a clone comes or goes, with its link to the RAM
+ * file. */
 struct file_stamp {
 	dev_t device;
 	ino_t inode;
 	off_t size;
 	int64_t modified_ns;
-	int64_t changed_ns;
 };
 
 struct template_file {

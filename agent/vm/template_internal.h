@@ -18,7 +18,11 @@ struct template_waiter {
 STAILQ_HEAD(template_waiters, template_waiter);
 
 /* Bases are made with the smallest scratch disk, mounted. */
-#define DEFAULT_SCRATCH_MB 512
+#define DEFAULT_SCRATCH_MB   512
+
+/* For the agent alone. Whom it gives a link to the RAM file may read that, and nobody write it. */
+#define TEMPLATE_FOLDER_MODE 0700
+#define TEMPLATE_RAM_MODE    0444
 
 struct template_build;
 

@@ -383,6 +383,10 @@ static int load_one(struct template_store *store, const char *folder, struct err
 	if (r >= 0 && m.scratch_digest[0])
 		r = file_set(&template->files.scratch, folder, "scratch.qcow2", m.scratch_digest,
 			     m.scratch_size);
+	/* Those of a former version were open to one group. */
+	if (r >= 0 && (chmod(folder, TEMPLATE_FOLDER_MODE) < 0 ||
+		       chmod(template->files.ram.path, TEMPLATE_RAM_MODE) < 0))
+		r = error_set_errno(error, errno, "cannot close it to others");
 	if (r >= 0 && template->folder)
 		r = template_files_check_stamps(&template->files, error);
 	template->listed = r < 0; /* what failed is removed by the caller */
