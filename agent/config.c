@@ -124,8 +124,18 @@ static const struct config_row rows[] = {
 		  "emulation, if not. kvm refuses to start without it." },
 	{ "vm", "user", TEXT(vm_user), .initial = "mayfly-vm", .optional = true,
 	  .rule = rule_user_name,
-	  .help = "The unprivileged user that QEMU runs as. Empty: the agent's own user, which is "
-		  "said as a warning." },
+	  .help = "The unprivileged user that QEMU is asked for its abilities as, and that "
+		  "microVMs run as where they cannot have users of their own. Empty: the agent's "
+		  "own user, for all, which is said as a warning." },
+	{ "vm", "uid_first", NUMBER(vm_uid_first, 65536, 2000000000), .initial = "1900000000",
+	  .help = "The first of the user ids, and equal group ids, that microVMs run as, each as "
+		  "one of its own: a QEMU taken over by its guest can then neither touch nor read "
+		  "what is another's. Nothing else may hand them out. By convention nothing does "
+		  "from 1879048192 on: login users end at 60000, subuid at 600100000, containers "
+		  "of systemd at 1879048191. Nodes of one host may share a range." },
+	{ "vm", "uid_count", NUMBER(vm_uid_count, 0, 1000000), .initial = "65536",
+	  .help = "How many there are: more than pool.max_sandboxes, for templates are made in "
+		  "microVMs too. 0: all microVMs run as vm.user, which is said as a warning." },
 	{ "vm", "tb_size_mb", NUMBER(vm_tb_size_mb, 4, 1024), .initial = "32", .unit = "MiB",
 	  .help = "TCG's translation buffer, per microVM; only what is used is touched." },
 	{ "vm", "guest_overhead_mb", NUMBER(vm_guest_overhead_mb, 64, 1024), .initial = "128",
@@ -381,6 +391,11 @@ int config_complete(struct config *config, config_problem_fn *problem, void *arg
 	}
 	if (config->logs_max_part_mb > config->logs_max_group_mb) {
 		problem("configuration", 0, "logs.max_part_mb must not be over logs.max_group_mb",
+			arg);
+		problems++;
+	}
+	if (config->vm_uid_count && config->vm_uid_count <= config->pool_max_sandboxes) {
+		problem("configuration", 0, "vm.uid_count must be over pool.max_sandboxes, or 0",
 			arg);
 		problems++;
 	}

@@ -41,6 +41,8 @@ struct config {
 	char *vm_emulator;
 	unsigned vm_accelerator;
 	char *vm_user;
+	uint64_t vm_uid_first;
+	uint64_t vm_uid_count;
 	uint64_t vm_tb_size_mb;
 	uint64_t vm_guest_overhead_mb;
 	bool vm_cpu_limits;

@@ -211,6 +211,8 @@ struct vm_host_config host_vm_config(const struct config *config)
 		.emulator = config->vm_emulator,
 		.accelerator = accelerators[config->vm_accelerator],
 		.vm_user = or_null(config->vm_user),
+		.uid_first = (uid_t)config->vm_uid_first,
+		.uid_count = (unsigned)config->vm_uid_count,
 		.images_dir = config->node_images_dir,
 		.tb_size_mb = (unsigned)config->vm_tb_size_mb,
 		.guest_overhead_mb = (unsigned)config->vm_guest_overhead_mb,

@@ -97,6 +97,8 @@ static int prove_configuration(struct self_test *test)
 	if (!test->own.node_images_dir || !test->own.vm_libvirt_uri || !test->own.vm_emulator ||
 	    !test->own.vm_user)
 		return -ENOMEM;
+	test->own.vm_uid_first = test->config->vm_uid_first;
+	test->own.vm_uid_count = test->config->vm_uid_count;
 	test->own.vm_accelerator = test->config->vm_accelerator;
 	test->own.vm_tb_size_mb = test->config->vm_tb_size_mb;
 	test->own.vm_guest_overhead_mb = test->config->vm_guest_overhead_mb;

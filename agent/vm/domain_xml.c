@@ -253,6 +253,22 @@ static void write_qemu_extras(struct xml *x, const struct domain_spec *spec)
 	xml_close(x);
 }
 
+/* libvirt starts QEMU as this user; files are the agent's to give. */
+static void write_user(struct xml *x, const struct domain_spec *spec)
+{
+	char label[32];
+
+	if (!spec->uid)
+		return;
+	(void)snprintf(label, sizeof(label), "+%u:+%u", (unsigned)spec->uid, (unsigned)spec->gid);
+	xml_open(x, "seclabel");
+	xml_attribute(x, "type", "static");
+	xml_attribute(x, "model", "dac");
+	xml_attribute(x, "relabel", "no");
+	xml_text(x, "label", label);
+	xml_close(x);
+}
+
 static void write_domain(struct xml *x, const struct domain_spec *spec, const char *uuid,
 			 const char *command_line)
 {
@@ -270,6 +286,7 @@ static void write_domain(struct xml *x, const struct domain_spec *spec, const ch
 	xml_text(x, "on_reboot", "destroy");
 	xml_text(x, "on_crash", "destroy");
 	write_devices(x, spec);
+	write_user(x, spec);
 	write_qemu_extras(x, spec);
 	xml_close(x);
 }

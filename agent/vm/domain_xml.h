@@ -46,6 +46,8 @@ struct domain_spec {
 	const char *scratch_path; /* qcow2, the only file that may be written */
 	const char *channel_path;
 	const char *monitor_path;
+	uid_t uid; /* of QEMU; 0: as the driver is configured */
+	gid_t gid;
 	bool incoming; /* wait for device state */
 };
 

@@ -49,24 +49,51 @@ static int read_qemu_version(struct vm_host *host, struct error *error)
 	return 0;
 }
 
-/* As QEMU's user with its groups, in a child, as libvirt itself looks. */
-static bool user_may_open_kvm(const struct vm_host *host)
+/* As that user, in a child, as libvirt itself looks; with the groups of its name, if it has one. */
+static bool may_open_kvm_as(uid_t uid, gid_t gid, const char *name)
 {
-	const struct passwd *user = getpwuid(host->uid);
 	int status = 0;
 	pid_t pid;
 
-	if (!host->change_owner || !user)
-		return access(KVM_DEVICE, R_OK | W_OK) == 0;
 	pid = fork();
 	if (pid == 0) {
-		if (initgroups(user->pw_name, host->gid) < 0 || setgid(host->gid) < 0 ||
-		    setuid(host->uid) < 0)
+		if ((name ? initgroups(name, gid) : setgroups(0, NULL)) < 0 || setgid(gid) < 0 ||
+		    setuid(uid) < 0)
 			_exit(1);
 		_exit(access(KVM_DEVICE, R_OK | W_OK) == 0 ? 0 : 1);
 	}
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
 	       WEXITSTATUS(status) == 0;
+}
+
+static bool user_may_open_kvm(const struct vm_host *host)
+{
+	const struct passwd *user = getpwuid(host->uid);
+
+	if (!host->change_owner || !user)
+		return access(KVM_DEVICE, R_OK | W_OK) == 0;
+	return may_open_kvm_as(host->uid, host->gid, user->pw_name);
+}
+
+/* libvirt gives a user without a name no group but its own. Where that may not open /dev/kvm, the
+ * device's group takes its place: no file of a VM is open to a group. */
+static void choose_group(struct vm_host *host)
+{
+	uid_t uid;
+	struct stat device;
+
+	if (!host->own_users || host->verdict.accelerator != ACCELERATOR_KVM)
+		return;
+	if (stat(KVM_DEVICE, &device) < 0 || vm_users_take(host->users, &uid) < 0) {
+		host_share_user(host, "/dev/kvm cannot be looked at");
+		return;
+	}
+	vm_users_give_back(host->users, uid);
+	if (may_open_kvm_as(uid, uid, NULL))
+		return;
+	host->kvm_group = device.st_gid;
+	if (!host->kvm_group || !may_open_kvm_as(uid, host->kvm_group, NULL))
+		host_share_user(host, "/dev/kvm is open to vm.user, but not by a group");
 }
 
 static int decide_accelerator(struct vm_host *host, enum accelerator wanted, bool kvm_accessible,
@@ -162,6 +189,7 @@ int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *e
 	r = decide_accelerator(host, wanted, accessible, error);
 	if (r < 0)
 		return r;
+	choose_group(host);
 	refuse_huge_pages(host);
 	if (fs_exists(KVM_DEVICE) && !accessible)
 		return place_wrapper(host, error);

@@ -14,6 +14,7 @@
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/embedded.h"
 #include "mayfly/fs.h"
+#include "mayfly/id.h"
 #include "mayfly/log.h"
 
 #define STATE_DIR_BYTES  50 /* longer, and unix sockets below it would have no room */
@@ -91,6 +92,69 @@ static int find_user(struct vm_host *host, const char *name, struct error *error
 	return 0;
 }
 
+void host_share_user(struct vm_host *host, const char *why)
+{
+	char *text;
+
+	host->own_users = false;
+	host->users = vm_users_free(host->users);
+	if (asprintf(&text,
+		     "all microVMs run as one user, so a QEMU that its guest takes over has the "
+		     "others in its hands: %s",
+		     why) >= 0)
+		host_warn(host, text);
+}
+
+/* Whether the first and the last of them can be given a folder of ours. */
+static int try_users(const struct vm_host *host, const struct vm_host_config *config)
+{
+	_cleanup_free_ char *folder = NULL;
+	int r;
+
+	if (asprintf(&folder, "%s/try-users", host->run_dir) < 0)
+		return -ENOMEM;
+	if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	r = vm_users_admit(folder, config->uid_first);
+	if (r >= 0)
+		r = vm_users_admit(folder, config->uid_first + config->uid_count - 1);
+	(void)rmdir(folder);
+	return r;
+}
+
+static int open_users(struct vm_host *host, const struct vm_host_config *config,
+		      struct error *error)
+{
+	uint32_t start;
+	int r;
+
+	/* Who runs all as one user by choice has been told so. */
+	if (!host->change_owner)
+		return 0;
+	if (!config->uid_count || (host->libvirt_uri && strstr(host->libvirt_uri, "/session"))) {
+		host_share_user(host, config->uid_count ? "a session's libvirt has no other users"
+							: "vm.uid_count is 0");
+		return 0;
+	}
+	r = try_users(host, config);
+	if (r == -EOPNOTSUPP || r == -EINVAL) {
+		host_share_user(host, r == -EINVAL
+					      ? "the range from vm.uid_first on is not part of "
+						"this user namespace"
+					      : "the state directory's file system has no access "
+						"lists");
+		return 0;
+	}
+	random_bytes(&start, sizeof(start));
+	if (r >= 0)
+		r = vm_users_new(config->uid_first, config->uid_count, start, vm_users_has_process,
+				 &host->users);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot give microVMs users of their own");
+	host->own_users = true;
+	return 0;
+}
+
 /* QEMU's user must be able to walk to its files. */
 static int check_reachable(const struct vm_host *host, const char *path, struct error *error)
 {
@@ -107,7 +171,8 @@ static int check_reachable(const struct vm_host *host, const char *path, struct 
 		*slash = '\0';
 		if (stat(copy, &status) < 0)
 			return error_set_errno(error, errno, "cannot look at %s", copy);
-		need = status.st_uid == host->uid   ? S_IXUSR
+		need = host->own_users              ? S_IXOTH
+		       : status.st_uid == host->uid ? S_IXUSR
 		       : status.st_gid == host->gid ? S_IXGRP
 						    : S_IXOTH;
 		if (!(status.st_mode & need))
@@ -283,6 +348,10 @@ static int host_open(struct vm_host *host, const struct vm_host_config *config, 
 		return error_set_errno(error, errno, "cannot become a subreaper");
 	r = leftovers_end(host, error);
 	if (r >= 0)
+		r = fs_make_directories(host->run_dir, 0711);
+	if (r >= 0)
+		r = open_users(host, config, error);
+	if (r >= 0)
 		r = make_folders(host, error);
 	if (r >= 0)
 		r = prepare_files(host, error);
@@ -351,6 +420,7 @@ struct vm_host *vm_host_close(struct vm_host *host)
 	cgroups_close(&host->cgroups);
 	(void)runtime_catalogue_free(host->catalogue);
 	(void)package_images_free(host->packages);
+	(void)vm_users_free(host->users);
 	for (size_t i = 0; i < host->n_warnings; i++)
 		free(host->warnings[i]);
 	if (host->lock_fd >= 0)

@@ -17,6 +17,7 @@
 #include "agent/vm/cgroup.h"
 #include "agent/vm/reaper.h"
 #include "agent/vm/vm.h"
+#include "agent/vm/vm_users.h"
 
 #define VM_NAME_PREFIX    "mayfly-"
 #define VM_ID_BYTES       33 /* with NUL */
@@ -43,9 +44,11 @@ struct vm_host {
 	bool cpu_limits;
 	unsigned tb_size_mb;
 	unsigned guest_overhead_mb;
-	uid_t uid; /* of QEMU */
+	uid_t uid; /* of vm_user */
 	gid_t gid;
 	bool change_owner; /* QEMU runs as another user than the agent */
+	bool own_users;    /* each VM as one of `users`, else all as vm_user */
+	gid_t kvm_group;   /* without which those may not open /dev/kvm; 0: they need none */
 	bool ram_readonly_option;
 	uint64_t tsc_khz;
 	struct accelerator_verdict verdict;
@@ -62,6 +65,7 @@ struct vm_host {
 	char *warnings[HOST_WARNINGS_MAX + 1];
 	size_t n_warnings;
 	struct vm *vms; /* by id */
+	struct vm_users *users;
 	int stopped_callback;
 	pthread_t event_thread;
 	bool event_thread_runs;
@@ -74,6 +78,9 @@ void host_warn(struct vm_host *host, char *text);
 /* Takes in images that were built anew. Before anything is made from the catalogue's images: what
  * was made from former ones does not match any more, and is made again. */
 void host_refresh_images(struct vm_host *host);
+
+/* Gives up that each VM has a user of its own, and says why. */
+void host_share_user(struct vm_host *host, const char *why);
 
 /* emulator.c: asks QEMU for its version, decides about the accelerator and about what stands
  * before QEMU. */

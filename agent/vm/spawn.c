@@ -13,6 +13,7 @@
 #include "agent/image/scratch.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
+#include "mayfly/log.h"
 
 #define MIB                 (1ULL << 20)
 #define QEMU_OVERHEAD_BYTES (192 * MIB) /* QEMU itself, over RAM and translation buffer */
@@ -43,11 +44,11 @@ static int paths_fill(const struct vm_host *host, const char *id, struct vm_path
 	return 0;
 }
 
-static int give_to_qemu(const struct vm_host *host, const char *path)
+static int give_to_qemu(const struct spawn *spawn, const char *path)
 {
-	if (!host->change_owner)
+	if (!spawn->host->change_owner)
 		return 0;
-	return chown(path, host->uid, host->gid) < 0 ? -errno : 0;
+	return chown(path, spawn->uid, spawn->gid) < 0 ? -errno : 0;
 }
 
 static int make_folder(struct spawn *spawn, const struct vm_paths *paths)
@@ -56,9 +57,10 @@ static int make_folder(struct spawn *spawn, const struct vm_paths *paths)
 
 	if (mkdir(paths->folder, 0700) < 0)
 		return error_set_errno(&spawn->error, errno, "cannot make %s", paths->folder);
-	r = give_to_qemu(spawn->host, paths->folder);
+	r = spawn->host->own_users ? vm_users_admit(paths->folder, spawn->uid)
+				   : give_to_qemu(spawn, paths->folder);
 	if (r < 0)
-		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
+		return error_set_errno(&spawn->error, r, "cannot open %s to QEMU's user",
 				       paths->folder);
 	return 0;
 }
@@ -75,7 +77,7 @@ static int link_ram(struct spawn *spawn, const struct vm_paths *paths)
 		return error_set_errno(&spawn->error, errno, "cannot link %s to %s",
 				       spawn->ram_path, paths->ram);
 	if (spawn->ram_mode == RAM_SHARED)
-		r = give_to_qemu(spawn->host, paths->ram);
+		r = give_to_qemu(spawn, paths->ram);
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
 				       paths->ram);
@@ -96,7 +98,7 @@ static int make_scratch(struct spawn *spawn, const struct vm_paths *paths)
 		if (r < 0)
 			return r;
 	}
-	r = give_to_qemu(spawn->host, paths->scratch);
+	r = give_to_qemu(spawn, paths->scratch);
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
 				       paths->scratch);
@@ -127,11 +129,32 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 		.scratch_path = paths->scratch,
 		.channel_path = paths->channel,
 		.monitor_path = paths->monitor,
+		.uid = host->own_users ? spawn->uid : 0,
+		.gid = spawn->gid,
 		.incoming = spawn->state_path != NULL,
 	};
 
 	host_name_domain(host, spawn->id, name);
 	return domain_xml_build(&spec, ret, &spawn->error);
+}
+
+/* libvirt makes two folders for each QEMU and gives them to its user, who is through with them
+ * once it runs. From then on its scratch disk is all that it may write to. */
+static void take_driver_folders(const struct spawn *spawn, virDomainPtr domain)
+{
+	static const char *const folders[] = { "", "channel/target/" };
+	char path[PATH_MAX];
+
+	if (!spawn->host->own_users || !spawn->host->embedded)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		int n = snprintf(path, sizeof(path), "%s/lib/qemu/%sdomain-%u-%.20s",
+				 spawn->host->libvirt_root, folders[i], virDomainGetID(domain),
+				 virDomainGetName(domain));
+
+		if (n > 0 && n < (int)sizeof(path) && lchown(path, 0, 0) < 0 && errno != ENOENT)
+			log_warning("cannot take %s: %s", path, strerror(errno));
+	}
 }
 
 static int start_domain(struct spawn *spawn, const struct vm_paths *paths)
@@ -146,6 +169,7 @@ static int start_domain(struct spawn *spawn, const struct vm_paths *paths)
 	domain = virDomainCreateXML(spawn->host->connection, definition, VIR_DOMAIN_START_PAUSED);
 	if (!domain)
 		return libvirt_error_set(&spawn->error, "cannot start QEMU");
+	take_driver_folders(spawn, domain);
 	(void)virDomainFree(domain);
 	return 0;
 }
@@ -252,7 +276,7 @@ static int listen_for_monitor(struct spawn *spawn, const struct vm_paths *paths,
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(fd, 1) < 0)
 		return error_set_errno(&spawn->error, errno, "cannot make a monitor");
-	r = give_to_qemu(spawn->host, paths->monitor);
+	r = give_to_qemu(spawn, paths->monitor);
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
 				       paths->monitor);

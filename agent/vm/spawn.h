@@ -32,6 +32,8 @@ struct spawn {
 		files; /* to be unchanged; paths are borrowed from the VM's template */
 	unsigned memory_mb;
 	unsigned ephemeral_storage_mb;
+	uid_t uid; /* whom QEMU runs as */
+	gid_t gid;
 	/* ---- out ---- */
 	int result;
 	struct error error;

@@ -45,6 +45,8 @@ static void on_swept(struct job *job)
 	reaper_unexpect(vm->host->reaper);
 	if (vm->source)
 		template_remove_clone(vm->source);
+	if (vm->host->own_users)
+		vm_users_give_back(vm->host->users, vm->spawn.uid);
 	vm->events.on_gone(vm, reason, vm->user);
 	timer_disarm(&vm->timer);
 	timer_disarm(&vm->zombie_timer);
@@ -393,6 +395,23 @@ static int check_start(struct vm_host *host, const struct vm_start *start,
 	return 0;
 }
 
+/* Until the VM is swept. */
+static int take_user(struct vm *vm, struct error *error)
+{
+	struct vm_host *host = vm->host;
+	struct spawn *spawn = &vm->spawn;
+
+	spawn->uid = host->uid;
+	spawn->gid = host->gid;
+	if (!host->own_users)
+		return 0;
+	if (vm_users_take(host->users, &spawn->uid) < 0)
+		return error_set(error, ERROR_UNAVAILABLE, NULL,
+				 "all user ids for microVMs are in use (vm.uid_count)");
+	spawn->gid = host->kvm_group ? host->kvm_group : spawn->uid;
+	return 0;
+}
+
 int vm_start(struct vm_host *host, const struct vm_start *start, const struct vm_events *events,
 	     void *user, struct vm **ret, struct error *error)
 {
@@ -414,6 +433,8 @@ int vm_start(struct vm_host *host, const struct vm_start *start, const struct vm
 	memcpy(vm->id, start->id, sizeof(vm->id));
 	STAILQ_INIT(&vm->waiters);
 	r = fill_spawn(vm, start, &image->file);
+	if (r >= 0)
+		r = take_user(vm, error);
 	if (r < 0) {
 		spawn_clear(&vm->spawn);
 		free(vm);

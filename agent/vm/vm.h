@@ -27,6 +27,8 @@ struct vm_host_config {
 	const char *emulator;    /* NULL: /usr/bin/qemu-system-x86_64 */
 	enum accelerator accelerator;
 	const char *vm_user;        /* NULL: run QEMU as the agent's own user (said as a warning) */
+	uid_t uid_first;            /* of the users that VMs run as, one each */
+	unsigned uid_count;         /* 0: all as vm_user (said as a warning) */
 	const char *images_dir;     /* kernel, initramfs, runtimes: guest/image's output */
 	unsigned tb_size_mb;        /* TCG translation buffer; 0: 32 */
 	unsigned guest_overhead_mb; /* RAM beside MemorySize for kernel, init, page cache; 0: 128 */

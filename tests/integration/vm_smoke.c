@@ -8,6 +8,7 @@
  *   vm-smoke --state-dir DIR --images DIR --package IMAGE [--user NAME] [--runtime NAME]
  *            [--handler NAME] [--memory MB] [--clones N] [--warm N] [--function-template]
  *            [--payload JSON] [--tb-size MB] [--boot] [--kill-agent] [--storm]
+ *            [--share-user]
  *
  * IMAGE is named by its digest, as package_build() does it. */
 
@@ -45,6 +46,7 @@ struct options {
 	int boot;
 	int kill_agent;
 	int storm;
+	int share_user;
 };
 
 struct clone {
@@ -512,6 +514,7 @@ static void parse_options(int argc, char **argv)
 		{ "boot", no_argument, &options.boot, 1 },
 		{ "kill-agent", no_argument, &options.kill_agent, 1 },
 		{ "storm", no_argument, &options.storm, 1 },
+		{ "share-user", no_argument, &options.share_user, 1 },
 		{ 0 },
 	};
 	int c;
@@ -559,6 +562,8 @@ int main(int argc, char **argv)
 		.state_dir = options.state_dir,
 		.images_dir = options.images,
 		.vm_user = options.user,
+		.uid_first = 1900000000,
+		.uid_count = options.share_user ? 0 : 65536,
 		.tb_size_mb = options.tb_size,
 	};
 	began = clock_monotonic_us();

@@ -35,6 +35,8 @@ static const struct domain_spec clone_spec = {
 	.scratch_path = "/var/lib/mayfly/run/vm/0/scratch.qcow2",
 	.channel_path = "/var/lib/mayfly/run/vm/0/channel",
 	.monitor_path = "/var/lib/mayfly/run/vm/0/monitor",
+	.uid = 1900000042,
+	.gid = 1900000042,
 	.incoming = true,
 };
 
@@ -64,6 +66,7 @@ static void golden_kvm_clone(void **state _unused_)
 
 	spec.accelerator = ACCELERATOR_KVM;
 	spec.ram_readonly_option = true;
+	spec.gid = 104;
 	spec.preload = NULL;
 	spec.ram_bytes = (3008ULL + 128) << 20;
 	spec.vcpus = vm_vcpus(spec.accelerator, 3008);
@@ -85,6 +88,7 @@ static void golden_boot(void **state _unused_)
 
 	spec.ram_mode = RAM_ANONYMOUS;
 	spec.ram_path = NULL;
+	spec.uid = 0;
 	spec.incoming = false;
 	spec.accelerator = ACCELERATOR_KVM;
 	check_golden(&spec, "domain-kvm-boot");
