@@ -85,24 +85,47 @@ const char *host_find_domain_id(const struct vm_host *host, const char *name)
 	return strncmp(name, prefix, strlen(prefix)) == 0 ? name + strlen(prefix) : NULL;
 }
 
+static void remove_driver_file(const char *folder, const char *name)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (asprintf(&path, "%s/%s", folder, name) < 0) {
+		path = NULL;
+		return;
+	}
+	r = fs_remove_tree(path);
+	if (r < 0)
+		log_warning("cannot remove %s: %s", path, strerror(-r));
+}
+
 /* What the embedded driver wrote about domains that live no more. */
 static void remove_driver_files(const struct vm_host *host)
 {
-	static const char *const folders[] = { "run/qemu", "log/qemu" };
+	static const struct {
+		const char *path;
+		const char *prefix;
+	} folders[] = {
+		{ "run/qemu", VM_NAME_PREFIX },
+		{ "log/qemu", VM_NAME_PREFIX },
+		{ "lib/qemu", "domain-" },
+		{ "lib/qemu/channel/target", "domain-" },
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		_cleanup_free_ char *folder = NULL;
 		const struct dirent *entry;
 		DIR *dir;
 
-		if (asprintf(&folder, "%s/%s", host->libvirt_root, folders[i]) < 0)
+		if (asprintf(&folder, "%s/%s", host->libvirt_root, folders[i].path) < 0)
 			return;
 		dir = opendir(folder);
 		if (!dir)
 			continue;
 		while ((entry = readdir(dir)))
-			if (strncmp(entry->d_name, VM_NAME_PREFIX, strlen(VM_NAME_PREFIX)) == 0)
-				(void)unlinkat(dirfd(dir), entry->d_name, 0);
+			if (strncmp(entry->d_name, folders[i].prefix, strlen(folders[i].prefix)) ==
+			    0)
+				remove_driver_file(folder, entry->d_name);
 		(void)closedir(dir);
 	}
 }
