@@ -220,6 +220,22 @@ static void write_ram_backend(struct xml *x, const struct domain_spec *spec)
 									   : "");
 }
 
+static void write_confinement(struct xml *x, const struct domain_spec *spec)
+{
+	bool writes_ram = spec->ram_mode == RAM_SHARED;
+	_cleanup_free_ char *paths = NULL;
+
+	if (!spec->confine)
+		return;
+	if (asprintf(&paths, "%s%s%s", spec->scratch_path, writes_ram ? "," : "",
+		     writes_ram ? spec->ram_path : "") < 0) {
+		paths = NULL;
+		x->failed = true;
+		return;
+	}
+	xml_empty(x, "qemu:env", "name", "MAYFLY_WRITABLE", "value", paths, NULL);
+}
+
 /* What libvirt has no words for: microvm's own switches, the RAM file, and a second monitor
  * that the agent drives without libvirt between. */
 static void write_qemu_extras(struct xml *x, const struct domain_spec *spec)
@@ -241,6 +257,7 @@ static void write_qemu_extras(struct xml *x, const struct domain_spec *spec)
 		xml_qemu_argument(x, "-incoming");
 		xml_qemu_argument(x, "defer");
 	}
+	write_confinement(x, spec);
 	if (spec->preload)
 		xml_empty(x, "qemu:env", "name", "LD_PRELOAD", "value", spec->preload, NULL);
 	if (spec->ram_mode == RAM_PRIVATE && !spec->ram_readonly_option)

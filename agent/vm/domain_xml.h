@@ -48,6 +48,7 @@ struct domain_spec {
 	const char *monitor_path;
 	uid_t uid; /* of QEMU; 0: as the driver is configured */
 	gid_t gid;
+	bool confine;  /* `emulator` is our wrapper: it is told what QEMU may write to */
 	bool incoming; /* wait for device state */
 };
 

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+#include <linux/landlock.h>
 
 #include "agent/vm/embedded.h"
 #include "mayfly/fs.h"
@@ -123,13 +126,22 @@ static int decide_accelerator(struct vm_host *host, enum accelerator wanted, boo
 	return 0;
 }
 
-/* Left alone when it is as it should be: libvirt's cached answers are bound to its times. */
-static int write_program(const char *path, struct slice content)
+static bool is_newer(const char *path, const char *other)
+{
+	struct stat a;
+	struct stat b;
+
+	return stat(path, &a) == 0 && stat(other, &b) == 0 && a.st_ctime > b.st_ctime;
+}
+
+/* libvirt's cached answers are bound to the time of the program that it starts. So ours is left
+ * alone when it is as it should be, and written anew when QEMU was. */
+static int write_program(const char *path, struct slice content, const char *emulator)
 {
 	_cleanup_buf_ struct buf now = BUF_INIT;
 
-	if (fs_read_file(path, content.len + 1, &now) >= 0 && now.len == content.len &&
-	    memcmp(now.data, content.data, content.len) == 0)
+	if (is_newer(path, emulator) && fs_read_file(path, content.len + 1, &now) >= 0 &&
+	    now.len == content.len && memcmp(now.data, content.data, content.len) == 0)
 		return 0;
 	return fs_write_file_atomic(path, content, 0555);
 }
@@ -159,7 +171,7 @@ static void refuse_huge_pages(const struct vm_host *host)
 		log_warning("cannot refuse huge pages: %s", strerror(errno));
 }
 
-static int place_wrapper(struct vm_host *host, struct error *error)
+static int place_wrapper(struct vm_host *host, const char *name, struct error *error)
 {
 	_cleanup_free_ char *folder = NULL;
 	_cleanup_free_ char *link = NULL;
@@ -167,14 +179,29 @@ static int place_wrapper(struct vm_host *host, struct error *error)
 
 	if (asprintf(&folder, "%s/run/qemu", host->state_dir) < 0 ||
 	    asprintf(&link, "%s/emulator", folder) < 0 ||
-	    asprintf(&host->emulator_started, "%s/qemu-without-kvm", folder) < 0)
+	    asprintf(&host->emulator_started, "%s/%s", folder, name) < 0)
 		return error_set_errno(error, ENOMEM, "cannot prepare QEMU");
 	r = fs_make_directories(folder, 0755);
 	if (r >= 0)
 		r = write_link(link, host->emulator);
 	if (r >= 0)
-		r = write_program(host->emulator_started, embedded_qemu_without_kvm());
+		r = write_program(host->emulator_started, embedded_qemu_wrapper(), host->emulator);
 	return r < 0 ? error_set_errno(error, r, "cannot write %s", folder) : 0;
+}
+
+/* What the kernel itself can keep QEMU from. A system's libvirt has profiles of its own, which know
+ * no program of ours. */
+static void open_confinement(struct vm_host *host)
+{
+	host->confine = host->embedded && syscall(SYS_landlock_create_ruleset, NULL, 0,
+						  LANDLOCK_CREATE_RULESET_VERSION) > 0;
+	if (!host->confine)
+		host_warn(host, strdup(host->embedded
+					       ? "this kernel has no Landlock: QEMU may write what "
+						 "any user may, such as files in /tmp and /dev/shm"
+					       : "QEMU may write what any user may, such as files "
+						 "in /tmp and /dev/shm (only the embedded driver "
+						 "keeps it from that)"));
 }
 
 int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *error)
@@ -191,8 +218,11 @@ int emulator_open(struct vm_host *host, enum accelerator wanted, struct error *e
 		return r;
 	choose_group(host);
 	refuse_huge_pages(host);
+	open_confinement(host);
 	if (fs_exists(KVM_DEVICE) && !accessible)
-		return place_wrapper(host, error);
+		return place_wrapper(host, "qemu-without-kvm", error);
+	if (host->confine)
+		return place_wrapper(host, "qemu-confined", error);
 	host->emulator_started = strdup(host->emulator);
 	return host->emulator_started ? 0 : error_set_errno(error, ENOMEM, "cannot prepare QEMU");
 }

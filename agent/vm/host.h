@@ -48,6 +48,7 @@ struct vm_host {
 	gid_t gid;
 	bool change_owner; /* QEMU runs as another user than the agent */
 	bool own_users;    /* each VM as one of `users`, else all as vm_user */
+	bool confine;      /* QEMU writes to nothing but the files that are named to our wrapper */
 	gid_t kvm_group;   /* without which those may not open /dev/kvm; 0: they need none */
 	bool ram_readonly_option;
 	uint64_t tsc_khz;

@@ -131,6 +131,7 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 		.monitor_path = paths->monitor,
 		.uid = host->own_users ? spawn->uid : 0,
 		.gid = spawn->gid,
+		.confine = host->confine,
 		.incoming = spawn->state_path != NULL,
 	};
 
@@ -221,96 +222,47 @@ static int open_process(struct spawn *spawn)
 	return 0;
 }
 
-static int fill_address(const char *path, struct sockaddr_un *ret)
-{
-	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	if (strlen(path) >= sizeof(ret->sun_path))
-		return -ENAMETOOLONG;
-	memcpy(ret->sun_path, path, strlen(path) + 1);
-	return 0;
-}
-
-/* For the one connection that QEMU makes when it starts. */
-static int listen_for_channel(struct spawn *spawn, const char *path)
-{
-	struct sockaddr_un address;
-	int r = fill_address(path, &address);
-
-	if (r < 0)
-		return r;
-	spawn->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (spawn->listen_fd < 0 ||
-	    bind(spawn->listen_fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(path, 0600) < 0 || listen(spawn->listen_fd, 1) < 0)
-		return -errno;
-	return give_to_qemu(spawn->host, path);
-}
-
-/* It has connected by the time libvirt says that it started. Who else got there first ends it. */
-static int accept_channel(struct spawn *spawn)
-{
-	struct ucred peer = { 0 };
-	socklen_t len = sizeof(peer);
-
-	spawn->channel_fd = accept4(spawn->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	close_p(&spawn->listen_fd);
-	spawn->listen_fd = -1;
-	if (spawn->channel_fd < 0 ||
-	    getsockopt(spawn->channel_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return -errno;
-	return peer.pid == spawn->pid ? 0 : -EPERM;
-}
-
-/* QEMU calls the agent for its monitor, and only it can: there is no socket at which the monitor
- * would hear anyone else. */
-static int listen_for_monitor(struct spawn *spawn, const struct vm_paths *paths, int *ret)
+/* QEMU calls the agent, for its monitor and for the guest's channel, and only it can: there is no
+ * socket at which it would hear anyone else. */
+static int listen_for(struct spawn *spawn, const char *path, int *ret)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	if (strlen(paths->monitor) >= sizeof(address.sun_path))
-		return error_set_errno(&spawn->error, ENAMETOOLONG, "cannot make a monitor");
-	memcpy(address.sun_path, paths->monitor, strlen(paths->monitor) + 1);
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set_errno(&spawn->error, ENAMETOOLONG, "cannot listen at %s", path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(fd, 1) < 0)
-		return error_set_errno(&spawn->error, errno, "cannot make a monitor");
-	r = give_to_qemu(spawn, paths->monitor);
+		return error_set_errno(&spawn->error, errno, "cannot listen at %s", path);
+	r = give_to_qemu(spawn, path);
 	if (r < 0)
-		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user",
-				       paths->monitor);
+		return error_set_errno(&spawn->error, r, "cannot give %s to QEMU's user", path);
 	*ret = TAKE_FD(fd);
 	return 0;
 }
 
-static int accept_monitor(struct spawn *spawn, const struct vm_paths *paths, int listener)
+/* It called when it started, or never will. */
+static int accept_at(struct spawn *spawn, const char *path, int listener, int *ret)
 {
 	struct ucred peer = { 0 };
 	socklen_t size = sizeof(peer);
+	_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	/* It called when it started, or never will. */
-	spawn->monitor_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (spawn->monitor_fd < 0 ||
-	    getsockopt(spawn->monitor_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-		return error_set_errno(&spawn->error, errno, "cannot reach QEMU's monitor");
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return error_set_errno(&spawn->error, errno, "QEMU did not call at %s", path);
 	if (peer.pid != spawn->pid)
 		return error_set(&spawn->error, ERROR_INTERNAL, NULL,
-				 "process %d spoke for QEMU's monitor", (int)peer.pid);
-	(void)unlink(paths->monitor);
+				 "process %d called at %s for QEMU", (int)peer.pid, path);
+	(void)unlink(path);
+	*ret = TAKE_FD(fd);
 	return 0;
 }
 
-static int open_files(struct spawn *spawn, const struct vm_paths *paths, int listener)
+static int open_state(struct spawn *spawn)
 {
-	int r;
-
-	r = accept_monitor(spawn, paths, listener);
-	if (r < 0)
-		return r;
-	r = accept_channel(spawn);
-	if (r < 0)
-		return error_set_errno(&spawn->error, r, "the guest channel did not come");
 	if (!spawn->state_path)
 		return 0;
 	spawn->state_fd = open(spawn->state_path, O_RDONLY | O_CLOEXEC);
@@ -350,30 +302,32 @@ static int check_files(struct spawn *spawn)
 	return package_images_verify(spawn->host->packages, spawn->code_path, &spawn->error);
 }
 
+static int prepare_folder(struct spawn *spawn, struct vm_paths *paths)
+{
+	int r = paths_fill(spawn->host, spawn->id, paths);
+
+	if (r < 0)
+		return error_set_errno(&spawn->error, r, "cannot name a VM's folder");
+	r = make_folder(spawn, paths);
+	if (r >= 0)
+		r = link_ram(spawn, paths);
+	return r < 0 ? r : make_scratch(spawn, paths);
+}
+
 static int spawn_steps(struct spawn *spawn)
 {
-	_cleanup_close_ int listener = -1;
+	_cleanup_close_ int monitor = -1;
+	_cleanup_close_ int channel = -1;
 	struct vm_paths paths;
 	int r;
 
 	r = check_files(spawn);
-	if (r < 0)
-		return r;
-	r = paths_fill(spawn->host, spawn->id, &paths);
-	if (r < 0)
-		return error_set_errno(&spawn->error, r, "cannot name a VM's folder");
-	r = make_folder(spawn, &paths);
 	if (r >= 0)
-		r = link_ram(spawn, &paths);
+		r = prepare_folder(spawn, &paths);
 	if (r >= 0)
-		r = make_scratch(spawn, &paths);
-	if (r >= 0) {
-		r = listen_for_channel(spawn, paths.channel);
-		if (r < 0)
-			(void)error_set_errno(&spawn->error, r, "cannot listen for the channel");
-	}
+		r = listen_for(spawn, paths.monitor, &monitor);
 	if (r >= 0)
-		r = listen_for_monitor(spawn, &paths, &listener);
+		r = listen_for(spawn, paths.channel, &channel);
 	if (r >= 0)
 		r = start_domain(spawn, &paths);
 	if (r >= 0)
@@ -381,13 +335,15 @@ static int spawn_steps(struct spawn *spawn)
 	if (r < 0)
 		return r;
 	set_limits(spawn);
-	return open_files(spawn, &paths, listener);
+	r = accept_at(spawn, paths.monitor, monitor, &spawn->monitor_fd);
+	if (r >= 0)
+		r = accept_at(spawn, paths.channel, channel, &spawn->channel_fd);
+	return r < 0 ? r : open_state(spawn);
 }
 
 void spawn_run(struct spawn *spawn)
 {
 	spawn->pidfd = spawn->monitor_fd = spawn->channel_fd = spawn->state_fd = -1;
-	spawn->listen_fd = -1;
 	spawn->result = spawn_steps(spawn);
 	spawn->spawned_us = clock_monotonic_us();
 }
@@ -403,7 +359,6 @@ void spawn_clear(struct spawn *spawn)
 	close_p(&spawn->pidfd);
 	close_p(&spawn->monitor_fd);
 	close_p(&spawn->channel_fd);
-	close_p(&spawn->listen_fd);
 	close_p(&spawn->state_fd);
 }
 

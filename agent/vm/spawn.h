@@ -41,7 +41,6 @@ struct spawn {
 	pid_t pid;
 	int pidfd;
 	int monitor_fd;
-	int listen_fd; /* until QEMU has connected */
 	int channel_fd;
 	int state_fd;
 	int cgroup_result;

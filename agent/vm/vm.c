@@ -356,7 +356,6 @@ static int fill_spawn(struct vm *vm, const struct vm_start *start, const struct 
 		.code_is_package = start->package_path != NULL,
 		.pidfd = -1,
 		.monitor_fd = -1,
-		.listen_fd = -1,
 		.channel_fd = -1,
 		.state_fd = -1,
 	};

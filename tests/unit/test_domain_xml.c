@@ -37,6 +37,7 @@ static const struct domain_spec clone_spec = {
 	.monitor_path = "/var/lib/mayfly/run/vm/0/monitor",
 	.uid = 1900000042,
 	.gid = 1900000042,
+	.confine = true,
 	.incoming = true,
 };
 
@@ -89,6 +90,7 @@ static void golden_boot(void **state _unused_)
 	spec.ram_mode = RAM_ANONYMOUS;
 	spec.ram_path = NULL;
 	spec.uid = 0;
+	spec.confine = false;
 	spec.incoming = false;
 	spec.accelerator = ACCELERATOR_KVM;
 	check_golden(&spec, "domain-kvm-boot");
