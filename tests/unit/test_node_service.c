@@ -217,6 +217,7 @@ static int set_up(void **state)
 		.id = "base-a", .runtime = "python3.13", .memory_mb = 128, .state = TEMPLATE_READY
 	};
 	(void)sem_init(&node->templates.asked, 0, 0);
+	node->invoker.total = 99;
 	node->pool.count = 2;
 	node->pool.sandboxes[0] = (struct sandbox_facts){ .id = "one",
 							  .tenant = TENANT,
@@ -276,7 +277,6 @@ static void test_node(void **state)
 	struct node *node = *state;
 	_cleanup_message_ Mayfly__V1__Node *got = NULL;
 
-	node->invoker.total = 99;
 	create_function(node, "f");
 	assert_int_equal(client_node_get(node->harness.client, &got, NULL), 0);
 	assert_string_equal(got->version, MAYFLY_VERSION);
@@ -368,6 +368,7 @@ static void test_policy(void **state)
 	} while (r < 0);
 	assert_int_equal(response->ended, 2);
 	assert_int_equal(response->spares_ready, 4);
+	harness_meet_loop(&node->harness);
 	assert_int_equal(node->pool.policy, POOL_POLICY_SPARE);
 	assert_true(node->pool.end_idle);
 	request.policy = (Mayfly__V1__StartPolicy)9;
