@@ -113,9 +113,10 @@ def test_killed_during_a_snapshot(private_node):
 def test_killed_during_a_template_build(private_node):
     node = private_node(templates=False)
     request = node.protocol.node.BuildTemplateRequest(runtime=e2e.PROVIDED, memory_size_mb=128)
-    node.templates.Build(request, timeout=240)
+    building = node.templates.Build(request, timeout=240)  # kept: a call that nobody holds is cancelled
     pids = e2e.wait_until(node.qemu_processes, 60, "a QEMU that builds")
     node.restart(kill=True)
+    building.cancel()
     e2e.wait_until(lambda: not any(e2e.is_alive(p) for p in pids), 60, "the builder's process gone")
     assert_clean(node)
     ready = list(node.templates.Build(request, timeout=240))[-1].template
