@@ -297,7 +297,7 @@ static int listen_and_start(struct node *node, struct error *error)
 static void on_flushed(void *arg)
 {
 	struct node *node = arg;
-	loop_exit(node->loop, 0);
+	loop_exit_when_idle(node->loop, 0);
 }
 
 static void drained(struct node *node, unsigned part)
@@ -424,8 +424,11 @@ struct node *node_close(struct node *node)
 {
 	if (!node)
 		return NULL;
-	/* The server first: it refers to the services. Then from the highest floor down. */
+	/* The server first: it refers to the services. Nor may a job still read what goes. Then
+	 * from the highest floor down. */
 	rpc_server_free(node->server);
+	if (node->loop)
+		loop_end_jobs(node->loop);
 	if (node->template_service)
 		template_service_free(node->template_service);
 	if (node->node_service)

@@ -316,6 +316,8 @@ static void tear_down(struct self_test *test)
 {
 	for (unsigned i = 0; i < test->started; i++)
 		self_test_guest_clear(&test->guests[i]);
+	if (test->loop)
+		loop_end_jobs(test->loop);
 	if (test->base)
 		template_unref(test->base);
 	if (test->templates)

@@ -22,6 +22,9 @@ struct loop {
 	sd_event *event;
 	sd_event_source *wakeups;
 	struct workers *workers;
+	unsigned jobs; /* whose `done` was not called yet */
+	bool exit_when_idle;
+	int exit_code;
 	int wakeup_fd;
 	pthread_mutex_t lock;
 	struct post *head; /* under lock, as tail */
@@ -122,6 +125,25 @@ void loop_exit(struct loop *loop, int code)
 	(void)sd_event_exit(loop->event, code);
 }
 
+static void exit_if_idle(struct loop *loop)
+{
+	if (loop->exit_when_idle && loop->jobs == 0)
+		loop_exit(loop, loop->exit_code);
+}
+
+void loop_exit_when_idle(struct loop *loop, int code)
+{
+	loop->exit_when_idle = true;
+	loop->exit_code = code;
+	exit_if_idle(loop);
+}
+
+void loop_job_ended(struct loop *loop)
+{
+	loop->jobs--;
+	exit_if_idle(loop);
+}
+
 void loop_post(struct loop *loop, loop_fn *fn, void *arg)
 {
 	struct post *post = malloc(sizeof(*post));
@@ -146,5 +168,14 @@ void loop_post(struct loop *loop, loop_fn *fn, void *arg)
 
 void loop_submit(struct loop *loop, struct job *job)
 {
+	if (!loop->workers)
+		return;
+	job->loop = loop;
+	loop->jobs++;
 	workers_submit(loop->workers, job);
+}
+
+void loop_end_jobs(struct loop *loop)
+{
+	loop->workers = workers_free(loop->workers);
 }

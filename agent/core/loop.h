@@ -27,6 +27,9 @@ sd_event *loop_event(struct loop *loop);
 /* Runs until loop_exit(). Returns its code or a negative errno. */
 int loop_run(struct loop *loop);
 void loop_exit(struct loop *loop, int code);
+/* The same once the `done` of every job was called: none is lost, and none outlives what it refers
+ * to. Loop thread. */
+void loop_exit_when_idle(struct loop *loop, int code);
 
 /* Calls fn(arg) on the loop thread, in order of posting. Any thread. The only failure is lack
  * of memory, which aborts: what is posted must not be lost. */
@@ -39,9 +42,14 @@ void loop_post(struct loop *loop, loop_fn *fn, void *arg);
 struct job {
 	void (*work)(struct job *job);
 	void (*done)(struct job *job);
-	struct job *next; /* of the loop */
+	struct job *next; /* of the loop, as what follows */
+	struct loop *loop;
 };
 void loop_submit(struct loop *loop, struct job *job);
+
+/* Before what jobs refer to is freed, however loop_run() ended: waits for those under way, drops
+ * those not started and any submitted later, without their `done`. Loop thread. */
+void loop_end_jobs(struct loop *loop);
 
 /* A one-shot timer, embedded; zero-initialised is disarmed. Arming an armed timer moves it.
  * Loop thread. timer_disarm() copes with a disarmed one; call it before the memory goes. */

@@ -20,8 +20,10 @@ struct workers {
 static void finish_job(void *arg)
 {
 	struct job *job = arg;
+	struct loop *loop = job->loop; /* the job may go with its `done` */
 
 	job->done(job);
+	loop_job_ended(loop);
 }
 
 /* The next job, or NULL when the thread shall end. */

@@ -14,3 +14,6 @@ struct workers *workers_free(struct workers *workers);
 DEFINE_CLEANUP(struct workers, workers_free)
 
 void workers_submit(struct workers *workers, struct job *job);
+
+/* loop.c: the `done` of one of its jobs was called. */
+void loop_job_ended(struct loop *loop);

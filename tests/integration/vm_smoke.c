@@ -587,6 +587,7 @@ int main(int argc, char **argv)
 	r = loop_run(loop);
 	for (unsigned i = 0; i < options.clones; i++)
 		buf_free(&clones[i].response);
+	loop_end_jobs(loop);
 	(void)template_store_close(store);
 	(void)vm_host_close(host);
 	(void)loop_free(loop);

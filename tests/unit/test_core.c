@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -221,6 +222,78 @@ static void test_free_waits_for_the_job_under_way(void **state _unused_)
 	}
 	assert_null(loop_free(loop));
 	assert_int_equal(jobs.done, 0);
+}
+
+struct long_job {
+	struct job job;
+	sem_t begun;
+	atomic_bool ended;
+	bool done;
+};
+
+static void work_long(struct job *job)
+{
+	struct long_job *long_job = container_of(job, struct long_job, job);
+
+	(void)sem_post(&long_job->begun);
+	for (int i = 0; i < 1000; i++)
+		(void)sched_yield();
+	atomic_store(&long_job->ended, true);
+}
+
+static void long_job_done(struct job *job)
+{
+	container_of(job, struct long_job, job)->done = true;
+}
+
+static void test_exit_when_idle_loses_no_job(void **state _unused_)
+{
+	struct long_job jobs[2] = {
+		{ .job = { .work = work_long, .done = long_job_done } },
+		{ .job = { .work = work_long, .done = long_job_done } },
+	};
+	_cleanup_(loop_free_p) struct loop *loop = NULL;
+
+	assert_int_equal(loop_new(1, &loop), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
+		assert_int_equal(sem_init(&jobs[i].begun, 0, 0), 0);
+		loop_submit(loop, &jobs[i].job);
+	}
+	loop_exit_when_idle(loop, 0);
+	run(loop);
+	for (size_t i = 0; i < ARRAY_SIZE(jobs); i++) {
+		assert_true(jobs[i].done);
+		(void)sem_destroy(&jobs[i].begun);
+	}
+}
+
+static void test_exit_when_idle_is_now_without_jobs(void **state _unused_)
+{
+	_cleanup_(loop_free_p) struct loop *loop = NULL;
+
+	assert_int_equal(loop_new(1, &loop), 0);
+	loop_exit_when_idle(loop, 0);
+	run(loop);
+}
+
+static void test_end_of_jobs_waits_and_drops(void **state _unused_)
+{
+	struct long_job first = { .job = { .work = work_long, .done = long_job_done } };
+	struct long_job late = first;
+	struct loop *loop = NULL;
+
+	assert_int_equal(sem_init(&first.begun, 0, 0), 0);
+	assert_int_equal(loop_new(1, &loop), 0);
+	loop_submit(loop, &first.job);
+	while (sem_wait(&first.begun) < 0)
+		assert_int_equal(errno, EINTR);
+	loop_end_jobs(loop);
+	assert_true(atomic_load(&first.ended));
+	loop_submit(loop, &late.job);
+	assert_null(loop_free(loop));
+	assert_false(first.done);
+	assert_false(atomic_load(&late.ended));
+	(void)sem_destroy(&first.begun);
 }
 
 struct lane_test {
@@ -457,6 +530,9 @@ int main(void)
 		cmocka_unit_test(test_jobs_run_on_workers_and_end_on_the_loop),
 		cmocka_unit_test(test_jobs_start_in_order),
 		cmocka_unit_test(test_free_waits_for_the_job_under_way),
+		cmocka_unit_test(test_exit_when_idle_loses_no_job),
+		cmocka_unit_test(test_exit_when_idle_is_now_without_jobs),
+		cmocka_unit_test(test_end_of_jobs_waits_and_drops),
 		cmocka_unit_test(test_lane_bounds_its_jobs),
 		cmocka_unit_test(test_timer_fires_once_and_can_be_armed_again_within),
 		cmocka_unit_test(test_timer_moves_and_disarms),
