@@ -32,7 +32,7 @@ struct node {
 static struct node node;
 
 /* The gate orders what the loop wrote before what the test reads, and the other way round. */
-static const void *last_request(void)
+static const void _unused_ *last_request(void)
 {
 	(void)gate_value(&node.remembered);
 	return node.last;
