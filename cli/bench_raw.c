@@ -16,8 +16,6 @@
 #define MAX_OUTPUT    (1U << 20)
 #define PATH_VARIABLE "MAYFLY_RAW_QEMU"
 
-extern char **environ;
-
 /* $MAYFLY_RAW_QEMU, the installed one, or the one of the build folder we are in. */
 static int find_program(char *out, size_t size)
 {

@@ -169,8 +169,8 @@ static int unpack(struct build *build, struct slice zip, struct package *package
 
 static int make_image(const struct build *build, struct package *package, struct error *error)
 {
-	const char *const argv[] = { TOOL_MKFS_EROFS,   "--quiet",    "-x-1",      "--all-root",
-				     "-U" PACKAGE_UUID, build->image, build->tree, NULL };
+	const char *const argv[] = { TOOL_MKFS_EROFS,     "--quiet",    "-x-1",      "--all-root",
+				     ("-U" PACKAGE_UUID), build->image, build->tree, NULL };
 	struct digest digest;
 	int r;
 

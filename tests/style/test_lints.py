@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lints find what they are there to find: each is given a small house with one fault."""
 
+import json
 import pathlib
 import subprocess
 
@@ -134,3 +135,25 @@ def test_headers_refuses_one_that_needs_another(house):
     code, text = lint("lint-headers", house, str(house))
     assert code == 1
     assert "needs.h" in text
+
+
+@pytest.mark.parametrize("code, found", [
+    ("int f(int a) { return a; }", None),
+    ("int f(int a) { if (a); return 1; return 2; }", "bugprone-suspicious-semicolon"),
+    ("int f(int a) { return a == a; }", "misc-redundant-expression"),
+    ("int f(", "clang-diagnostic-error"),
+])
+def test_tidy_finds_mistakes(house, code, found):
+    source = house / "lib/base/a.c"
+    source.write_text(LICENCE + code + "\n")
+    (house / ".clang-tidy").write_text((ROOT / ".clang-tidy").read_text())
+    (house / "compile_commands.json").write_text(json.dumps(
+        [{"directory": str(house), "file": str(source), "command": "cc -std=gnu17 -c lib/base/a.c"}]))
+    result, text = lint("lint-tidy", house, str(house))
+    assert result == (1 if found else 0), text
+    assert found in text if found else text == ""
+
+
+def test_tidy_wants_something_to_read(house):
+    (house / "compile_commands.json").write_text("[]")
+    assert lint("lint-tidy", house, str(house))[0] == 1

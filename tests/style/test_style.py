@@ -48,6 +48,10 @@ def test_every_header_compiles_alone(build):
     run("tools/lint-headers", build)
 
 
+def test_tidy(build):
+    run("tools/lint-tidy", build)
+
+
 def test_docs_are_what_the_agent_prints(build):
     run("tools/lint-docs", build / "agent/mayflyd")
 
