@@ -44,6 +44,7 @@ struct log_stream {
 	uint64_t dropped_records; /* not yet said in the stream */
 	uint64_t dropped_bytes;
 	struct line_style style; /* of the line that says it */
+	int64_t last_time_us;    /* of the event written last */
 	struct buf captured;
 	size_t capture_max;  /* 0: not capturing */
 	int fd;              /* writer; the part written to, -1: none */

@@ -311,11 +311,19 @@ void log_stream_write(struct log_stream *stream, int64_t realtime_us, struct sli
 		.ingestion_us = now_us,
 		.text = text,
 	};
+	stream->last_time_us = record.time_us;
 	if (r >= 0)
 		r = stream_append(stream, &record);
 	if (r < 0)
 		count_dropped(stream, 1, text.len, r);
 	plan_flush(stream->store);
+}
+
+void log_stream_write_guest(struct log_stream *stream, int64_t realtime_us, struct slice text)
+{
+	log_stream_write(stream,
+			 realtime_us < stream->last_time_us ? stream->last_time_us : realtime_us,
+			 text);
 }
 
 void log_stream_capture_begin(struct log_stream *stream, size_t max)

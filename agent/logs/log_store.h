@@ -61,6 +61,10 @@ DEFINE_CLEANUP(struct log_stream, log_stream_close)
  * counted. */
 void log_stream_write(struct log_stream *stream, int64_t realtime_us, struct slice text);
 
+/* The same of what a guest says, whose clock may be some milliseconds behind ours: never earlier
+ * than the event before it in the stream, or it would be read before the START that it follows. */
+void log_stream_write_guest(struct log_stream *stream, int64_t realtime_us, struct slice text);
+
 /* Collects the last `max` bytes of what is written from here on (an invocation's log result);
  * log_stream_capture_end() appends them to `to` (may be NULL) and stops. */
 void log_stream_capture_begin(struct log_stream *stream, size_t max);

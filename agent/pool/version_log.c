@@ -37,8 +37,8 @@ void version_log_records(const struct version *version, struct log_stream *log,
 	for (size_t i = 0; i < logs->n_records; i++) {
 		const Mayfly__Guest__V1__LogRecord *record = logs->records[i];
 
-		log_stream_write(log, record->time_us,
-				 slice_new(record->data.data, record->data.len));
+		log_stream_write_guest(log, record->time_us,
+				       slice_new(record->data.data, record->data.len));
 	}
 	if (logs->dropped_records == 0)
 		return;

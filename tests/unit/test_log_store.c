@@ -87,6 +87,29 @@ static void writes_and_reads_in_order_of_time(void **state)
 	(void)log_stream_close(b);
 }
 
+/* The guest's clock may be behind: what it says stays behind the START that it follows, and before
+ * the END. Where it is right, its time is kept. */
+static void a_guest_is_never_before_its_start(void **state)
+{
+	struct fixture *f = *state;
+	struct log_stream *stream;
+	int64_t now = clock_realtime_us();
+
+	open_store(f);
+	stream = open_stream(f, STREAM);
+	write_text(stream, now - 5000, "START");
+	log_stream_write_guest(stream, now - 9000, slice_from_string("behind"));
+	log_stream_write_guest(stream, now - 4000, slice_from_string("right"));
+	log_stream_write_guest(stream, now - 8000, slice_from_string("behind again"));
+	write_text(stream, now - 1000, "END");
+	struct reading all = read_events(f, (struct log_read_request){ 0 });
+	assert_string_equal(all.text, "START|behind|right|behind again|END|");
+	struct reading right = read_events(
+		f, (struct log_read_request){ .start_us = now - 4000, .end_us = now - 3999 });
+	assert_string_equal(right.text, "right|behind again|");
+	(void)log_stream_close(stream);
+}
+
 static void pages(void **state)
 {
 	struct fixture *f = *state;
@@ -412,6 +435,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(writes_and_reads_in_order_of_time, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_guest_is_never_before_its_start, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(pages_by_size, set_up, tear_down),
