@@ -102,29 +102,21 @@ static void remove_driver_file(const char *folder, const char *name)
 /* What the embedded driver wrote about domains that live no more. */
 static void remove_driver_files(const struct vm_host *host)
 {
-	static const struct {
-		const char *path;
-		const char *prefix;
-	} folders[] = {
-		{ "run/qemu", VM_NAME_PREFIX },
-		{ "log/qemu", VM_NAME_PREFIX },
-		{ "lib/qemu", "domain-" },
-		{ "lib/qemu/channel/target", "domain-" },
-	};
+	static const char *const folders[] = { "run/qemu", "log/qemu", "lib/qemu",
+					       "lib/qemu/channel/target", "run/qemu/channel" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
 		_cleanup_free_ char *folder = NULL;
 		const struct dirent *entry;
 		DIR *dir;
 
-		if (asprintf(&folder, "%s/%s", host->libvirt_root, folders[i].path) < 0)
+		if (asprintf(&folder, "%s/%s", host->libvirt_root, folders[i]) < 0)
 			return;
 		dir = opendir(folder);
 		if (!dir)
 			continue;
 		while ((entry = readdir(dir)))
-			if (strncmp(entry->d_name, folders[i].prefix, strlen(folders[i].prefix)) ==
-			    0)
+			if (strstr(entry->d_name, VM_NAME_PREFIX))
 				remove_driver_file(folder, entry->d_name);
 		(void)closedir(dir);
 	}

@@ -141,21 +141,24 @@ static int build_definition(struct spawn *spawn, const struct vm_paths *paths, c
 
 /* libvirt makes two folders for each QEMU and gives them to its user, who is through with them
  * once it runs. From then on its scratch disk is all that it may write to. */
+static void take_driver_folder(const struct spawn *spawn, const char *parent, virDomainPtr domain)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s%u-%.20s", spawn->host->libvirt_root, parent,
+			 virDomainGetID(domain), virDomainGetName(domain));
+
+	if (n > 0 && n < (int)sizeof(path) && lchown(path, 0, 0) < 0 && errno != ENOENT)
+		log_warning("cannot take %s: %s", path, strerror(errno));
+}
+
 static void take_driver_folders(const struct spawn *spawn, virDomainPtr domain)
 {
-	static const char *const folders[] = { "", "channel/target/" };
-	char path[PATH_MAX];
-
 	if (!spawn->host->own_users || !spawn->host->embedded)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-		int n = snprintf(path, sizeof(path), "%s/lib/qemu/%sdomain-%u-%.20s",
-				 spawn->host->libvirt_root, folders[i], virDomainGetID(domain),
-				 virDomainGetName(domain));
-
-		if (n > 0 && n < (int)sizeof(path) && lchown(path, 0, 0) < 0 && errno != ENOENT)
-			log_warning("cannot take %s: %s", path, strerror(errno));
-	}
+	take_driver_folder(spawn, "lib/qemu/domain-", domain);
+	/* Of the channel, in libvirt 9 and 11. */
+	take_driver_folder(spawn, "lib/qemu/channel/target/domain-", domain);
+	take_driver_folder(spawn, "run/qemu/channel/", domain);
 }
 
 static int start_domain(struct spawn *spawn, const struct vm_paths *paths)
