@@ -327,7 +327,10 @@ def test_refused_archives_leave_nothing(node):
     """No upload, no half image: only packages that a function has."""
     e2e.wait_until(lambda: not [p for p in node.state.glob("uploads/*")], 30, "no upload left")
     names = [p.name for p in node.state.glob("packages/*")]
-    assert all(re.fullmatch(r"[0-9a-f]{64}\.erofs", name) for name in names), names
+    assert all(re.fullmatch(r"[0-9a-f]{64}\.(erofs|files|[0-9a-f]{16}\.bytecode)", name)
+               for name in names), names
+    images = {name[:64] for name in names if name.endswith(".erofs")}
+    assert {name[:64] for name in names} == images, names
 
 
 # -- other services ---------------------------------------------------------------------------

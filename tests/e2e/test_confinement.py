@@ -4,6 +4,7 @@ that belongs to another sandbox, and on all that lies below the state folder."""
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -58,8 +59,11 @@ class Sandbox:
         self.folder = node.state / "run/vm" / self.id
         self.scratch = str(self.folder / "scratch.qcow2")
         self.ram = str(self.folder / "ram")
+        command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        # libvirt's own folder for it, which has its monitor; those of the agent's are gone by now.
+        folder = re.search(rb"(domain-[0-9]+-[^/]+)/", command)[1].decode()
         self.sockets = [path for path, mode in all_below(node.state)
-                        if self.id[:13] in path and stat.S_ISSOCK(mode)]
+                        if (folder in path or self.id in path) and stat.S_ISSOCK(mode)]
 
 
 @pytest.fixture
