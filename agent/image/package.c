@@ -15,15 +15,17 @@
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
 
-#define PACKAGE_FOLDER "packages"
-#define PACKAGE_SUFFIX ".erofs"
-#define FILES_SUFFIX   ".files"
-#define BUILD_PREFIX   ".build-"
+#define PACKAGE_FOLDER   "packages"
+#define PACKAGE_SUFFIX   ".erofs"
+#define BUILD_PREFIX     ".build-"
+
+/* What fs_write_file_atomic() leaves when it is interrupted. */
+#define TEMPORARY_SUFFIX ".tmp"
 
 /* The same for all packages, as is the image's own time: equal ZIPs give equal images. */
-#define PACKAGE_UUID   "6d617966-6c79-4000-8000-7061636b6167"
+#define PACKAGE_UUID     "6d617966-6c79-4000-8000-7061636b6167"
 /* Later than every time that a file can have, so that it cuts none. */
-#define PACKAGE_TIME   "SOURCE_DATE_EPOCH=4294967295"
+#define PACKAGE_TIME     "SOURCE_DATE_EPOCH=4294967295"
 
 static bool is_digest(const char *s)
 {
@@ -188,14 +190,14 @@ static int make_image(const struct build *build, struct package *package, struct
 	return 0;
 }
 
-/* What lies beside the image, unless it is there. */
+/* What lies beside the image; anew, for what is there may be damaged. */
 static int publish_files(const struct build *build, const char *path, struct error *error)
 {
-	_cleanup_free_ char *files = package_sibling(path, FILES_SUFFIX);
+	_cleanup_free_ char *files = package_sibling(path, PACKAGE_FILES_SUFFIX);
 	int r = -ENOMEM;
 
 	if (files)
-		r = fs_exists(files) ? 0 : package_files_save(&build->nodes, build->tree, files);
+		r = package_files_save(&build->nodes, build->tree, files);
 	return r < 0 ? error_set_errno(error, -r, "cannot write the package's files") : 0;
 }
 
@@ -261,15 +263,21 @@ static bool digest_of_name(const char *name, char digest[DIGEST_HEX_BYTES])
 
 typedef bool is_used_fn(const char *digest, void *arg);
 
+/* A build's folder, or a file that was to be renamed. */
+static bool is_interrupted(const char *name)
+{
+	size_t len = strlen(name), suffix = strlen(TEMPORARY_SUFFIX);
+
+	return strncmp(name, BUILD_PREFIX, strlen(BUILD_PREFIX)) == 0 ||
+	       (len > suffix && strcmp(name + len - suffix, TEMPORARY_SUFFIX) == 0);
+}
+
 static int collect_entry(const char *packages, const char *name, is_used_fn *is_used, void *arg)
 {
 	_cleanup_free_ char *path = NULL;
 	char digest[DIGEST_HEX_BYTES];
-	bool is_package = digest_of_name(name, digest);
 
-	if (!is_package && strncmp(name, BUILD_PREFIX, strlen(BUILD_PREFIX)) != 0)
-		return 0;
-	if (is_package && is_used(digest, arg))
+	if (!is_interrupted(name) && (!digest_of_name(name, digest) || is_used(digest, arg)))
 		return 0;
 	path = join(packages, name);
 	return path ? fs_remove_tree(path) : -ENOMEM;

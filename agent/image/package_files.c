@@ -8,11 +8,12 @@
 #include "agent/core/digest.h"
 #include "agent/image/package.h"
 #include "mayfly/fs.h"
+#include "mayfly/utf8.h"
 
 #define FILE_KIND(n)   MAYFLY__GUEST__V1__PACKAGE_FILE_KIND__PACKAGE_FILE_KIND_##n
 #define SOURCE_SUFFIX  ".py"
-/* Over the contents: paths, and what frames them. */
-#define OVERHEAD_BYTES (PACKAGE_FILES_COUNT * (2 * PACKAGE_PATH_BYTES + 64U))
+/* Over the contents: the digest, paths, and what frames them. */
+#define OVERHEAD_BYTES (DIGEST_BYTES + PACKAGE_FILES_COUNT * (2 * PACKAGE_PATH_BYTES + 64U))
 
 typedef Mayfly__Guest__V1__PackageFile package_file;
 typedef Mayfly__Guest__V1__Compile compile_message;
@@ -46,11 +47,26 @@ static void files_clear(struct files *files)
 		buf_free(&files->contents[i]);
 }
 
+/* A guest's answer may have no other path in it (agent/vm/guest_message.c). */
+static bool is_plain_text(const char *path)
+{
+	const uint8_t *s = (const uint8_t *)path;
+	size_t len = strlen(path), n;
+
+	for (size_t at = 0; at < len; at += n) {
+		n = utf8_sequence_length(s + at, len - at);
+		if (n == 0 || s[at] < 0x20 || s[at] == 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static bool is_source(const char *path)
 {
 	size_t len = strlen(path), suffix = strlen(SOURCE_SUFFIX);
 
-	return len > suffix && strcmp(path + len - suffix, SOURCE_SUFFIX) == 0;
+	return len > suffix && strcmp(path + len - suffix, SOURCE_SUFFIX) == 0 &&
+	       is_plain_text(path);
 }
 
 static int add_content(struct files *files, const struct zip_node *node, const char *folder,
@@ -99,15 +115,21 @@ static int add_node(struct files *files, const struct zip_node *node, const char
 	return r;
 }
 
+/* Behind its digest: what power cuts and disks make of a message may still look like one. */
 static int write_message(const ProtobufCMessage *message, const char *path)
 {
 	size_t len = protobuf_c_message_get_packed_size(message);
-	_cleanup_free_ uint8_t *packed = malloc(len ? len : 1);
+	_cleanup_free_ uint8_t *bytes = malloc(DIGEST_BYTES + len);
+	struct digest digest;
 
-	if (!packed)
+	if (!bytes)
 		return -ENOMEM;
-	(void)protobuf_c_message_pack(message, packed);
-	return fs_write_file_atomic(path, slice_new(packed, len), 0600);
+	(void)protobuf_c_message_pack(message, bytes + DIGEST_BYTES);
+	int r = digest_bytes(bytes + DIGEST_BYTES, len, &digest);
+	if (r < 0)
+		return r;
+	memcpy(bytes, digest.bytes, DIGEST_BYTES);
+	return fs_write_file_atomic(path, slice_new(bytes, DIGEST_BYTES + len), 0600);
 }
 
 int package_files_save(const struct zip_tree *tree, const char *folder, const char *path)
@@ -131,55 +153,91 @@ int package_files_save(const struct zip_tree *tree, const char *folder, const ch
 	return write_message(&message.base, path);
 }
 
+/* The caller frees; NULL for lack of memory. */
+static char *bytecode_ending(const char *runtime_digest)
+{
+	char *ending;
+
+	return asprintf(&ending, ".%.16s.bytecode", runtime_digest) < 0 ? NULL : ending;
+}
+
 int package_bytecode_save(const char *image, const char *runtime_digest,
 			  const compiled_message *compiled)
 {
 	compiled_message bare = *compiled;
-	_cleanup_free_ char *ending = NULL;
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *ending = bytecode_ending(runtime_digest);
+	_cleanup_free_ char *path = ending ? package_sibling(image, ending) : NULL;
 
 	bare.outcome = NULL;
-	if (asprintf(&ending, ".%.16s.bytecode", runtime_digest) < 0)
-		return -ENOMEM;
-	path = package_sibling(image, ending);
 	return path ? write_message(&bare.base, path) : -ENOMEM;
 }
 
 /* ---- reading ---- */
 
-static int read_message(const char *path, size_t max, const ProtobufCMessageDescriptor *descriptor,
-			ProtobufCMessage **ret)
+static int parse_message(struct slice bytes, const ProtobufCMessageDescriptor *descriptor,
+			 ProtobufCMessage **ret)
 {
-	_cleanup_buf_ struct buf bytes = BUF_INIT;
+	struct digest digest;
 
-	*ret = NULL;
-	if (!path)
-		return -ENOMEM;
-	int r = fs_read_file(path, max, &bytes);
-	if (r == -ENOENT)
-		return 0;
+	if (bytes.len < DIGEST_BYTES)
+		return -EBADMSG;
+	struct slice packed = slice_new(bytes.data + DIGEST_BYTES, bytes.len - DIGEST_BYTES);
+	int r = digest_bytes(packed.data, packed.len, &digest);
 	if (r < 0)
 		return r;
-	*ret = protobuf_c_message_unpack(descriptor, NULL, bytes.len, bytes.data);
-	return *ret ? 0 : -EBADMSG;
+	if (memcmp(bytes.data, digest.bytes, DIGEST_BYTES) != 0)
+		return -EBADMSG;
+	ProtobufCMessage *message =
+		protobuf_c_message_unpack(descriptor, NULL, packed.len, packed.data);
+	if (!message)
+		return -EBADMSG;
+	*ret = message;
+	return 0;
+}
+
+int package_files_parse(struct slice bytes, compile_message **ret)
+{
+	return parse_message(bytes, &mayfly__guest__v1__compile__descriptor,
+			     (ProtobufCMessage **)ret);
+}
+
+int package_bytecode_parse(struct slice bytes, compiled_message **ret)
+{
+	return parse_message(bytes, &mayfly__guest__v1__compiled__descriptor,
+			     (ProtobufCMessage **)ret);
+}
+
+static int read_beside(const char *image, const char *ending, size_t max, struct buf *ret)
+{
+	_cleanup_free_ char *path = package_sibling(image, ending);
+
+	return path ? fs_read_file(path, max, ret) : -ENOMEM;
 }
 
 int package_files_load(const char *image, compile_message **ret)
 {
-	_cleanup_free_ char *path = package_sibling(image, ".files");
+	_cleanup_buf_ struct buf bytes = BUF_INIT;
+	int r = read_beside(image, PACKAGE_FILES_SUFFIX, PACKAGE_FILES_BYTES + OVERHEAD_BYTES,
+			    &bytes);
 
-	return read_message(path, PACKAGE_FILES_BYTES + OVERHEAD_BYTES,
-			    &mayfly__guest__v1__compile__descriptor, (ProtobufCMessage **)ret);
+	if (r == -ENOENT) {
+		*ret = NULL;
+		return 0;
+	}
+	return r < 0 ? r : package_files_parse(buf_slice(&bytes), ret);
 }
 
 int package_bytecode_load(const char *image, const char *runtime_digest, compiled_message **ret)
 {
-	_cleanup_free_ char *ending = NULL;
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *ending = bytecode_ending(runtime_digest);
+	_cleanup_buf_ struct buf bytes = BUF_INIT;
 
-	if (asprintf(&ending, ".%.16s.bytecode", runtime_digest) < 0)
+	if (!ending)
 		return -ENOMEM;
-	path = package_sibling(image, ending);
-	return read_message(path, PACKAGE_BYTECODE_BYTES + OVERHEAD_BYTES,
-			    &mayfly__guest__v1__compiled__descriptor, (ProtobufCMessage **)ret);
+	int r = read_beside(image, ending, PACKAGE_BYTECODE_BYTES + OVERHEAD_BYTES, &bytes);
+	if (r == -ENOENT) {
+		*ret = NULL;
+		return 0;
+	}
+	return r < 0 ? r : package_bytecode_parse(buf_slice(&bytes), ret);
 }

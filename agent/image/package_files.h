@@ -8,6 +8,8 @@
  *   STATE_DIR/packages/DIGEST.files               Compile: files, and which are sources
  *   STATE_DIR/packages/DIGEST.RUNTIME.bytecode    Compiled; RUNTIME is the runtime image's digest
  *
+ * Each begins with the SHA-256 of the message: what is damaged is -EBADMSG, and then not used.
+ *
  * All calls block: to be made in jobs, any thread. */
 
 #include "agent/image/zip.h"
@@ -18,18 +20,24 @@
 #define PACKAGE_FILES_COUNT    64U         /* files, folders and links */
 #define PACKAGE_BYTECODE_BYTES (512U << 10)
 
+#define PACKAGE_FILES_SUFFIX   ".files"
+
 /* Writes `path`, unless the package is not small: 0 then, too. `tree` was unpacked to `folder`. */
 int package_files_save(const struct zip_tree *tree, const char *folder,
 		       const char *path) _must_use_;
 
-/* *ret is the caller's (…__free_unpacked), or NULL when there is none. `image` is package_path().
- */
+/* *ret is the caller's (…__free_unpacked), or NULL when there is none; set on success only. `image`
+ * is package_path(). */
 int package_files_load(const char *image, Mayfly__Guest__V1__Compile **ret) _must_use_;
 
 int package_bytecode_save(const char *image, const char *runtime_digest,
 			  const Mayfly__Guest__V1__Compiled *compiled) _must_use_;
 int package_bytecode_load(const char *image, const char *runtime_digest,
 			  Mayfly__Guest__V1__Compiled **ret) _must_use_;
+
+/* The same from a file's bytes, for …_load() and the fuzz target. */
+int package_files_parse(struct slice bytes, Mayfly__Guest__V1__Compile **ret) _must_use_;
+int package_bytecode_parse(struct slice bytes, Mayfly__Guest__V1__Compiled **ret) _must_use_;
 
 /* The path beside `image` with this ending instead; the caller frees; NULL for lack of memory. */
 char *package_sibling(const char *image, const char *ending);
