@@ -149,7 +149,7 @@ static void drain_check(struct pool *pool)
 	if (!pool->draining)
 		return;
 	end_idle_sandboxes(pool, false);
-	if (pool->sandbox_count > 0 || pool->waiting > 0 || !done)
+	if (pool->sandbox_count > 0 || pool->waiting > 0 || pool->code_jobs > 0 || !done)
 		return;
 	timer_disarm(&pool->drain_timer);
 	timer_disarm(&pool->starved_timer);

@@ -156,6 +156,7 @@ struct pool {
 	unsigned by_state[_SANDBOX_STATE_MAX];
 	unsigned spares;
 	unsigned waiting;
+	unsigned code_jobs; /* that read or write a version's code */
 	uint64_t committed_bytes;
 	uint64_t freeing_bytes; /* of those, what STOPPING ones will give back */
 	uint64_t starts;

@@ -49,6 +49,26 @@ static void code_job_free(struct code_job *job)
 	free(job);
 }
 
+static void code_job_submit(struct code_job *job, void (*work)(struct job *job),
+			    void (*done)(struct job *job))
+{
+	job->job = (struct job){ .work = work, .done = done };
+	job->version->references++;
+	job->version->pool->code_jobs++;
+	loop_submit(job->version->pool->loop, &job->job);
+}
+
+static void code_job_end(struct code_job *job)
+{
+	struct version *version = job->version;
+	struct pool *pool = version->pool;
+
+	code_job_free(job);
+	version_unref(version);
+	pool->code_jobs--;
+	pool_mark_dirty(pool); /* a drain waits for it */
+}
+
 static void load_work(struct job *work)
 {
 	struct code_job *job = container_of(work, struct code_job, job);
@@ -77,9 +97,8 @@ static void on_loaded(struct job *work)
 			       "%s", job->runtime_digest);
 	version->code.compiles = version->code.files && version->code.files->n_sources > 0 &&
 				 job->runtime_digest && !version->code.bytecode;
-	code_job_free(job);
 	version_mark_dirty(version);
-	version_unref(version);
+	code_job_end(job);
 }
 
 static struct code_job *code_job_new(struct version *version)
@@ -120,10 +139,8 @@ int version_ensure_code(struct version *version)
 	job = code_job_new(version);
 	if (!job)
 		return -ENOMEM;
-	job->job = (struct job){ .work = load_work, .done = on_loaded };
 	version->code.state = CODE_LOADING;
-	version->references++;
-	loop_submit(version->pool->loop, &job->job);
+	code_job_submit(job, load_work, on_loaded);
 	return 0;
 }
 
@@ -184,13 +201,11 @@ static void save_work(struct job *work)
 static void on_saved(struct job *work)
 {
 	struct code_job *job = container_of(work, struct code_job, job);
-	struct version *version = job->version;
 
 	if (job->bytecode_result < 0)
 		log_warning("bytecode beside %s cannot be kept: %s", job->image,
 			    strerror(-job->bytecode_result));
-	code_job_free(job);
-	version_unref(version);
+	code_job_end(job);
 }
 
 static void keep(struct version *version)
@@ -204,9 +219,7 @@ static void keep(struct version *version)
 			code_job_free(job);
 		return;
 	}
-	job->job = (struct job){ .work = save_work, .done = on_saved };
-	version->references++;
-	loop_submit(version->pool->loop, &job->job);
+	code_job_submit(job, save_work, on_saved);
 }
 
 int version_take_bytecode(struct version *version, const compiled_message *compiled)

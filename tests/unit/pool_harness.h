@@ -66,7 +66,13 @@ struct fixture {
 	char function_template[128]; /* the name last asked for */
 	unsigned init_tries;         /* of the next function template; the last one's outcome: */
 	Mayfly__Guest__V1__Status init_status;
+	size_t template_files; /* of the package, that its Initialize had */
+	size_t template_bytecode;
 	uint64_t generation;
+	const char *runtime;  /* of all functions */
+	const char *packages; /* where their packages lie */
+	/* A test's own ear: true when it has answered for the guest. */
+	bool (*on_send)(struct vm *vm, const Mayfly__Guest__V1__HostMessage *message);
 };
 
 static struct template the_template;
@@ -188,13 +194,24 @@ static int make_vm(struct vm_host *host, const struct vm_events *events, void *u
 	return 0;
 }
 
+static char *package_path(const char *digest, void *arg)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s.erofs", ((struct fixture *)arg)->packages, digest) < 0 ? NULL
+											     : path;
+}
+
 static int driver_clone(struct vm_host *host, const struct vm_clone_request *request,
 			const struct vm_events *events, void *user, struct vm **ret,
 			struct error *error)
 {
+	struct fixture *f = (struct fixture *)host;
+	_cleanup_free_ char *package = package_path("d1", f);
+
 	assert_ptr_equal(request->source, &the_template);
-	assert_string_equal(request->package_path, "/package/d1");
-	((struct fixture *)host)->cloned++;
+	assert_string_equal(request->package_path, package);
+	f->cloned++;
 	return make_vm(host, events, user, ret, error);
 }
 
@@ -204,7 +221,7 @@ static int driver_boot(struct vm_host *host, const struct vm_boot_request *reque
 {
 	int r = make_vm(host, events, user, ret, error);
 
-	assert_string_equal(request->runtime, "python3.13");
+	assert_string_equal(request->runtime, ((struct fixture *)host)->runtime);
 	((struct fixture *)host)->booted++;
 	if (r >= 0)
 		say(*ret, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_BOOTED);
@@ -213,6 +230,8 @@ static int driver_boot(struct vm_host *host, const struct vm_boot_request *reque
 
 static int driver_send(struct vm *vm, const Mayfly__Guest__V1__HostMessage *message)
 {
+	if (vm->f->on_send && vm->f->on_send(vm, message))
+		return 0;
 	switch (message->kind_case) {
 	case MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_PREPARE:
 		say(vm, MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_PREPARED);
@@ -327,7 +346,7 @@ static void answer_later(struct template_store *store, const char *runtime, unsi
 {
 	struct template_answer *answer = calloc(1, sizeof(*answer));
 
-	assert_string_equal(runtime, "python3.13");
+	assert_string_equal(runtime, ((struct fixture *)store)->runtime);
 	assert_int_equal(memory_mb, 128);
 	*answer = *from;
 	answer->f = (struct fixture *)store;
@@ -346,9 +365,12 @@ static void driver_get_function(struct template_store *store,
 				const struct template_function_request *request,
 				template_ready_fn *ready, void *arg)
 {
+	struct fixture *f = (struct fixture *)store;
+
 	assert_non_null(strstr(request->id, "-f-"));
-	(void)snprintf(((struct fixture *)store)->function_template,
-		       sizeof(((struct fixture *)store)->function_template), "%s", request->id);
+	(void)snprintf(f->function_template, sizeof(f->function_template), "%s", request->id);
+	f->template_files = request->initialize->n_files;
+	f->template_bytecode = request->initialize->n_bytecode;
 	answer_later(store, request->runtime, request->memory_mb,
 		     &(struct template_answer){ .ready = ready,
 						.arg = arg,
@@ -478,13 +500,6 @@ static const struct vm_driver driver = {
 
 /* -- the fixture -- */
 
-static char *package_path(const char *digest, void *arg _unused_)
-{
-	char *path;
-
-	return asprintf(&path, "/package/%s", digest) < 0 ? NULL : path;
-}
-
 static void quiet(int priority _unused_, const struct log_fields *fields _unused_,
 		  const char *text _unused_, void *user _unused_)
 {
@@ -497,6 +512,8 @@ static int set_up(void **state)
 	log_set_sink(quiet, NULL);
 	TAILQ_INIT(&f->vms);
 	f->generation = 1;
+	f->runtime = "python3.13";
+	f->packages = "/package";
 	the_kind = TEMPLATE_BASE;
 	the_template_is_dropped = false;
 	current = f;
@@ -509,6 +526,7 @@ static int set_up(void **state)
 	f->config = (struct pool_config){
 		.region = "us-east-1",
 		.package_path = package_path,
+		.package_path_arg = f,
 		.max_starts = 2,
 		.memory_reserve_bytes = 1,
 		.sandbox_overhead_mb = 100,
@@ -577,7 +595,7 @@ static struct function function_make(struct fixture *f, const char *name)
 	return (struct function){
 		.tenant = (char *)(uintptr_t) "123456789012",
 		.name = (char *)(uintptr_t)name,
-		.config = { .runtime = (char *)(uintptr_t) "python3.13",
+		.config = { .runtime = (char *)(uintptr_t)f->runtime,
 			    .handler = (char *)(uintptr_t) "h.h",
 			    .log_group = (char *)(uintptr_t) "/aws/lambda/f",
 			    .memory_size_mb = 128,
