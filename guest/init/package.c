@@ -53,13 +53,11 @@ bool package_path_is_safe(const char *path)
 	}
 }
 
-static int set_time(int folder, const package_file *file)
+static int set_time(int folder, const char *path, int64_t mtime)
 {
-	const struct timespec times[2] = { { .tv_sec = file->mtime }, { .tv_sec = file->mtime } };
+	const struct timespec times[2] = { { .tv_sec = mtime }, { .tv_sec = mtime } };
 
-	if (file->mtime <= 0)
-		return 0;
-	return utimensat(folder, file->path, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	return utimensat(folder, path, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
 static int write_content(int folder, const package_file *file)
@@ -80,7 +78,7 @@ static int write_content(int folder, const package_file *file)
 		left -= (size_t)n;
 	}
 	const struct timespec times[2] = { { .tv_sec = file->mtime }, { .tv_sec = file->mtime } };
-	return file->mtime > 0 && futimens(fd, times) < 0 ? -errno : 0;
+	return futimens(fd, times) < 0 ? -errno : 0;
 }
 
 static int place_link(int folder, const package_file *file)
@@ -91,7 +89,9 @@ static int place_link(int folder, const package_file *file)
 		return -EINVAL;
 	memcpy(target, file->data.data, file->data.len);
 	target[file->data.len] = '\0';
-	return symlinkat(target, folder, file->path) < 0 ? -errno : set_time(folder, file);
+	if (symlinkat(target, folder, file->path) < 0)
+		return -errno;
+	return set_time(folder, file->path, file->mtime);
 }
 
 static int place_file(int folder, const package_file *file)
@@ -111,25 +111,34 @@ static int place_file(int folder, const package_file *file)
 	}
 }
 
-int package_place(package_file *const *files, size_t count, char failure[BOOT_FAILURE_SIZE])
+int package_place_below(int folder, package_file *const *files, size_t count,
+			char failure[BOOT_FAILURE_SIZE])
 {
-	size_t at = 0;
+	const char *path = "";
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		at = i;
-		r = place_file(stage_fd, files[i]);
+		path = files[i]->path;
+		r = place_file(folder, files[i]);
 	}
 	/* Folders when all is there: what comes into one changes its time. */
 	for (size_t i = count; r == 0 && i-- > 0;) {
-		at = i;
+		path = files[i]->path;
 		if (files[i]->kind == FILE_KIND(FOLDER))
-			r = set_time(stage_fd, files[i]);
+			r = set_time(folder, path, files[i]->mtime);
 	}
+	/* As in an image. */
+	if (r == 0)
+		r = set_time(folder, ".", 0);
 	if (r < 0)
-		(void)snprintf(failure, BOOT_FAILURE_SIZE, "package file %.100s: %s",
-			       count ? files[at]->path : "", strerror(-r));
+		(void)snprintf(failure, BOOT_FAILURE_SIZE, "package file %.100s: %s", path,
+			       strerror(-r));
 	return r;
+}
+
+int package_place(package_file *const *files, size_t count, char failure[BOOT_FAILURE_SIZE])
+{
+	return package_place_below(stage_fd, files, count, failure);
 }
 
 void package_list(package_file *const *files, size_t count, char ret[PACKAGE_ENTRIES_BYTES])

@@ -20,6 +20,10 @@ int package_prepare(char failure[BOOT_FAILURE_SIZE]) _must_use_;
 int package_place(Mayfly__Guest__V1__PackageFile *const *files, size_t count,
 		  char failure[BOOT_FAILURE_SIZE]) _must_use_;
 
+/* The same into another empty folder. */
+int package_place_below(int folder, Mayfly__Guest__V1__PackageFile *const *files, size_t count,
+			char failure[BOOT_FAILURE_SIZE]) _must_use_;
+
 /* The names on the first level, with "/" between; empty when they are more than fit. */
 void package_list(Mayfly__Guest__V1__PackageFile *const *files, size_t count,
 		  char ret[PACKAGE_ENTRIES_BYTES]);
