@@ -91,14 +91,17 @@ int populate_self(void)
 int populate_process(pid_t pid, uint64_t max_bytes)
 {
 	char maps[64], memory[64];
-	int status;
+	siginfo_t info = { 0 };
 
 	(void)snprintf(maps, sizeof(maps), "/proc/%d/maps", (int)pid);
 	(void)snprintf(memory, sizeof(memory), "/proc/%d/mem", (int)pid);
 	/* Between the read and the write of a byte nobody else may write it. */
 	if (kill(pid, SIGSTOP) < 0)
 		return -errno;
-	if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status))
+	/* Its end, should it come now, is for the one who reaps it. */
+	if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT) < 0)
+		return -errno;
+	if (info.si_code != CLD_STOPPED)
 		return -ESRCH;
 	int r = populate(maps, memory, max_bytes);
 	(void)kill(pid, SIGCONT);
