@@ -58,6 +58,7 @@ static const struct runtime_listener listener = {
 	.on_response_too_large = on_event,
 	.on_error = on_two,
 	.on_hooks_done = on_two,
+	.on_compiled = on_two,
 	.on_leaving = on_event,
 	.on_broken = on_broken,
 };

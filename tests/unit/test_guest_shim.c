@@ -75,6 +75,11 @@ static void on_hooks(struct slice t, struct slice b, void *u)
 	(void)b;
 	say(u, "hooks ", t);
 }
+static void on_compiled(struct slice p, struct slice b, void *u)
+{
+	say(u, "compiled ", p);
+	say(u, "bytecode ", b);
+}
 static void on_leaving(void *u)
 {
 	say(u, "leaving", SLICE_INIT);
@@ -96,6 +101,7 @@ static const struct runtime_listener listener = {
 	.on_response_too_large = on_large,
 	.on_error = on_error,
 	.on_hooks_done = on_hooks,
+	.on_compiled = on_compiled,
 	.on_leaving = on_leaving,
 	.on_broken = on_broken,
 };
@@ -168,13 +174,15 @@ static void test_frames_in_any_pieces(void **state)
 		put_frame(&b, SHIM_ERROR, "Bad", 2, '{');
 		put_frame(&b, SHIM_INIT_ERROR, "Worse", 0, 0);
 		put_frame(&b, SHIM_HOOKS_DONE, "", 0, 0);
+		put_frame(&b, SHIM_COMPILED, "a.py", 3, 'b');
+		put_frame(&b, SHIM_COMPILED, "", 0, 0);
 		put_frame(&b, SHIM_PONG, "", 0, 0);
 		buf_reset(&w->heard);
 		feed_all(w, &b, step);
-		assert_string_equal(
-			buf_string(&w->heard),
-			"hello 3.13;next;start a/b;data xxx;end;next;stream c/d;"
-			"data yy;end;next;error Bad;next;init-error Worse;hooks ;pong;");
+		assert_string_equal(buf_string(&w->heard),
+				    "hello 3.13;next;start a/b;data xxx;end;next;stream c/d;"
+				    "data yy;end;next;error Bad;next;init-error Worse;hooks ;"
+				    "compiled a.py;bytecode bbb;compiled ;bytecode ;pong;");
 	}
 }
 
@@ -200,6 +208,8 @@ static void test_broken_frames(void **state)
 	static const uint8_t frames[][SHIM_HEADER_BYTES] = {
 		{ 0, 0, 0, 0, 1, 0, 0, 0 },                    /* init's own type */
 		{ 0, 0, 0, 0, 200, 0, 0, 0 },                  /* unknown type */
+		{ 0, 0, 0, 0, SHIM_COMPILED + 1, 0, 0, 0 },    /* the first such */
+		{ 0, 0, 0, 1, SHIM_COMPILED, 0, 0, 0 },        /* oversized bytecode */
 		{ 1, 0, 0, 0, SHIM_PONG, 0, 2, 0 },            /* meta beyond the frame */
 		{ 0, 0, 0, 0x7f, SHIM_STREAM_CHUNK, 0, 0, 0 }, /* oversized, not an answer */
 	};
