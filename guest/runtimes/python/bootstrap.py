@@ -155,9 +155,9 @@ def _start(meta, data):
             _forget_folders()
         _forget_shadowed(entries or _list_folders())
         # The package is read-only: trying to leave bytecode there only raises.
-        sys.dont_write_bytecode = True
+        writes_none, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         _handler = _load_handler(handler, entries)
-        sys.dont_write_bytecode = False
+        sys.dont_write_bytecode = writes_none
     except Exception:
         error = _error_of_exception("")
         print(_LAMBDA_WARNING)

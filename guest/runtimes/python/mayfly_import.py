@@ -38,27 +38,37 @@ def set_up():
     sys.path_hooks.insert(0, _find_in_package)
 
 
+class _KnownPlace:
+    """Finds one module, and that once, without a search."""
+
+    def __init__(self, spec):
+        self._spec = spec
+
+    def find_spec(self, name, path=None, target=None):
+        sys.meta_path.remove(self)
+        return self._spec if name == self._spec.name else None
+
+
 def _is_plain_source(name, entries):
-    """Whether nothing but NAME.py can be meant by the name: no folder, no extension module."""
-    return f"{name}.py" in entries and not any(
-        entry.partition(".")[0] == name and entry != f"{name}.py" for entry in entries)
+    """Whether nothing but the file NAME.py can be meant by the name: no module that is loaded or in
+    the interpreter, no folder, no extension module."""
+    file = f"{name}.py"
+    if file not in entries or "." in name or name in sys.modules:
+        return False
+    if any(entry.partition(".")[0] == name and entry != file for entry in entries):
+        return False
+    path = f"{TASK_ROOT}/{file}"
+    return (path in _bytecode or os.path.isfile(path)) and not machinery.FrozenImporter.find_spec(name)
 
 
 def load(name, entries):
     """Imports a module. When `entries`, what lies in the package, leave no doubt where it is, the
     import system need not look for it."""
-    if not _is_plain_source(name, entries) or name in sys.modules:
-        return importlib.import_module(name)
-    path = f"{TASK_ROOT}/{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path, loader=PackageLoader(name, path))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-    return sys.modules[name]
+    if _is_plain_source(name, entries):
+        path = f"{TASK_ROOT}/{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path, loader=PackageLoader(name, path))
+        sys.meta_path.insert(0, _KnownPlace(spec))
+    return importlib.import_module(name)
 
 
 def add_bytecode(path, data):
@@ -75,8 +85,11 @@ def hide_package():
 
 def compile_source(path):
     """The bytecode, or None for a source that INIT shall meet by itself: it is wrong, or the
-    compiler has something to say of it that belongs into the function's log."""
+    compiler has something to say of it that belongs into the function's log, or the package brings
+    bytecode of its own."""
     full = f"{TASK_ROOT}/{path}"
+    if os.path.exists(importlib.util.cache_from_source(full)):
+        return None
     try:
         with open(full, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("error")
