@@ -36,6 +36,7 @@ struct invocation {
 	size_t sent;
 	bool started;
 	bool is_congested;
+	bool was_congested;
 	bool was_abandoned;
 };
 
@@ -192,9 +193,12 @@ void invocation_set_congested(struct invocation *invocation, bool congested)
 {
 	assert_true(invocation->is_congested != congested);
 	invocation->is_congested = congested;
-	if (congested)
-		(void)sem_post(&invocation->invoker->congested);
-	else if (!is_for(invocation, "flood"))
+	if (congested) {
+		/* Once: sockets and gRPC take in some more, and then it is told again. */
+		if (!invocation->was_congested)
+			(void)sem_post(&invocation->invoker->congested);
+		invocation->was_congested = true;
+	} else if (!is_for(invocation, "flood"))
 		loop_post(invocation->invoker->loop, stream, invocation);
 }
 
