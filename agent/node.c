@@ -300,11 +300,19 @@ static void on_flushed(void *arg)
 	loop_exit_when_idle(node->loop, 0);
 }
 
+static void on_templates_stopped(void *arg)
+{
+	struct node *node = arg;
+	log_store_flush(node->logs, on_flushed, node);
+}
+
+/* Templates come after all who may wait for one: what an accepted invocation needs is built. Logs
+ * come last: a function whose INIT ends with its template's build has a line to say so. */
 static void drained(struct node *node, unsigned part)
 {
 	node->drained |= part;
 	if (node->drained == DRAIN_ALL)
-		log_store_flush(node->logs, on_flushed, node);
+		template_store_stop(node->templates, on_templates_stopped, node);
 }
 
 static void on_server_drained(void *arg)

@@ -15,6 +15,13 @@ struct template;
 
 int template_store_open(struct vm_host *host, struct loop *loop, struct template_store **ret,
 			struct error *error) _must_use_;
+
+/* Ends the builds under way, but for those whose VM is saved already: these are finished. Who waits
+ * for one that ends, or asks for a template from now on, gets an error. done(arg) comes later from
+ * the loop, when no build, no VM of one and no file of one that ended is left. Once. */
+void template_store_stop(struct template_store *store, loop_fn *done, void *arg);
+
+/* After template_store_stop() was done, or when the loop is gone. */
 struct template_store *template_store_close(struct template_store *store);
 
 /* `template` is NULL on failure, then `error` says why. Both borrowed during the call; take a

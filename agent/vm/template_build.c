@@ -583,6 +583,8 @@ static int start_vm(struct template_build *build)
 	struct template *template = build->template;
 	struct vm_start start = { .id = build->sandbox_id };
 
+	if (template->store->stopping)
+		return error_set(&build->error, ERROR_UNAVAILABLE, NULL, TEMPLATE_STOP_REASON);
 	start.ephemeral_storage_mb = template->manifest.ephemeral_storage_mb
 					     ? template->manifest.ephemeral_storage_mb
 					     : DEFAULT_SCRATCH_MB;
@@ -676,4 +678,14 @@ int template_build_start(struct template *template)
 	else
 		start_try(build);
 	return 0;
+}
+
+/* Where a job or the base is waited for, that comes in any case, and no VM is started any more. */
+void template_build_stop(struct template *template)
+{
+	struct template_build *build = template->build;
+
+	build->hopeless = true;
+	if (build->vm && !build->copying)
+		vm_end(build->vm, TEMPLATE_STOP_REASON);
 }

@@ -63,7 +63,13 @@ struct template_store {
 	void *listener_arg;
 	unsigned boot_timeout_s;
 	unsigned boot_tries;
+	bool stopping;
+	loop_fn *stopped; /* owed to template_store_stop() */
+	void *stopped_arg;
 };
+
+/* What a stop says to those who wait, and why a build's VM ended. */
+#define TEMPLATE_STOP_REASON "the node is shutting down"
 
 /* With one reference, the caller's; NULL without memory. */
 struct template *template_new(struct template_store *store,
@@ -105,6 +111,8 @@ void template_init_end(struct template_init *init, const Mayfly__Guest__V1__Outc
 
 /* template_build.c: builds; template_build_done() follows through the loop. */
 int template_build_start(struct template *template) _must_use_;
+/* The same follows for one that is being built; it fails, unless its VM is saved already. */
+void template_build_stop(struct template *template);
 /* template_store.c */
 void template_build_done(struct template *template, const struct error *error);
 

@@ -143,6 +143,39 @@ static void start_verify(struct template *template)
 	loop_submit(template->store->loop, &template->verify_job);
 }
 
+/* ---- stopping ---- */
+
+static void check_stopped(struct template_store *store)
+{
+	const struct template *template;
+
+	if (!store->stopped)
+		return;
+	TAILQ_FOREACH (template, &store->templates, entry)
+		if (template->build)
+			return;
+	loop_post(store->loop, store->stopped, store->stopped_arg);
+	store->stopped = NULL;
+}
+
+void template_store_stop(struct template_store *store, loop_fn *done, void *arg)
+{
+	struct template *template;
+
+	store->stopping = true;
+	store->stopped = done;
+	store->stopped_arg = arg;
+	TAILQ_FOREACH (template, &store->templates, entry)
+		if (template->build)
+			template_build_stop(template);
+	check_stopped(store);
+}
+
+static int set_stopping(struct error *error)
+{
+	return error_set(error, ERROR_UNAVAILABLE, NULL, TEMPLATE_STOP_REASON);
+}
+
 /* ---- building ---- */
 
 void template_build_done(struct template *template, const struct error *error)
@@ -153,13 +186,15 @@ void template_build_done(struct template *template, const struct error *error)
 	template->verified = !error;
 	if (error) {
 		template_set_reason(template, error_text(error));
-		log_error("template %s: %s", template->manifest.id, error_text(error));
+		log_write(template->store->stopping ? LOG_NOTICE : LOG_ERR, NULL, "template %s: %s",
+			  template->manifest.id, error_text(error));
 	} else {
 		log_info("template %s is ready after %.1f s", template->manifest.id,
 			 (double)template->manifest.build_us / 1e6);
 	}
 	template_changed(template);
 	answer_waiters(template, error);
+	check_stopped(template->store);
 	(void)template_unref(template);
 }
 
@@ -170,7 +205,8 @@ static void start_build(struct template *template)
 
 	template->state = TEMPLATE_BUILDING;
 	template->step = "starting";
-	r = template_build_start(template);
+	/* What turns out to be damaged while the node goes down is the next agent's to build. */
+	r = template->store->stopping ? set_stopping(&error) : template_build_start(template);
 	if (r < 0) {
 		(void)error_set_errno(&error, r, "cannot start building a template");
 		template_build_done(template, &error);
@@ -186,8 +222,16 @@ static void get_template(struct template_store *store, const struct template_man
 			 const struct template_waiter *waiter)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
-	struct template *template = find(store, now->id);
+	struct template *template;
 
+	if (store->stopping) {
+		free(package_path);
+		free(initialize);
+		(void)set_stopping(&error);
+		answer_later(store, NULL, &error, waiter->ready, waiter->arg);
+		return;
+	}
+	template = find(store, now->id);
 	if (template && template->state == TEMPLATE_READY &&
 	    template_manifest_match(&template->manifest, now, &error) < 0) {
 		template_mark_damaged(template, error_text(&error));

@@ -5,6 +5,7 @@ nothing of the former life is left: no process, no scratch file, no half upload.
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -160,6 +161,45 @@ def test_clean_stop_drains(private_node):
     node.assert_nothing_left()
     node.start()
     assert node.invoke(name).json == 1
+
+
+def test_clean_stop_during_a_template_build(private_node):
+    node = private_node(templates=False)
+    request = node.protocol.node.BuildTemplateRequest(runtime=e2e.PROVIDED, memory_size_mb=128)
+    building = node.templates.Build(request, timeout=240)
+    e2e.wait_until(node.qemu_processes, 60, "a QEMU that builds")
+    building.cancel()  # nobody waits for it, so the stop does not either
+    node.stop()
+    assert list((node.state / "templates").glob("*.building")) == []
+
+
+def test_clean_stop_during_a_snapshot(private_node):
+    """As after kill -9: what was acknowledged is taken up again."""
+    node = private_node()
+    f = node.protocol.function
+    slow = {"index.py": "import time\ntime.sleep(3)\n" + CODE["index.py"]}
+    name = node.create(e2e.PYTHON, slow, wait=False, snap_start=f.SnapStart(apply_on=f.SNAP_START_APPLY_ON_LATEST))
+    e2e.wait_until(node.qemu_processes, 60, "a QEMU that makes the snapshot")
+    node.process.send_signal(signal.SIGTERM)
+    assert node.process.wait(60) == 0, node.log_tail()
+    assert node.qemu_processes() == []
+    assert [p for p in node.leftovers() if Path(p).parent.name != "uploads"] == [], "all but its ZIP is gone"
+    assert list((node.state / "templates").glob("*.building")) == []
+    node.start()
+    node.wait_active(name)
+    assert node.invoke(name).start == "SNAP_START"
+    assert_clean(node)
+
+
+def test_clean_stop_builds_what_an_invocation_waits_for(private_node):
+    node = private_node({"node.drain_s": 240}, templates=False)
+    name = node.create(e2e.PYTHON, CODE)
+    future = node.start_invocation(name)
+    e2e.wait_until(node.qemu_processes, 60, "a QEMU that builds")
+    node.process.send_signal(signal.SIGTERM)
+    assert node.result(future).json == 1
+    assert node.process.wait(60) == 0, node.log_tail()
+    node.assert_nothing_left()
 
 
 def test_second_agent_on_the_same_state_is_refused(private_node):
