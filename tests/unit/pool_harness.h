@@ -579,10 +579,13 @@ static int tear_down(void **state)
 	pool_drain(f->pool, 0, set_done, &drained);
 	RUN_UNTIL(f, drained);
 	assert_int_equal(f->alive, 0);
-	f->pool = pool_free(f->pool);
 	log_store_flush(f->logs, set_done, &flushed);
 	RUN_UNTIL(f, flushed);
 	settle(f);
+	/* A job may still read a package for a version of the pool. */
+	loop_exit_when_idle(f->loop, 0);
+	assert_int_equal(loop_run(f->loop), 0);
+	f->pool = pool_free(f->pool);
 	(void)log_store_close(f->logs);
 	(void)loop_free(f->loop);
 	assert_int_equal(fs_remove_tree(f->dir), 0);
