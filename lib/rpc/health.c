@@ -77,16 +77,22 @@ static void watcher_free(struct watcher *watcher)
 	free(watcher);
 }
 
+/* After the last news the stream ends. */
 static void watcher_push(void *arg)
 {
 	struct watcher *watcher = arg;
 	response_t response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
 
 	response.status = status_of(watcher->health, watcher->service);
-	if ((int)response.status == watcher->sent)
-		return;
-	if (rpc_call_send(watcher->call, &response.base) == 0) /* else when writable again */
+	if ((int)response.status != watcher->sent) {
+		if (rpc_call_send(watcher->call, &response.base) < 0)
+			return; /* again when it is writable */
 		watcher->sent = (int)response.status;
+	}
+	if (!watcher->health->stopped)
+		return;
+	rpc_call_finish(watcher->call);
+	watcher_free(watcher);
 }
 
 static void watcher_cancelled(void *arg)
@@ -122,9 +128,12 @@ static void on_watch(struct rpc_call *call, const ProtobufCMessage *message, voi
 
 static void tell_watchers(struct health *health)
 {
-	struct watcher *watcher;
-	LIST_FOREACH (watcher, &health->watchers, link)
+	struct watcher *watcher, *next;
+
+	for (watcher = LIST_FIRST(&health->watchers); watcher; watcher = next) {
+		next = LIST_NEXT(watcher, link);
 		watcher_push(watcher);
+	}
 }
 
 static void set_status(struct health *health, const char *name, serving_t status)
@@ -161,16 +170,11 @@ void health_set(struct health *health, const char *service, bool serving)
 void health_stop(struct health *health)
 {
 	struct service *service;
-	struct watcher *watcher;
 
 	LIST_FOREACH (service, &health->services, link)
 		service->status = NOT_SERVING;
 	health->stopped = true;
 	tell_watchers(health);
-	while ((watcher = LIST_FIRST(&health->watchers))) {
-		rpc_call_finish(watcher->call);
-		watcher_free(watcher);
-	}
 }
 
 int health_new(struct rpc_server *server, struct error *e)
