@@ -111,7 +111,9 @@ def test_nothing_of_the_state_can_be_written_but_its_own_scratch(sandboxes):
                 for path, mode in all_below(node.state)]
     assert len(attempts) > 50, attempts
     for me in found:
-        assert allowed_to(me.ids, attempts) == [["write", me.scratch]]
+        # A file that libvirt had for a moment is gone by then, which is no refusal.
+        allowed = [attempt for attempt in allowed_to(me.ids, attempts) if os.path.lexists(attempt[1])]
+        assert allowed == [["write", me.scratch]]
 
 
 def test_clones_of_a_template_share_its_memory(private_node):

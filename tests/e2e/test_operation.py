@@ -56,11 +56,12 @@ def test_notifies_its_service_manager(private_node, tmp_path):
         hear("STOPPING=1")
 
 
-HIDE_CGROUPS = 'mount --make-rprivate / && mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
+# In a chroot / is no mount, which unshare would make private: /sys is one everywhere.
+HIDE_CGROUPS = 'mount --make-rprivate /sys && mount -t tmpfs none /sys/fs/cgroup && exec "$@"'
 
 
 def test_host_without_cgroups(private_node):
-    node = private_node(wrapper=["unshare", "--mount", "sh", "-c", HIDE_CGROUPS, "sh"])
+    node = private_node(wrapper=["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", HIDE_CGROUPS, "sh"])
     facts = node.node.GetNode(node.protocol.node.GetNodeRequest(), timeout=30)
     assert facts.cgroup_mode == "none"
     assert any("cgroup" in warning for warning in facts.warnings), facts.warnings

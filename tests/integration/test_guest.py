@@ -331,7 +331,9 @@ def test_out_of_memory(clone, kind, files):
         assert "signal: killed" in body_of(done)["errorMessage"]
         assert done.duration_us < 25e6
         assert 110 << 20 < done.max_memory_bytes <= 128 << 20
-        assert json.loads(guest.invoke({}, timeout_ms=50000)[1]) == "alive"
+        done, body, _ = guest.invoke({}, timeout_ms=50000)
+        assert done.outcome.status == pb.STATUS_OK, done
+        assert json.loads(body) == "alive"
 
 
 def test_code_without_memory_is_out_of_memory(clone):
