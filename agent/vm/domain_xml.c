@@ -106,7 +106,8 @@ int kernel_command_line_build(uint64_t tsc_khz, char **ret)
 		     " tsc=reliable no_timer_check lpj=%" PRIu64
 		     " 8250.nr_uarts=0 cryptomgr.notests audit=0 ipv6.disable=1 panic=-1"
 		     " psi=0 transparent_hugepage=madvise lsm=landlock"
-		     " sysctl.vm.stat_interval=3600 sysctl.vm.compaction_proactiveness=0",
+		     " sysctl.vm.stat_interval=3600 sysctl.vm.compaction_proactiveness=0"
+		     " nowatchdog deferred_probe_timeout=0",
 		     tsc_khz, tsc_khz * 2) < 0)
 		return -ENOMEM;
 	*ret = line;

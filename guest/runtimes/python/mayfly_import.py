@@ -3,6 +3,7 @@
 process that never ran it, when there is some. It takes the place of __pycache__, which a
 read-only package cannot get; finders, specs and errors are the import system's own."""
 
+import _imp
 import importlib
 import importlib.util
 import marshal
@@ -58,17 +59,19 @@ def _is_plain_source(name, entries):
     if any(entry.partition(".")[0] == name and entry != file for entry in entries):
         return False
     path = f"{TASK_ROOT}/{file}"
-    return (path in _bytecode or os.path.isfile(path)) and not machinery.FrozenImporter.find_spec(name)
+    return (path in _bytecode or os.path.isfile(path)) and not _imp.is_frozen(name)
 
 
 def load(name, entries):
     """Imports a module. When `entries`, what lies in the package, leave no doubt where it is, the
     import system need not look for it."""
-    if _is_plain_source(name, entries):
-        path = f"{TASK_ROOT}/{name}.py"
-        spec = importlib.util.spec_from_file_location(name, path, loader=PackageLoader(name, path))
-        sys.meta_path.insert(0, _KnownPlace(spec))
-    return importlib.import_module(name)
+    if not _is_plain_source(name, entries):
+        return importlib.import_module(name)
+    path = f"{TASK_ROOT}/{name}.py"
+    spec = machinery.ModuleSpec(name, PackageLoader(name, path), origin=path)
+    spec.has_location = True
+    sys.meta_path.insert(0, _KnownPlace(spec))
+    return __import__(name)
 
 
 def add_bytecode(path, data):
