@@ -71,7 +71,7 @@ def load(name, entries):
     spec = machinery.ModuleSpec(name, PackageLoader(name, path), origin=path)
     spec.has_location = True
     sys.meta_path.insert(0, _KnownPlace(spec))
-    return __import__(name)
+    return importlib.import_module(name)
 
 
 def add_bytecode(path, data):
