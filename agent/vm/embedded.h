@@ -12,3 +12,4 @@ struct slice embedded_qemu_wrapper(void);
 /* Of capstone's versions 4 and 5. */
 struct slice embedded_no_disassembler_4(void);
 struct slice embedded_no_disassembler_5(void);
+struct slice embedded_no_persistent_memory(void);

@@ -72,6 +72,8 @@ static int write_all(struct vm_host *host, char **needed, char **wished)
 		r = add(host, "no-disassembler-4.so", embedded_no_disassembler_4(), wished);
 	if (r >= 0)
 		r = add(host, "no-disassembler-5.so", embedded_no_disassembler_5(), wished);
+	if (r >= 0)
+		r = add(host, "no-persistent-memory.so", embedded_no_persistent_memory(), wished);
 	return r;
 }
 
@@ -87,7 +89,8 @@ int preload_open(struct vm_host *host, struct error *error)
 		host->preload = TAKE_PTR(wished);
 		return 0;
 	}
-	log_notice("this QEMU keeps its disassembler: it takes no other library for it");
+	log_notice(
+		"this QEMU keeps libraries that it has no use for: it does not run without them");
 	host->preload = TAKE_PTR(needed);
 	return 0;
 }

@@ -6,6 +6,8 @@
 
 #include "mayfly/log.h"
 
+#define PASSING_RAM_BYTES 4096
+
 static void on_run_reply(const json_t *result, const char *error, void *arg);
 
 static int send_run_command(struct vm *vm)
@@ -178,8 +180,35 @@ static int send_stream(struct vm *vm, const char *command, int fd)
 	return qmp_execute(vm->qmp, command, uri, -1, on_step_reply, vm);
 }
 
+/* Some 2 MiB of what libvirt's questions took of QEMU's heap would stay with it: it hands free
+ * pages back only after it has put off the release of something until no thread can see it any
+ * more, which a clone need not do again. RAM that comes and goes is such a thing. */
+static int return_free_memory(struct vm *vm)
+{
+	json_t *add = json_pack("{s:s, s:s, s:i}", "qom-type", "memory-backend-ram", "id",
+				"passing", "size", PASSING_RAM_BYTES);
+	json_t *del = json_pack("{s:s}", "id", "passing");
+	int r;
+
+	if (!add || !del) {
+		json_decref(add);
+		json_decref(del);
+		return -ENOMEM;
+	}
+	r = qmp_execute(vm->qmp, "object-add", add, -1, on_step_reply, vm);
+	if (r < 0) {
+		json_decref(del);
+		return r;
+	}
+	return qmp_execute(vm->qmp, "object-del", del, -1, on_step_reply, vm);
+}
+
 int vm_monitor_load(struct vm *vm)
 {
+	int r = return_free_memory(vm);
+
+	if (r < 0)
+		return r;
 	return send_stream(vm, "migrate-incoming", vm->spawn.state_fd);
 }
 

@@ -157,9 +157,10 @@ static void find_preload(void)
 {
 	_cleanup_free_ char *four = text_new("%s/run/no-disassembler-4.so", options.state_dir);
 	_cleanup_free_ char *five = text_new("%s/run/no-disassembler-5.so", options.state_dir);
+	_cleanup_free_ char *pmem = text_new("%s/run/no-persistent-memory.so", options.state_dir);
 
-	if (fs_exists(four) && fs_exists(five))
-		preload = text_new("%s:%s", four, five);
+	if (fs_exists(four) && fs_exists(five) && fs_exists(pmem))
+		preload = text_new("%s:%s:%s", four, five, pmem);
 }
 
 static int compare_totals(const void *a, const void *b)
