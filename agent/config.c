@@ -32,9 +32,12 @@ static const char *rule_region(const char *value)
 }
 
 /* libvirt's sockets are up to 71 bytes longer (with the self-test's own folder), and a socket's
- * path has at most 107. */
+ * path has at most 107. Colons and blanks end a path where the dynamic linker is told what to
+ * preload into QEMU, commas where QEMU is told of a file. */
 static const char *rule_state_dir(const char *value)
 {
+	if (value[strcspn(value, " \t:,\"\\")])
+		return "a path without blanks, colons, commas, quotes and backslashes";
 	return strlen(value) <= 36 ? NULL : "at most 36 bytes, because sockets lie below it";
 }
 

@@ -110,6 +110,12 @@ static void test_problems_name_line_and_rule(void **state)
 		{ "[node]\nstate_dir = /234567890123456789012345678901234567", 2,
 		  "node.state_dir must be at most 36 bytes, because sockets lie below it, not "
 		  "'/234567890123456789012345678901234567'" },
+		{ "[node]\nstate_dir = /a:b", 2,
+		  "node.state_dir must be a path without blanks, colons, commas, quotes and "
+		  "backslashes, not '/a:b'" },
+		{ "[node]\nstate_dir = /a b", 2,
+		  "node.state_dir must be a path without blanks, colons, commas, quotes and "
+		  "backslashes, not '/a b'" },
 		{ "[node]\nstate_dir =", 2, "node.state_dir must be set, not ''" },
 		{ "[node]\naccount_id = 12345678901", 2,
 		  "node.account_id must be 12 digits, not '12345678901'" },
