@@ -29,8 +29,8 @@ int directory_open(const struct directory_config *config, struct registry *regis
 /* Exactly once, later, from the loop; error NULL: it is ready. */
 typedef void directory_prepared_fn(const struct error *error, void *arg);
 
-/* What must be done beside the package before a configuration serves: with SnapStart of the
- * latest version, its function template. `function` and `config` (with its package_digest)
+/* What is done beside the package before a configuration serves; an error makes it Failed.
+ * `function` and `config` (with its package_digest)
  * are borrowed until `done` ran. */
 struct deploy_hooks {
 	void (*prepare)(const struct function *function, const struct function_config *config,

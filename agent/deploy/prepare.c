@@ -39,18 +39,12 @@ void preparation_abandon(struct entry *entry)
 		preparation_discard(preparation);
 }
 
-static bool needs_template(const struct preparation *preparation)
-{
-	return preparation->config->snap_start == SNAP_START_LATEST &&
-	       preparation->directory->hooks.prepare;
-}
-
 /* The package is there. */
-static void prepare_template(struct preparation *preparation)
+static void prepare_service(struct preparation *preparation)
 {
 	const struct deploy_hooks *hooks = &preparation->directory->hooks;
 
-	if (needs_template(preparation) && !preparation->error.code)
+	if (hooks->prepare && !preparation->error.code)
 		hooks->prepare(preparation->function, preparation->config, on_prepared, preparation,
 			       hooks->user);
 	else
@@ -107,7 +101,7 @@ static void on_built(struct lane_job *job)
 	if (!preparation->entry)
 		preparation_discard(preparation);
 	else if (!directory->stopping)
-		prepare_template(preparation);
+		prepare_service(preparation);
 	directory_job_done(directory);
 	garbage_collect(directory);
 }
@@ -127,7 +121,7 @@ void preparation_start(struct directory *directory, struct entry *entry)
 	LIST_INSERT_HEAD(&directory->preparations, preparation, link);
 
 	if (!preparation->upload_id[0]) {
-		prepare_template(preparation);
+		prepare_service(preparation);
 		return;
 	}
 	preparation->job = (struct lane_job){ .job.work = build, .done = on_built };

@@ -183,6 +183,7 @@ static void pool_converge(void *arg)
 		TAILQ_REMOVE(&pool->dirty_versions, version, dirty_link);
 		version_converge(version);
 	}
+	preparations_step(pool);
 	serve_starved(pool);
 	drain_check(pool);
 }
@@ -381,6 +382,7 @@ int pool_new_with_driver(const struct pool_config *config, struct loop *loop,
 	TAILQ_INIT(&pool->all);
 	TAILQ_INIT(&pool->dirty_versions);
 	TAILQ_INIT(&pool->starved_versions);
+	TAILQ_INIT(&pool->preparations);
 	TAILQ_INIT(&pool->lru);
 	fill_defaults(&pool->config, driver->host_info(host));
 	r = dirty_init(&pool->dirty, loop, pool_converge, pool);
@@ -414,6 +416,7 @@ struct pool *pool_free(struct pool *pool)
 	timer_disarm(&pool->drain_timer);
 	timer_disarm(&pool->starved_timer);
 	timer_disarm(&pool->garbage_timer);
+	preparations_free(pool);
 	while ((version = TAILQ_FIRST(&pool->all))) {
 		free_sandboxes(version);
 		if (version->current)

@@ -80,9 +80,10 @@ void pool_function_changed(struct pool *pool, const struct function *function);
 /* Its sandboxes drain, waiting demands fail with ERROR_NOT_FOUND. */
 void pool_function_deleted(struct pool *pool, const char *tenant, const char *name);
 
-/* Makes what must be there before a configuration serves: its function template. done(error) comes
- * later from the loop, except for lack of memory, when it may come at once. `function` and
- * `config` are not needed after the call. */
+/* Makes what is to be there before a configuration serves: with SnapStart its function template,
+ * else what its sandboxes would have to compile, if that can be done now. done(error) comes later
+ * from the loop, except for lack of memory, when it may come at once. `function` and `config` are
+ * not needed after the call. */
 typedef void pool_prepared_fn(const struct error *error, void *arg);
 void pool_prepare_function(struct pool *pool, const struct function *function,
 			   const struct function_config *config, pool_prepared_fn *done, void *arg);

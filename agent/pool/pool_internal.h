@@ -22,6 +22,7 @@
 TAILQ_HEAD(demand_list, demand);
 TAILQ_HEAD(sandbox_list, sandbox);
 TAILQ_HEAD(version_list, version);
+TAILQ_HEAD(preparation_list, preparation);
 
 /* pool_set_policy() that waits. */
 struct policy_wait {
@@ -41,6 +42,7 @@ struct version_code {
 	char runtime_digest[DIGEST_HEX_BYTES]; /* of the image that made it, or would */
 	bool compiles;                         /* the next sandbox may make the bytecode */
 	struct sandbox *compiler;              /* the one that does, weak */
+	unsigned jobs;                         /* that read or write these on the disk */
 };
 
 /* One generation of one version of one function. */
@@ -59,6 +61,7 @@ struct version {
 	uint64_t cost_bytes; /* of one sandbox, against the budget */
 
 	bool current;        /* else it drains */
+	bool preparing;      /* never current: its sandbox compiles, and ends */
 	unsigned references; /* being current, each sandbox, a template asked for */
 
 	struct demand_list demands;
@@ -147,6 +150,7 @@ struct pool {
 	struct version_list all;  /* draining ones too */
 	struct version_list dirty_versions;
 	struct version_list starved_versions;
+	struct preparation_list preparations; /* of functions without SnapStart */
 	struct dirty dirty;
 	struct timer starved_timer;
 
@@ -251,6 +255,13 @@ void version_drop_template(struct version *version);
 /* The name of its function template, which the caller frees. */
 int version_template_id(const struct version *version, char **ret);
 int version_request_function_template(struct version *version, template_ready_fn *ready, void *arg);
+
+/* -- preparation.c -- */
+
+/* Goes on with all that can. */
+void preparations_step(struct pool *pool);
+/* None will be answered any more. */
+void preparations_free(struct pool *pool);
 
 /* -- version_log.c -- */
 

@@ -193,6 +193,10 @@ static void on_compiled(struct sandbox *sandbox, const Mayfly__Guest__V1__Compil
 		sandbox_stop(sandbox, "the guest compiled what nobody asked for");
 		return;
 	}
+	if (sandbox->version->preparing) {
+		sandbox_stop(sandbox, "the package is compiled");
+		return;
+	}
 	send_initialize(sandbox);
 }
 

@@ -26,7 +26,7 @@ void version_code_clear(struct version_code *code)
 		mayfly__guest__v1__compile__free_unpacked(code->files, NULL);
 	if (code->bytecode)
 		mayfly__guest__v1__compiled__free_unpacked(code->bytecode, NULL);
-	*code = (struct version_code){ .state = CODE_UNKNOWN };
+	*code = (struct version_code){ .state = CODE_UNKNOWN, .jobs = code->jobs };
 }
 
 /* ---- reading ---- */
@@ -54,6 +54,7 @@ static void code_job_submit(struct code_job *job, void (*work)(struct job *job),
 {
 	job->job = (struct job){ .work = work, .done = done };
 	job->version->references++;
+	job->version->code.jobs++;
 	job->version->pool->code_jobs++;
 	loop_submit(job->version->pool->loop, &job->job);
 }
@@ -64,6 +65,7 @@ static void code_job_end(struct code_job *job)
 	struct pool *pool = version->pool;
 
 	code_job_free(job);
+	version->code.jobs--;
 	version_unref(version);
 	pool->code_jobs--;
 	pool_mark_dirty(pool); /* a drain waits for it */
@@ -89,6 +91,7 @@ static void on_loaded(struct job *work)
 		log_warning("what lies beside %s cannot be read: %s", job->image,
 			    strerror(-(job->files_result < 0 ? job->files_result
 							     : job->bytecode_result)));
+	job->code.jobs = version->code.jobs;
 	version->code = job->code;
 	job->code = (struct version_code){ 0 };
 	version->code.state = CODE_READY;

@@ -405,6 +405,10 @@ def test_python_fault(python_outcomes, case):
         shown = ["".join(line for line in entry.splitlines(True) if line.strip(" ~^\n")) for entry in seen["stackTrace"]]
         assert shown == trace
     if case == "raises":
+        # With the frames of the import system in front, whoever ran the module.
+        assert re.fullmatch(r'  File "/usr/lib/python3\.13/importlib/__init__\.py", line \d+, in import_module\n.*',
+                            seen["stackTrace"][0], re.DOTALL), seen["stackTrace"]
+        assert seen["stackTrace"][-3].startswith('  File "<frozen importlib._bootstrap>"')
         assert seen["stackTrace"][-2].startswith('  File "/var/task/index.py", line 3, in <module>\n')
         assert seen["stackTrace"][-1].startswith('  File "/var/task/helper.py", line 2, in go\n')
 
@@ -424,6 +428,17 @@ result = [util.cache_from_source("/var/task/kept.py")[len("/var/task/"):], base6
              "kept.py": "WHICH = 'source'\n", made[0]: pyc, "bare.pyc": pyc, **SIZES[size]}
     name = deploy(e2e.PYTHON, package(files))
     assert node.invoke(name).json == ["shipped", "shipped"]
+
+
+def test_a_small_package_is_compiled_before_it_is_active(node, deploy):
+    """By a clone that nobody sees anything of afterwards."""
+    node.invoke(deploy(e2e.PYTHON, package({"index.py": "# makes the base\n" + ANSWERS})))
+    kept = set((node.state / "packages").glob("*.bytecode"))
+    name = deploy(e2e.PYTHON, package({"index.py": "# compiled\n" + ANSWERS}))
+    assert len(set((node.state / "packages").glob("*.bytecode")) - kept) == 1
+    assert all(node.sandbox_state(box) == "STOPPING" for box in node.sandboxes(name))
+    assert node.invoke(name).json == ["index", "/var/task/index.py"]
+    assert len({event.log_stream_name for event in node.log_events(name)}) == 1
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -40,7 +40,7 @@ static void test_create_becomes_active(void **state)
 	assert_true(package_exists(node->folder, function->config.package_digest));
 	assert_int_equal(count_files(node, "uploads"), 0);
 	assert_int_equal(node->changed, 1);
-	assert_int_equal(node->hooked, 0);
+	assert_int_equal(node->hooked, 1);
 }
 
 static void test_bad_requests_change_nothing(void **state)
@@ -249,7 +249,9 @@ static void test_snap_start_failure_is_told(void **state)
 	assert_string_equal(find(node, "f")->state_reason_code, "FunctionError");
 	run_until(node, count_files(node, "packages") == 0);
 
+	node->hook_fails = NULL;
 	create_active(node, "g", "zip two");
+	node->hook_fails = "INIT raised ValueError";
 	ask_update_configuration(node, "g", &patch, &update);
 	run_until(node, find(node, "g")->update_status == UPDATE_FAILED);
 	assert_string_equal(find(node, "g")->update_reason, "INIT raised ValueError");

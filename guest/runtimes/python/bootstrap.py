@@ -53,7 +53,8 @@ def _error_of_exception(request_id):
     kind, value, trace = sys.exc_info()
     if isinstance(value, Fault):
         return _error(str(value), value.kind, value.trace, request_id)
-    return _error(str(value), kind.__name__, mayfly_logging.format_stack(trace), request_id)
+    frames = mayfly_import.skipped_frames() + mayfly_logging.format_stack(trace)
+    return _error(str(value), kind.__name__, frames, request_id)
 
 
 def _send_error(frame_kind, error):

@@ -9,13 +9,18 @@ import importlib.util
 import marshal
 import os
 import sys
+import traceback
 import warnings
 from importlib import machinery
 
 TASK_ROOT = "/var/task"
+_CACHE_TAG = sys.implementation.cache_tag
 
 # By path of the source; each is used once, so that a reload reads the file.
 _bytecode = {}
+# While the code of a module runs that load() found, or when it has raised.
+_loading = False
+_import_frames = []
 
 
 class PackageLoader(machinery.SourceFileLoader):
@@ -37,17 +42,7 @@ def _find_in_package(path):
 
 def set_up():
     sys.path_hooks.insert(0, _find_in_package)
-
-
-class _KnownPlace:
-    """Finds one module, and that once, without a search."""
-
-    def __init__(self, spec):
-        self._spec = spec
-
-    def find_spec(self, name, path=None, target=None):
-        sys.meta_path.remove(self)
-        return self._spec if name == self._spec.name else None
+    _record_import_frames()
 
 
 def _is_plain_source(name, entries):
@@ -58,20 +53,53 @@ def _is_plain_source(name, entries):
         return False
     if any(entry.partition(".")[0] == name and entry != file for entry in entries):
         return False
-    path = f"{TASK_ROOT}/{file}"
-    return (path in _bytecode or os.path.isfile(path)) and not _imp.is_frozen(name)
+    return not _imp.is_frozen(name)
+
+
+def _load_known(name, path):
+    """What import_module() does for a module whose place and bytecode are known, less the search and
+    its lock: only a thread that the module starts and that imports it by its name would notice."""
+    global _loading
+    spec = machinery.ModuleSpec(name, PackageLoader(name, path), origin=path)
+    spec.has_location = True
+    spec.cached = f"{TASK_ROOT}/__pycache__/{name}.{_CACHE_TAG}.pyc"
+    code = spec.loader.get_code(name)
+    module = importlib.util.module_from_spec(spec)
+    spec._initializing = True
+    sys.modules[name] = module
+    _loading = True
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    finally:
+        spec._initializing = False
+    _loading = False
+    return sys.modules[name]
 
 
 def load(name, entries):
-    """Imports a module. When `entries`, what lies in the package, leave no doubt where it is, the
-    import system need not look for it."""
-    if not _is_plain_source(name, entries):
-        return importlib.import_module(name)
+    """Imports a module. When `entries`, what lies in the package, leave no doubt where it is, and its
+    bytecode is there, the import system is not asked."""
     path = f"{TASK_ROOT}/{name}.py"
-    spec = machinery.ModuleSpec(name, PackageLoader(name, path), origin=path)
-    spec.has_location = True
-    sys.meta_path.insert(0, _KnownPlace(spec))
+    if path in _bytecode and _is_plain_source(name, entries):
+        return _load_known(name, path)
     return importlib.import_module(name)
+
+
+def skipped_frames():
+    """What a stack that leads into the module lacks, because it was not the import system that ran
+    it: lines for the front of a stack trace."""
+    return _import_frames if _loading else []
+
+
+def _record_import_frames():
+    try:
+        importlib.import_module("mayfly_raises")
+    except RuntimeError as error:
+        frames = traceback.extract_tb(error.__traceback__)[1:-1]
+        _import_frames.extend(traceback.format_list(frames))
 
 
 def add_bytecode(path, data):
