@@ -201,6 +201,20 @@ static const struct config_row rows[] = {
 	  .initial = "2000", .unit = "ms",
 	  .help = "The agent's patience beyond a limit that the guest enforces itself." },
 
+	{ "limits", "concurrency", NUMBER(limits_concurrency, 1, 1000000), .initial = "1000",
+	  .help = "Invocations of one tenant at once; beyond it they are throttled." },
+	{ "limits", "unreserved_minimum", NUMBER(limits_unreserved_minimum, 0, 1000000),
+	  .initial = "100",
+	  .help = "Of limits.concurrency, what reservations of single functions must leave to all "
+		  "others of the tenant." },
+	{ "limits", "requests_per_concurrency",
+	  NUMBER(limits_requests_per_concurrency, 1, 1000000), .initial = "10",
+	  .help = "Invocations a second for each unit of a tenant's limit, or of a function's "
+		  "reservation." },
+	{ "limits", "scaling_per_10s", NUMBER(limits_scaling_per_10s, 10, 1000000),
+	  .initial = "1000",
+	  .help = "Sandboxes that a function may gain in ten seconds; beyond it it is throttled." },
+
 	{ "logs", "max_group_mb", NUMBER(logs_max_group_mb, 1, 1ULL << 24), .initial = "256",
 	  .unit = "MiB", .help = "Kept of one log group; beyond it the oldest files go." },
 	{ "logs", "max_part_mb", NUMBER(logs_max_part_mb, 1, 1024), .initial = "8", .unit = "MiB",

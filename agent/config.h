@@ -66,6 +66,11 @@ struct config {
 	uint64_t pool_boot_timeout_ms;
 	uint64_t pool_init_timeout_ms;
 	uint64_t pool_guest_grace_ms;
+
+	uint64_t limits_concurrency;
+	uint64_t limits_unreserved_minimum;
+	uint64_t limits_requests_per_concurrency;
+	uint64_t limits_scaling_per_10s;
 	uint64_t logs_max_group_mb;
 	uint64_t logs_max_part_mb;
 	uint64_t logs_max_waiting_mb;

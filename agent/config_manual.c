@@ -15,6 +15,7 @@ static const struct {
 	{ "api", "How clients reach it." },
 	{ "vm", "How microVMs are run." },
 	{ "pool", "How many sandboxes there are, and for how long." },
+	{ "limits", "How much may run at once (docs/concurrency.md)." },
 	{ "logs", "What is kept of the functions' logs." },
 };
 

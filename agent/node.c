@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "agent/api/function_service.h"
+#include "agent/api/concurrency_service.h"
 #include "agent/api/invoke_service.h"
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
@@ -55,6 +56,7 @@ struct node {
 	struct rpc_server *server;
 	struct function_service *function_service;
 	struct invoke_service *invoke_service;
+	struct concurrency_service *concurrency_service;
 	struct log_service *log_service;
 	struct node_service *node_service;
 	struct template_service *template_service;
@@ -117,6 +119,8 @@ static int build_directory(struct node *node, struct error *error)
 		.default_tenant = config->node_account_id,
 		.runtimes = runtimes,
 		.runtime_count = count,
+		.concurrency_limit = (unsigned)config->limits_concurrency,
+		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
 	};
 	return directory_open(&directory_config, node->registry, node->loop, &node->directory,
 			      error);
@@ -196,6 +200,11 @@ static int build_pool(struct node *node, struct error *error)
 		.default_tenant = config->node_account_id,
 		.max_wait_us = (int64_t)config->pool_max_wait_s * USEC_PER_SEC,
 		.max_waiting_bytes = config->pool_max_waiting_mb * MIB,
+		.limits = {
+			.tenant = (unsigned)config->limits_concurrency,
+			.requests = (unsigned)config->limits_requests_per_concurrency,
+			.scaling = (unsigned)config->limits_scaling_per_10s,
+		},
 	};
 	return invoker_new(&invoker_config, node->loop, node->directory, node->pool, &node->invoker,
 			   error);
@@ -228,6 +237,10 @@ static int build_services(struct node *node, struct error *error)
 		return r;
 	r = invoke_service_register(node->server, node->invoker, &node->api, &node->invoke_service,
 				    error);
+	if (r < 0)
+		return r;
+	r = concurrency_service_register(node->server, node->directory, node->invoker, &node->api,
+					 &node->concurrency_service, error);
 	if (r < 0)
 		return r;
 	struct log_service_config log_config = { .context = &node->api,
@@ -443,6 +456,8 @@ struct node *node_close(struct node *node)
 		node_service_free(node->node_service);
 	if (node->log_service)
 		log_service_free(node->log_service);
+	if (node->concurrency_service)
+		concurrency_service_free(node->concurrency_service);
 	if (node->invoke_service)
 		invoke_service_free(node->invoke_service);
 	if (node->function_service)

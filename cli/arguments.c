@@ -203,7 +203,8 @@ static int report(struct context *context, int r)
 	if (e->code == ERROR_CANCELLED && interrupted)
 		return error_kind(ERROR_CANCELLED)->exit_code;
 	(void)fflush(stdout);
-	(void)fprintf(stderr, "mayfly: %s: %s\n", error_kind(e->code)->name, error_text(e));
+	(void)fprintf(stderr, "mayfly: %s: %s%s%s%s\n", error_kind(e->code)->name, error_text(e),
+		      e->reason ? " (" : "", e->reason ? e->reason : "", e->reason ? ")" : "");
 	return error_kind(e->code)->exit_code;
 }
 

@@ -143,6 +143,7 @@ json_t *json_from_gauges(const Mayfly__V1__Gauges *g)
 	put_number(object, "InvocationsTotal", g->invocations_total);
 	put_number(object, "FunctionErrorsTotal", g->function_errors_total);
 	put_number(object, "ColdStartsTotal", g->cold_starts_total);
+	put_number(object, "ThrottlesTotal", g->throttles_total);
 	put_number(object, "RestoresTotal", g->restores_total);
 	put_number(object, "RestoreFailuresTotal", g->restore_failures_total);
 	put_number(object, "EvictionsTotal", g->evictions_total);

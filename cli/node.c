@@ -16,6 +16,7 @@ static void print_gauges(const Mayfly__V1__Gauges *g)
 		     (unsigned long long)g->invocations_total,
 		     (unsigned long long)g->function_errors_total, g->invocations_running,
 		     g->invocations_queued);
+	output_field("Throttles", "%llu", (unsigned long long)g->throttles_total);
 	output_field("Cold starts", "%llu; %llu restores, %llu of them failed, %llu evictions",
 		     (unsigned long long)g->cold_starts_total,
 		     (unsigned long long)g->restores_total,

@@ -65,6 +65,7 @@ void node_fill_gauges(const struct node_service *service, Mayfly__V1__Gauges *to
 	to->invocations_total = invoker.total;
 	to->function_errors_total = invoker.function_errors;
 	to->cold_starts_total = invoker.cold_starts;
+	to->throttles_total = invoker.throttles;
 	to->restores_total = pool.starts;
 	to->restore_failures_total = pool.start_failures;
 	to->evictions_total = pool.evictions;

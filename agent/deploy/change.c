@@ -31,6 +31,21 @@ void change_enqueue(struct change *change, struct directory *directory, struct e
 		start_first(entry);
 }
 
+struct change *change_new(const struct change_kind *kind, const char *tenant, const char *name,
+			  directory_answer_fn *answer, void *arg)
+{
+	struct change *change = calloc(1, sizeof(*change));
+
+	if (!change)
+		abort(); /* as loop_post(): there is no one to tell */
+	change->kind = kind;
+	change->tenant = tenant;
+	change->name = name;
+	change->answer = answer;
+	change->arg = arg;
+	return change;
+}
+
 static void change_free(struct change *change)
 {
 	function_free(change->next);

@@ -27,6 +27,7 @@ struct change {
 	const char *name;
 	const char *revision_id;
 	const struct function_patch *patch;
+	const unsigned *reserved; /* NULL: no reservation */
 	struct slice zip;
 	bool dry_run;
 	struct preparation *preparation;    /* whose outcome this is */
@@ -41,4 +42,7 @@ struct change {
 
 extern const struct change_kind finish_kind;
 
+/* A change that somebody asks for; never NULL. */
+struct change *change_new(const struct change_kind *kind, const char *tenant, const char *name,
+			  directory_answer_fn *answer, void *arg);
 void change_enqueue(struct change *change, struct directory *directory, struct entry *entry);

@@ -220,21 +220,6 @@ static const struct change_kind delete_kind = {
 
 /* -- the door -- */
 
-static struct change *new_change(const struct change_kind *kind, const char *tenant,
-				 const char *name, directory_answer_fn *answer, void *arg)
-{
-	struct change *change = calloc(1, sizeof(*change));
-
-	if (!change)
-		abort(); /* as loop_post(): there is no one to tell */
-	change->kind = kind;
-	change->tenant = tenant;
-	change->name = name;
-	change->answer = answer;
-	change->arg = arg;
-	return change;
-}
-
 static void enqueue(struct change *change, struct directory *directory)
 {
 	change_enqueue(change, directory,
@@ -245,7 +230,7 @@ void directory_create(struct directory *directory, const struct directory_create
 		      directory_answer_fn *answer, void *arg)
 {
 	struct change *change =
-		new_change(&create_kind, request->tenant, request->name, answer, arg);
+		change_new(&create_kind, request->tenant, request->name, answer, arg);
 
 	change->patch = &request->config;
 	change->zip = request->zip;
@@ -257,7 +242,7 @@ void directory_update_code(struct directory *directory,
 			   directory_answer_fn *answer, void *arg)
 {
 	struct change *change =
-		new_change(&update_code_kind, request->tenant, request->name, answer, arg);
+		change_new(&update_code_kind, request->tenant, request->name, answer, arg);
 
 	change->revision_id = request->revision_id;
 	change->zip = request->zip;
@@ -270,7 +255,7 @@ void directory_update_configuration(struct directory *directory,
 				    directory_answer_fn *answer, void *arg)
 {
 	struct change *change =
-		new_change(&update_configuration_kind, request->tenant, request->name, answer, arg);
+		change_new(&update_configuration_kind, request->tenant, request->name, answer, arg);
 
 	change->revision_id = request->revision_id;
 	change->patch = &request->config;
@@ -280,5 +265,5 @@ void directory_update_configuration(struct directory *directory,
 void directory_delete(struct directory *directory, const char *tenant, const char *name,
 		      directory_answer_fn *answer, void *arg)
 {
-	enqueue(new_change(&delete_kind, tenant, name, answer, arg), directory);
+	enqueue(change_new(&delete_kind, tenant, name, answer, arg), directory);
 }

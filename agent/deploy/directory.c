@@ -106,6 +106,8 @@ void directory_stop(struct directory *directory, loop_fn *done, void *arg)
 
 static int copy_config(struct directory *directory, const struct directory_config *config)
 {
+	directory->concurrency_limit = config->concurrency_limit;
+	directory->unreserved_minimum = config->unreserved_minimum;
 	directory->state_dir = strdup(config->state_dir);
 	directory->region = strdup(config->region);
 	directory->default_tenant = strdup(config->default_tenant);

@@ -18,6 +18,8 @@ struct directory_config {
 	const char *default_tenant;  /* 12 digits */
 	const char *const *runtimes; /* those with an image; copied */
 	size_t runtime_count;
+	unsigned concurrency_limit;  /* of a tenant: invocations at once */
+	unsigned unreserved_minimum; /* of them, what reservations must leave */
 };
 
 /* Loads every function, removes uploads and packages that none needs. Blocks: to be called
@@ -97,6 +99,12 @@ void directory_update_configuration(struct directory *directory,
 
 void directory_delete(struct directory *directory, const char *tenant, const char *name,
 		      directory_answer_fn *answer, void *arg);
+
+/* What the function has for itself, and at most; NULL takes it back. `reserved` is borrowed until
+ * the answer. */
+void directory_set_reserved_concurrency(struct directory *directory, const char *tenant,
+					const char *name, const unsigned *reserved,
+					directory_answer_fn *answer, void *arg);
 
 /* Functions of a tenant in order of name, at most `max_items` (0 or more than a page: a
  * page) after `marker` (NULL or "": from the start). */

@@ -53,6 +53,8 @@ struct directory {
 	char *default_tenant;
 	char **runtimes;
 	size_t runtime_count;
+	unsigned concurrency_limit;
+	unsigned unreserved_minimum;
 	struct deploy_hooks hooks;
 	struct entry *entries; /* by key */
 	struct listener *listeners;

@@ -8,6 +8,10 @@
 #include "mayfly/id.h"
 #include "mayfly/store/v1/function.pb-c.h"
 
+/* An optional field is there when its case is its number; protobuf-c's own name for that is longer
+ * than a line. */
+#define RESERVED_IS_SET 40 /* of StoredFunction */
+
 typedef Mayfly__Store__V1__StoredFunction stored_function;
 typedef Mayfly__Store__V1__StoredConfig stored_config;
 typedef Mayfly__Store__V1__StoredVariable stored_variable;
@@ -118,6 +122,9 @@ int record_encode(const struct function *function, const char *upload_id, struct
 	message.revision_id = borrow(function->revision_id);
 	message.last_modified_us = function->last_modified_us;
 	message.upload_id = borrow(upload_id);
+	if (function->has_reserved_concurrency)
+		message._reserved_concurrency_case = RESERVED_IS_SET;
+	message.reserved_concurrency = function->reserved_concurrency;
 	return pack(&message, ret);
 }
 
@@ -198,6 +205,9 @@ static int decode_function(const stored_function *from, struct function *to)
 	to->state = (enum function_state)(from->state - 1);
 	to->update_status = (enum update_status)(from->update_status - 1);
 	to->last_modified_us = from->last_modified_us;
+	to->has_reserved_concurrency = from->_reserved_concurrency_case != 0;
+	if (to->has_reserved_concurrency)
+		to->reserved_concurrency = from->reserved_concurrency;
 	memcpy(to->revision_id, from->revision_id, UUID_BYTES);
 	if (decode_texts(from, to) < 0 || decode_config(from->config, &to->config) < 0)
 		return -ENOMEM;

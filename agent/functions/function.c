@@ -154,6 +154,8 @@ int function_copy(const struct function *from, struct function **ret)
 	to->update_status = from->update_status;
 	memcpy(to->revision_id, from->revision_id, sizeof(to->revision_id));
 	to->last_modified_us = from->last_modified_us;
+	to->has_reserved_concurrency = from->has_reserved_concurrency;
+	to->reserved_concurrency = from->reserved_concurrency;
 	to->generation = from->generation;
 	*ret = TAKE_PTR(to);
 	return 0;

@@ -73,8 +73,10 @@ struct function {
 	char *update_reason;
 	char *update_reason_code;
 	char revision_id[37];
-	int64_t last_modified_us; /* realtime */
-	uint64_t generation;      /* grows whenever `config` changes: old sandboxes go */
+	bool has_reserved_concurrency;
+	unsigned reserved_concurrency; /* invocations at once that it has for itself, and at most */
+	int64_t last_modified_us;      /* realtime */
+	uint64_t generation;           /* grows whenever `config` changes: old sandboxes go */
 };
 
 void function_config_clear(struct function_config *config);

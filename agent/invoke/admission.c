@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "agent/invoke/invocation_internal.h"
+#include "mayfly/clock.h"
 
 #define VERSION_LATEST "$LATEST"
 
@@ -83,6 +84,16 @@ int admission_check(struct invocation *invocation)
 				 request->payload.len, INVOCATION_PAYLOAD_MAX_BYTES);
 	r = trace_id_check(request->trace_id, error);
 	return r < 0 ? r : check_client_context(request->client_context, error);
+}
+
+int admission_take(struct invocation *invocation)
+{
+	struct invoker *invoker = invocation->invoker;
+
+	return concurrency_take(
+		invoker->concurrency, invocation->tenant, invocation->function_name,
+		pool_count_sandboxes(invoker->pool, invocation->tenant, invocation->function_name),
+		clock_monotonic_us(), &invocation->grant, &invocation->error);
 }
 
 int admission_find(struct invocation *invocation, const struct function **ret)

@@ -48,6 +48,7 @@ static void let_go_of_event(struct invocation *invocation)
 static void free_invocation(struct invocation *invocation)
 {
 	let_go_of_event(invocation);
+	concurrency_give_back(invocation->invoker->concurrency, &invocation->grant);
 	invocation->invoker->running--;
 	timer_disarm(&invocation->wait_timer);
 	error_clear(&invocation->error);

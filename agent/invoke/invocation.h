@@ -11,6 +11,7 @@
 
 #include "agent/core/loop.h"
 #include "agent/deploy/directory.h"
+#include "agent/invoke/concurrency.h"
 #include "agent/pool/pool.h"
 #include "mayfly/id.h"
 
@@ -24,10 +25,11 @@ struct invoker;
 struct invocation;
 
 struct invoker_config {
-	const char *region;         /* borrowed for the invoker's life, as the next */
-	const char *default_tenant; /* for requests that name none */
-	int64_t max_wait_us;        /* for a sandbox; 0: 5 minutes */
-	uint64_t max_waiting_bytes; /* of events without a sandbox; 0: 256 MiB */
+	const char *region;               /* borrowed for the invoker's life, as the next */
+	const char *default_tenant;       /* for requests that name none */
+	int64_t max_wait_us;              /* for a sandbox; 0: 5 minutes */
+	uint64_t max_waiting_bytes;       /* of events without a sandbox; 0: 256 MiB */
+	struct concurrency_limits limits; /* each 0: Lambda's */
 };
 
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
@@ -123,5 +125,12 @@ struct invoker_gauges {
 	uint64_t total;
 	uint64_t function_errors;
 	uint64_t cold_starts;
+	uint64_t throttles;
 };
+/* What runs and what is reserved. */
+void invoker_tenant_concurrency(const struct invoker *invoker, const char *tenant,
+				struct concurrency_usage *ret);
+unsigned invoker_function_concurrency(const struct invoker *invoker, const char *tenant,
+				      const char *name);
+
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret);

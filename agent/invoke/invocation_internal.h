@@ -12,6 +12,7 @@ struct invoker {
 	struct loop *loop;
 	struct directory *directory;
 	struct pool *pool;
+	struct concurrency *concurrency;
 	char *region;
 	char *default_tenant;
 	int64_t max_wait_us;
@@ -37,6 +38,7 @@ struct invocation {
 	int64_t timeout_us;
 	struct timer wait_timer; /* while it waits in the pool */
 	uint64_t held_bytes;     /* its part of waiting_bytes */
+	struct concurrency_grant grant;
 	bool retried;
 
 	struct sandbox *sandbox;    /* bound, or NULL */
@@ -65,6 +67,8 @@ struct invocation {
 
 /* Resolves and checks all but the payload's syntax; a negative errno with invocation->error. */
 int admission_check(struct invocation *invocation) _must_use_;
+/* Counts it as running until its end. A negative errno with invocation->error: a limit is met. */
+int admission_take(struct invocation *invocation) _must_use_;
 /* The function, if it can be invoked now. Borrowed until the loop turns. */
 int admission_find(struct invocation *invocation, const struct function **ret) _must_use_;
 /* JSON or not. Any thread. */

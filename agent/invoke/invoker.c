@@ -10,20 +10,49 @@
 
 /* -- news of the directory -- */
 
+static void take_reservation(const struct function *function, void *arg)
+{
+	struct invoker *invoker = arg;
+	const unsigned *reserved =
+		function->has_reserved_concurrency ? &function->reserved_concurrency : NULL;
+
+	if (concurrency_set_reserved(invoker->concurrency, function->tenant, function->name,
+				     reserved) < 0)
+		abort(); /* as loop_post(): a limit that is not kept is worse */
+}
+
 static void on_directory(const struct function *function, enum directory_event event, void *arg)
 {
 	struct invoker *invoker = arg;
 
-	if (event == DIRECTORY_DELETED)
+	if (event == DIRECTORY_DELETED) {
 		pool_function_deleted(invoker->pool, function->tenant, function->name);
-	else
+		concurrency_forget(invoker->concurrency, function->tenant, function->name);
+	} else {
 		pool_function_changed(invoker->pool, function);
+		take_reservation(function, invoker);
+	}
+}
+
+static unsigned or_default(unsigned value, unsigned initial)
+{
+	return value > 0 ? value : initial;
+}
+
+static struct concurrency_limits fill_limits(const struct concurrency_limits *given)
+{
+	return (struct concurrency_limits){
+		.tenant = or_default(given->tenant, CONCURRENCY_TENANT_DEFAULT),
+		.requests = or_default(given->requests, CONCURRENCY_REQUESTS_DEFAULT),
+		.scaling = or_default(given->scaling, CONCURRENCY_SCALING_DEFAULT),
+	};
 }
 
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
 		struct pool *pool, struct invoker **ret, struct error *error)
 {
 	_cleanup_(invoker_free_p) struct invoker *invoker = calloc(1, sizeof(*invoker));
+	const struct concurrency_limits limits = fill_limits(&config->limits);
 	int r;
 
 	if (!invoker)
@@ -40,9 +69,13 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 	};
 	if (!invoker->region || !invoker->default_tenant)
 		return error_set_errno(error, ENOMEM, "Cannot make the invoker");
+	r = concurrency_new(&limits, &invoker->concurrency);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot make the invoker");
 	r = directory_add_listener(directory, on_directory, invoker);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot hear of functions");
+	directory_each(directory, take_reservation, invoker);
 	*ret = TAKE_PTR(invoker);
 	return 0;
 }
@@ -51,6 +84,7 @@ struct invoker *invoker_free(struct invoker *invoker)
 {
 	if (!invoker)
 		return NULL;
+	concurrency_free(invoker->concurrency);
 	free(invoker->region);
 	free(invoker->default_tenant);
 	free(invoker);
@@ -77,15 +111,23 @@ static void check_work(struct job *job)
 	(void)!admission_parse_payload(invocation->request.payload, &invocation->error);
 }
 
+/* A negative errno with invocation->error. */
+static int start(struct invocation *invocation)
+{
+	int r = admission_take(invocation);
+
+	if (r < 0)
+		return r;
+	invocation->invoker->total++;
+	return invocation_place(invocation);
+}
+
 static void check_done(struct job *job)
 {
 	struct invocation *invocation = container_of(job, struct invocation, check);
 
-	if (invocation->error.code == ERROR_NONE) {
-		invocation->invoker->total++;
-		if (invocation_place(invocation) >= 0)
-			return;
-	}
+	if (invocation->error.code == ERROR_NONE && start(invocation) >= 0)
+		return;
 	invocation_finish(invocation);
 }
 
@@ -108,8 +150,7 @@ static int admit(struct invocation *invocation)
 		return 1;
 	if (invocation->request.type == INVOCATION_DRY_RUN)
 		return 1;
-	invocation->invoker->total++;
-	return invocation_place(invocation) < 0;
+	return start(invocation) < 0;
 }
 
 int invoker_submit(struct invoker *invoker, const struct invocation_request *request,
@@ -137,6 +178,18 @@ int invoker_submit(struct invoker *invoker, const struct invocation_request *req
 	return 0;
 }
 
+void invoker_tenant_concurrency(const struct invoker *invoker, const char *tenant,
+				struct concurrency_usage *ret)
+{
+	concurrency_tenant_usage(invoker->concurrency, tenant, ret);
+}
+
+unsigned invoker_function_concurrency(const struct invoker *invoker, const char *tenant,
+				      const char *name)
+{
+	return concurrency_function_in_use(invoker->concurrency, tenant, name);
+}
+
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret)
 {
 	*ret = (struct invoker_gauges){
@@ -144,5 +197,6 @@ void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret)
 		.total = invoker->total,
 		.function_errors = invoker->function_errors,
 		.cold_starts = invoker->cold_starts,
+		.throttles = concurrency_throttles(invoker->concurrency),
 	};
 }

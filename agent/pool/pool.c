@@ -276,6 +276,13 @@ void pool_cancel(struct pool *pool, struct demand *demand)
 
 /* -- facts -- */
 
+unsigned pool_count_sandboxes(struct pool *pool, const char *tenant, const char *name)
+{
+	const struct version *version = version_find(pool, tenant, name);
+
+	return version ? version->alive : 0;
+}
+
 int pool_add_listener(struct pool *pool, pool_listener *listener, void *arg)
 {
 	if (pool->listener_count == POOL_LISTENERS_MAX)

@@ -145,6 +145,9 @@ int pool_set_policy(struct pool *pool, const struct function *function, enum poo
 
 /* -- facts -- */
 
+/* Of a function as it is now: all that are not ending. */
+unsigned pool_count_sandboxes(struct pool *pool, const char *tenant, const char *name);
+
 void pool_each(struct pool *pool, void (*fn)(const struct sandbox_facts *facts, void *arg),
 	       void *arg);
 

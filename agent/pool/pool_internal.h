@@ -68,6 +68,7 @@ struct version {
 	unsigned waiting;
 	struct sandbox_list sandboxes;
 	struct sandbox_list idle; /* used ones first, the latest foremost; spares behind */
+	unsigned alive;           /* not STOPPING or GONE */
 	unsigned starting;        /* RESTORING or INITIALIZING */
 	unsigned spares_ready;    /* idle and never used */
 

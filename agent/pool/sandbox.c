@@ -75,6 +75,8 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 		release_slot(sandbox);
 	if (state == SANDBOX_STOPPING || state == SANDBOX_GONE)
 		version_compiler_gone(sandbox);
+	sandbox->version->alive += state == SANDBOX_RESTORING;
+	sandbox->version->alive -= state == SANDBOX_STOPPING;
 	if (state == SANDBOX_STOPPING)
 		pool->freeing_bytes += sandbox->version->cost_bytes;
 	pool_notify(sandbox);

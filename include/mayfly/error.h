@@ -39,6 +39,7 @@ struct error {
 	enum error_code code;
 	char *field;   /* owned; the input that broke the rule, or NULL */
 	char *message; /* owned; one sentence, no newline */
+	char *reason;  /* owned; which limit a throttled request met, or NULL */
 };
 
 #define ERROR_INIT ((struct error){ 0 })
@@ -68,6 +69,9 @@ int error_set(struct error *e, enum error_code code, const char *field, const ch
 /* error_set() with ERROR_INTERNAL and ": <strerror(errno_value)>" behind the text; returns
  * -abs(errno_value). For system calls that failed. */
 int error_set_errno(struct error *e, int errno_value, const char *format, ...) _printf_(3, 4);
+
+/* Names the limit that a throttled request met, in Lambda's words; nothing without an error. */
+void error_set_reason(struct error *e, const char *reason);
 
 /* Puts "<context>: " before the message of a set error. */
 void error_wrap(struct error *e, const char *format, ...) _printf_(2, 3);

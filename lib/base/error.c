@@ -123,6 +123,14 @@ int error_set_errno(struct error *e, int errno_value, const char *format, ...)
 	return -number;
 }
 
+void error_set_reason(struct error *e, const char *reason)
+{
+	if (!e || e->code == ERROR_NONE)
+		return;
+	free(e->reason);
+	e->reason = strdup(reason);
+}
+
 void error_wrap(struct error *e, const char *format, ...)
 {
 	if (!e || e->code == ERROR_NONE)
@@ -153,13 +161,20 @@ void error_move(struct error *to, struct error *from)
 	*from = ERROR_INIT;
 }
 
+static int copy_text(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
 int error_copy(struct error *to, const struct error *from)
 {
 	struct error copy = { .code = from->code };
-	if (from->field && !(copy.field = strdup(from->field)))
-		return -ENOMEM;
-	if (from->message && !(copy.message = strdup(from->message))) {
-		free(copy.field);
+
+	if (copy_text(&copy.field, from->field) < 0 ||
+	    copy_text(&copy.message, from->message) < 0 ||
+	    copy_text(&copy.reason, from->reason) < 0) {
+		error_clear(&copy);
 		return -ENOMEM;
 	}
 	*to = copy;
@@ -179,5 +194,6 @@ void error_clear(struct error *e)
 		return;
 	free(e->field);
 	free(e->message);
+	free(e->reason);
 	*e = ERROR_INIT;
 }

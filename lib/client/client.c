@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #define FUNCTIONS          mayfly__v1__function_service__descriptor
+#define CONCURRENCY        mayfly__v1__concurrency_service__descriptor
 #define LOGS               mayfly__v1__log_service__descriptor
 #define NODES              mayfly__v1__node_service__descriptor
 #define TEMPLATES          mayfly__v1__template_service__descriptor
@@ -132,6 +133,15 @@ DEFINE_CALL(client_function_update_configuration, FUNCTIONS, "UpdateConfiguratio
 	    UpdateFunctionConfigurationRequest, Function)
 DEFINE_CALL(client_function_delete, FUNCTIONS, "Delete", DeleteFunctionRequest,
 	    DeleteFunctionResponse)
+
+DEFINE_CALL(client_concurrency_put, CONCURRENCY, "Put", PutFunctionConcurrencyRequest,
+	    FunctionConcurrency)
+DEFINE_CALL(client_concurrency_get, CONCURRENCY, "Get", GetFunctionConcurrencyRequest,
+	    FunctionConcurrency)
+DEFINE_CALL(client_concurrency_delete, CONCURRENCY, "Delete", DeleteFunctionConcurrencyRequest,
+	    DeleteFunctionConcurrencyResponse)
+DEFINE_CALL(client_account_settings, CONCURRENCY, "GetAccountSettings", GetAccountSettingsRequest,
+	    AccountSettings)
 
 DEFINE_CALL(client_log_get, LOGS, "Get", GetLogEventsRequest, GetLogEventsResponse)
 DEFINE_STREAM(client_log_tail, LOGS, "Tail", TailLogsRequest, LogEvent)

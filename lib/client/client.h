@@ -12,6 +12,7 @@
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
 
+#include <mayfly/v1/concurrency.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
 #include <mayfly/v1/invoke.pb-c.h>
 #include <mayfly/v1/log.pb-c.h>
@@ -90,6 +91,22 @@ Mayfly__V1__Phases *client_stream_phases(const struct client_stream *stream);
 /* Cancels what is under way. Copes with NULL. */
 struct client_stream *client_stream_close(struct client_stream *stream);
 DEFINE_CLEANUP(struct client_stream, client_stream_close)
+
+/* -- ConcurrencyService -- */
+
+int client_concurrency_put(struct client *client,
+			   const Mayfly__V1__PutFunctionConcurrencyRequest *request,
+			   Mayfly__V1__FunctionConcurrency **ret, struct error *e) _must_use_;
+int client_concurrency_get(struct client *client,
+			   const Mayfly__V1__GetFunctionConcurrencyRequest *request,
+			   Mayfly__V1__FunctionConcurrency **ret, struct error *e) _must_use_;
+int client_concurrency_delete(struct client *client,
+			      const Mayfly__V1__DeleteFunctionConcurrencyRequest *request,
+			      Mayfly__V1__DeleteFunctionConcurrencyResponse **ret,
+			      struct error *e) _must_use_;
+int client_account_settings(struct client *client,
+			    const Mayfly__V1__GetAccountSettingsRequest *request,
+			    Mayfly__V1__AccountSettings **ret, struct error *e) _must_use_;
 
 /* -- LogService -- */
 

@@ -11,6 +11,7 @@
 #include "rpc/check.h"
 
 #define TYPE_PREFIX "type.googleapis.com/"
+#define REASON_KEY  "reason" /* of ErrorInfo's metadata */
 
 static int pack(const ProtobufCMessage *message, struct buf *out)
 {
@@ -45,14 +46,18 @@ int rpc_status_encode(const struct error *e, const char *domain, struct buf *ret
 	char *text = (char *)buf_string(ret_text);
 
 	Google__Rpc__ErrorInfo__MetadataEntry type = GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT;
-	Google__Rpc__ErrorInfo__MetadataEntry *metadata[] = { &type };
+	Google__Rpc__ErrorInfo__MetadataEntry reason =
+		GOOGLE__RPC__ERROR_INFO__METADATA_ENTRY__INIT;
+	Google__Rpc__ErrorInfo__MetadataEntry *metadata[] = { &type, &reason };
 	type.key = (char *)"type";
 	type.value = (char *)kind->type;
+	reason.key = (char *)REASON_KEY;
+	reason.value = e->reason;
 	Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
 	info.reason = (char *)kind->name;
 	info.domain = (char *)domain;
 	info.metadata = metadata;
-	info.n_metadata = 1;
+	info.n_metadata = e->reason ? 2 : 1;
 
 	Google__Rpc__BadRequest__FieldViolation violation =
 		GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
@@ -115,40 +120,57 @@ static enum error_code code_from_status(int status)
 	}
 }
 
-/* Our own exception name and the field of the first violation, if the details have them. */
-static void decode_detail(const Google__Protobuf__Any *any, enum error_code *code, char **field)
+/* What the details say: our own exception name, the field of the first violation, the limit met. */
+struct said {
+	enum error_code code;
+	char *field;  /* owned */
+	char *reason; /* owned */
+};
+
+static void take_info(const Google__Rpc__ErrorInfo *info, struct said *said)
+{
+	enum error_code named = error_code_from_name(info->reason);
+
+	if (named != ERROR_INTERNAL)
+		said->code = named;
+	for (size_t i = 0; i < info->n_metadata; i++)
+		if (strcmp(info->metadata[i]->key, REASON_KEY) == 0 && !said->reason)
+			said->reason = strdup(info->metadata[i]->value);
+}
+
+static void decode_detail(const Google__Protobuf__Any *any, struct said *said)
 {
 	struct slice value = slice_new(any->value.data, any->value.len);
 	ProtobufCMessage *message = NULL;
 
 	if (strcmp(any->type_url, TYPE_PREFIX "google.rpc.ErrorInfo") == 0 &&
 	    rpc_decode_message(&google__rpc__error_info__descriptor, value, &message, NULL) == 0) {
-		const Google__Rpc__ErrorInfo *info = (const Google__Rpc__ErrorInfo *)message;
-		enum error_code named = error_code_from_name(info->reason);
-		if (named != ERROR_INTERNAL)
-			*code = named;
+		take_info((const Google__Rpc__ErrorInfo *)message, said);
 	} else if (strcmp(any->type_url, TYPE_PREFIX "google.rpc.BadRequest") == 0 &&
 		   rpc_decode_message(&google__rpc__bad_request__descriptor, value, &message,
 				      NULL) == 0) {
 		const Google__Rpc__BadRequest *request = (const Google__Rpc__BadRequest *)message;
-		if (request->n_field_violations > 0 && !*field)
-			*field = strdup(request->field_violations[0]->field);
+		if (request->n_field_violations > 0 && !said->field)
+			said->field = strdup(request->field_violations[0]->field);
 	}
 	protobuf_c_message_free_unpacked(message, NULL);
 }
 
 void rpc_status_decode(int code, struct slice text, struct slice details, struct error *ret)
 {
-	enum error_code kind = code_from_status(code);
-	_cleanup_free_ char *field = NULL;
+	struct said said = { .code = code_from_status(code) };
 	ProtobufCMessage *message = NULL;
 
 	if (details.len > 0 &&
 	    rpc_decode_message(&google__rpc__status__descriptor, details, &message, NULL) == 0) {
 		const Google__Rpc__Status *status = (const Google__Rpc__Status *)message;
 		for (size_t i = 0; i < status->n_details; i++)
-			decode_detail(status->details[i], &kind, &field);
+			decode_detail(status->details[i], &said);
 	}
 	protobuf_c_message_free_unpacked(message, NULL);
-	(void)error_set(ret, kind, field, "%.*s", (int)text.len, (const char *)text.data);
+	(void)error_set(ret, said.code, said.field, "%.*s", (int)text.len, (const char *)text.data);
+	if (said.reason)
+		error_set_reason(ret, said.reason);
+	free(said.field);
+	free(said.reason);
 }

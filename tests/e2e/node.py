@@ -118,7 +118,7 @@ class Refusal:
         self.status = error.code()
         self.message = error.details()
         self.reason = self.field = self.domain = None
-        self.type = None
+        self.type = self.limit = None
         for key, value in error.trailing_metadata() or ():
             if key != "grpc-status-details-bin":
                 continue
@@ -127,7 +127,7 @@ class Refusal:
                 if detail.type_url.endswith("google.rpc.ErrorInfo"):
                     info = protocol.message("google.rpc.ErrorInfo").FromString(detail.value)
                     self.reason, self.domain = info.reason, info.domain
-                    self.type = info.metadata["type"]
+                    self.type, self.limit = info.metadata["type"], info.metadata.get("reason")
                 if detail.type_url.endswith("google.rpc.BadRequest"):
                     request = protocol.message("google.rpc.BadRequest").FromString(detail.value)
                     self.field = request.field_violations[0].field
@@ -278,6 +278,7 @@ class Node:
         p = self.protocol
         self.functions = p.function_grpc.FunctionServiceStub(self.channel)
         self.invocations = p.invoke_grpc.InvokeServiceStub(self.channel)
+        self.concurrency = p.concurrency_grpc.ConcurrencyServiceStub(self.channel)
         self.logs = p.log_grpc.LogServiceStub(self.channel)
         self.node = p.node_grpc.NodeServiceStub(self.channel)
         self.templates = p.node_grpc.TemplateServiceStub(self.channel)

@@ -133,6 +133,8 @@ static void open_directory(struct node *node)
 		.default_tenant = TENANT,
 		.runtimes = runtimes,
 		.runtime_count = ARRAY_SIZE(runtimes),
+		.concurrency_limit = 1000,
+		.unreserved_minimum = 100,
 	};
 	const struct deploy_hooks hooks = { .prepare = hook, .user = node };
 	_cleanup_error_ struct error error = ERROR_INIT;
@@ -265,8 +267,8 @@ static void create_active(struct node *node, const char *name, const char *zip)
 	run_until(node, find(node, name)->state == FUNCTION_ACTIVE);
 }
 
-static void ask_update_code(struct node *node, const char *name, const char *zip, bool dry_run,
-			    const char *revision_id, struct answer *answer)
+static void _unused_ ask_update_code(struct node *node, const char *name, const char *zip,
+				     bool dry_run, const char *revision_id, struct answer *answer)
 {
 	const struct directory_update_code_request request = {
 		.tenant = TENANT,
@@ -280,8 +282,9 @@ static void ask_update_code(struct node *node, const char *name, const char *zip
 	run_until(node, answer->here);
 }
 
-static void ask_update_configuration(struct node *node, const char *name,
-				     const struct function_patch *patch, struct answer *answer)
+static void _unused_ ask_update_configuration(struct node *node, const char *name,
+					      const struct function_patch *patch,
+					      struct answer *answer)
 {
 	const struct directory_update_configuration_request request = {
 		.tenant = TENANT,

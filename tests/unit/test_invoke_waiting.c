@@ -39,6 +39,12 @@ int directory_add_listener(struct directory *d _unused_, directory_listener *fn 
 	return 0;
 }
 
+void directory_each(const struct directory *d _unused_,
+		    void (*fn)(const struct function *function, void *arg) _unused_,
+		    void *arg _unused_)
+{
+}
+
 const struct function *directory_find(const struct directory *d _unused_,
 				      const char *tenant _unused_, const char *name _unused_)
 {
@@ -59,6 +65,12 @@ void pool_function_changed(struct pool *pool _unused_, const struct function *f 
 void pool_function_deleted(struct pool *pool _unused_, const char *tenant _unused_,
 			   const char *name _unused_)
 {
+}
+
+unsigned pool_count_sandboxes(struct pool *pool _unused_, const char *tenant _unused_,
+			      const char *name _unused_)
+{
+	return 0;
 }
 
 int pool_acquire(struct pool *pool _unused_, const struct function *f _unused_,
@@ -142,6 +154,7 @@ struct asker {
 	bool answered;
 	enum error_code code;
 	char text[64];
+	char reason[64];
 };
 
 static void on_done(struct invocation *invocation _unused_, const struct invocation_result *result,
@@ -153,6 +166,8 @@ static void on_done(struct invocation *invocation _unused_, const struct invocat
 	asker->code = result->error ? result->error->code : ERROR_NONE;
 	(void)snprintf(asker->text, sizeof(asker->text), "%s",
 		       result->error ? error_text(result->error) : "");
+	(void)snprintf(asker->reason, sizeof(asker->reason), "%s",
+		       result->error && result->error->reason ? result->error->reason : "");
 }
 
 static const struct invocation_events events = { .on_done = on_done };
@@ -216,15 +231,23 @@ static void assert_refused(struct fixture *f, struct asker *asker)
 	assert_string_equal(asker->text, "Rate Exceeded.");
 }
 
+static void make_invoker(struct fixture *f, unsigned concurrency)
+{
+	struct invoker_config config = { .region = "us-east-1",
+					 .default_tenant = "123456789012",
+					 .max_waiting_bytes = 8 * MIB,
+					 .limits.tenant = concurrency };
+
+	invoker_free(f->invoker);
+	assert_int_equal(invoker_new(&config, f->loop, NULL, NULL, &f->invoker, NULL), 0);
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct invoker_config config = { .region = "us-east-1",
-					 .default_tenant = "123456789012",
-					 .max_waiting_bytes = 8 * MIB };
 
 	assert_int_equal(loop_new(1, &f->loop), 0);
-	assert_int_equal(invoker_new(&config, f->loop, NULL, NULL, &f->invoker, NULL), 0);
+	make_invoker(f, 0);
 	f->large = malloc(LARGE_BYTES);
 	memset(f->large, 'x', LARGE_BYTES);
 	f->large[0] = f->large[LARGE_BYTES - 1] = '"';
@@ -305,6 +328,48 @@ static void a_small_one_over_the_bound_leaves_the_queue(void **state)
 		give_up(&a[--count]);
 }
 
+/* What waits for a sandbox counts, and so does what is read in a job. */
+static void who_is_over_the_limit_does_not_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct invoker_gauges gauges;
+	struct concurrency_usage usage;
+	struct asker a, b, c;
+
+	make_invoker(f, 2);
+	ask(f, &a, slice_from_string("{}"));
+	assert_true(is_waiting(&a));
+	ask(f, &b, large(f));
+	RUN_UNTIL(f, is_waiting(&b));
+	ask(f, &c, slice_from_string("{}"));
+	assert_refused(f, &c);
+	assert_string_equal(c.reason, THROTTLE_TENANT);
+	ask(f, &c, large(f));
+	assert_refused(f, &c);
+	/* An answer gives the place back, of whatever kind it is. */
+	give_up(&a);
+	ask(f, &a, slice_from_string("{}"));
+	assert_true(is_waiting(&a));
+	bind(&a);
+	ask(f, &c, slice_from_string("{}"));
+	assert_refused(f, &c);
+	lose(&a);
+	ask(f, &a, slice_from_string("no JSON"));
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.code, ERROR_INVALID_REQUEST_CONTENT);
+	ask(f, &c, slice_from_string("{}"));
+	assert_true(is_waiting(&c));
+	invoker_tenant_concurrency(f->invoker, "123456789012", &usage);
+	assert_int_equal(usage.in_use, 2);
+	give_up(&b);
+	give_up(&c);
+	invoker_tenant_concurrency(f->invoker, "123456789012", &usage);
+	assert_int_equal(usage.in_use, 0);
+	/* The large one was refused for its bytes, before any limit. */
+	invoker_gauges(f->invoker, &gauges);
+	assert_int_equal(gauges.throttles, 2);
+}
+
 static void a_sandbox_makes_room(void **state)
 {
 	struct fixture *f = *state;
@@ -339,6 +404,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(more_than_the_bound_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_small_one_over_the_bound_leaves_the_queue, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(who_is_over_the_limit_does_not_wait, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_sandbox_makes_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_event_is_let_go, set_up, tear_down),
