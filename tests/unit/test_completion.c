@@ -131,7 +131,7 @@ static void bash_completes(void **state _unused_)
 	static const struct {
 		const char *typed, *wanted, *unwanted;
 	} cases[] = {
-		{ "mayfly ''", "[function invoke ", "create" },
+		{ "mayfly ''", " invoke logs ", "create" },
 		{ "mayfly fu", "[function]", NULL },
 		{ "mayfly function ''", "[create get ", "invoke" },
 		{ "mayfly function create --run", "[--runtime]", NULL },
@@ -158,7 +158,7 @@ static void zsh_completes(void **state _unused_)
 	static const struct {
 		const char *typed, *wanted, *unwanted;
 	} cases[] = {
-		{ "mayfly ''", "[-- function invoke ", "create" },
+		{ "mayfly ''", " invoke logs ", "create" },
 		{ "mayfly function ''", "[-- create get ", "invoke" },
 		{ "mayfly bench burst --", "--hold-ms", "--rate" },
 		{ "mayfly node --output ''", "[-- table json]", NULL },
