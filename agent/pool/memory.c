@@ -34,7 +34,7 @@ static uint64_t memory_available_bytes(void)
 }
 
 /* Once what STOPPING sandboxes hold is given back. */
-static bool will_fit(const struct pool *pool, uint64_t cost_bytes)
+bool memory_will_fit(const struct pool *pool, uint64_t cost_bytes)
 {
 	return pool->committed_bytes - pool->freeing_bytes + cost_bytes <=
 		       pool->config.memory_budget_bytes &&
@@ -47,10 +47,15 @@ static bool fits(const struct pool *pool, uint64_t cost_bytes)
 	       pool->sandbox_count < pool->config.max_sandboxes;
 }
 
-static bool evict_one(struct pool *pool)
+/* The longest idle one that may go for it. */
+static bool evict_one(const struct version *version)
 {
-	struct sandbox *sandbox = TAILQ_FIRST(&pool->lru);
+	struct pool *pool = version->pool;
+	struct sandbox *sandbox;
 
+	TAILQ_FOREACH (sandbox, &pool->lru, lru_link)
+		if (share_may_evict(sandbox, version))
+			break;
 	if (!sandbox)
 		return false;
 	pool->evictions++;
@@ -58,8 +63,10 @@ static bool evict_one(struct pool *pool)
 	return true;
 }
 
-int memory_make_room(struct pool *pool, uint64_t cost_bytes, bool for_demand, struct error *error)
+int memory_make_room(struct version *version, bool for_demand, struct error *error)
 {
+	struct pool *pool = version->pool;
+	uint64_t cost_bytes = version->cost_bytes;
 	bool short_of_memory;
 
 	if (cost_bytes > pool->config.memory_budget_bytes)
@@ -67,14 +74,15 @@ int memory_make_room(struct pool *pool, uint64_t cost_bytes, bool for_demand, st
 				 "The function needs more memory than this node may give to "
 				 "sandboxes.");
 	if (!fits(pool, cost_bytes)) {
-		while (for_demand && !will_fit(pool, cost_bytes) && evict_one(pool))
+		while (for_demand && !memory_will_fit(pool, cost_bytes) && evict_one(version))
 			;
 		return 0;
 	}
 	short_of_memory = memory_available_bytes() < pool->config.memory_reserve_bytes + cost_bytes;
 	if (!short_of_memory)
 		return 1;
-	if (for_demand && pool->freeing_bytes == 0 && !evict_one(pool) && pool->sandbox_count == 0)
+	if (for_demand && pool->freeing_bytes == 0 && !evict_one(version) &&
+	    pool->sandbox_count == 0)
 		return error_set(error, ERROR_UNAVAILABLE, NULL,
 				 "The node has no memory left for a sandbox.");
 	return 0;

@@ -20,13 +20,15 @@ void pool_add_starved(struct version *version)
 	if (version->starved)
 		return;
 	version->starved = true;
+	share_enter(version->pool, version->owner);
 	TAILQ_INSERT_TAIL(&version->pool->starved_versions, version, starved_link);
 	pool_mark_dirty(version->pool);
 }
 
-static void remove_starved(struct version *version)
+void pool_remove_starved(struct version *version)
 {
 	version->starved = false;
+	share_leave(version->owner);
 	TAILQ_REMOVE(&version->pool->starved_versions, version, starved_link);
 }
 
@@ -66,7 +68,7 @@ static enum start_result start_one(struct version *version)
 		return START_NOTHING;
 	if (pool->slots_taken >= pool->config.max_starts)
 		return START_NOT_NOW;
-	r = memory_make_room(pool, version->cost_bytes, for_demand, &error);
+	r = memory_make_room(version, for_demand, &error);
 	if (r < 0) {
 		version_fail_demands(version, &error);
 		return START_NOTHING;
@@ -85,20 +87,23 @@ static void on_starved_time(void *arg)
 	pool_mark_dirty(arg);
 }
 
-/* In turn, one start each, until all have what they want or a limit is reached. */
+/* In turn, one start each, tenants by their shares, until all have what they want or a limit is
+ * reached. */
 static void serve_starved(struct pool *pool)
 {
 	struct version *version;
 
-	while ((version = TAILQ_FIRST(&pool->starved_versions))) {
+	while ((version = share_pick(pool))) {
 		enum start_result result;
 
 		version->references++;
 		result = start_one(version);
 		if (result != START_NOT_NOW && version->starved)
-			remove_starved(version);
-		if (result == START_DONE)
+			pool_remove_starved(version);
+		if (result == START_DONE) {
+			share_count_start(version);
 			pool_add_starved(version);
+		}
 		version_unref(version);
 		if (result == START_NOT_NOW)
 			break;
@@ -358,6 +363,7 @@ static void fill_defaults(struct pool_config *config, const struct vm_host_info 
 	DEFAULT(max_sandboxes, 4096);
 	DEFAULT(max_starts, processors > 0 ? (unsigned)processors : 1);
 	DEFAULT(max_waiting, 10000);
+	DEFAULT(share_idle_us, 10 * USEC_PER_SEC);
 	DEFAULT(keep_alive_us, 600 * USEC_PER_SEC);
 	DEFAULT(freeze_after_us, 10 * USEC_PER_MSEC);
 	DEFAULT(active_window_us, 600 * USEC_PER_SEC);

@@ -32,6 +32,12 @@ struct pool_config {
 	void *base_is_needed_arg;
 	int64_t base_template_keep_us; /* other ones go after so long without use; 0: never */
 
+	/* A tenant's part of a node that is full, beside others'; NULL: all have the same. */
+	unsigned (*tenant_weight)(const char *tenant, void *arg);
+	void *tenant_weight_arg;
+	int64_t share_idle_us; /* idle sandboxes within a share are safe from others for so long; 0:
+				  10 s */
+
 	/* Memory. A sandbox is counted as sandbox_overhead_mb plus memory_commit_percent of its
 	 * MemorySize: clones share most of their pages. */
 	uint64_t memory_budget_bytes;   /* 0: 80 % of the machine's */

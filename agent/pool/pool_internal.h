@@ -9,6 +9,7 @@
 #include "agent/core/digest.h"
 #include "agent/logs/log_lines.h"
 #include "agent/pool/pool.h"
+#include "agent/pool/share.h"
 #include "agent/pool/vm_driver.h"
 #include "mayfly/clock.h"
 #include "mayfly/id.h"
@@ -51,6 +52,7 @@ struct version {
 	UT_hash_handle hh; /* the current ones, by key */
 	char *key;         /* TENANT/NAME */
 	char *tenant;
+	struct pool_tenant *owner; /* referenced */
 	char *function_name;
 	char *arn;
 	char *package_path;
@@ -151,6 +153,8 @@ struct pool {
 	struct version_list all;  /* draining ones too */
 	struct version_list dirty_versions;
 	struct version_list starved_versions;
+	struct pool_tenant *tenants;          /* by id */
+	uint64_t pass;                        /* of the tenant that started last */
 	struct preparation_list preparations; /* of functions without SnapStart */
 	struct dirty dirty;
 	struct timer starved_timer;
@@ -315,5 +319,6 @@ void policy_move(struct version *from, struct version *to);
 /* -- pool.c -- */
 void pool_mark_dirty(struct pool *pool);
 void pool_add_starved(struct version *version);
+void pool_remove_starved(struct version *version);
 void pool_notify(struct sandbox *sandbox);
 struct line_source version_line_source(const struct version *version);

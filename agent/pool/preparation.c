@@ -111,8 +111,7 @@ static bool step(struct preparation *preparation)
 	if (pool->slots_taken >= pool->config.max_starts)
 		return false;
 	preparation->started = true;
-	return memory_make_room(pool, version->cost_bytes, false, NULL) != 1 ||
-	       sandbox_start(version, NULL) < 0;
+	return memory_make_room(version, false, NULL) != 1 || sandbox_start(version, NULL) < 0;
 }
 
 void preparations_step(struct pool *pool)

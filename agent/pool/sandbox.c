@@ -77,8 +77,10 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 		version_compiler_gone(sandbox);
 	sandbox->version->alive += state == SANDBOX_RESTORING;
 	sandbox->version->alive -= state == SANDBOX_STOPPING;
-	if (state == SANDBOX_STOPPING)
+	if (state == SANDBOX_STOPPING) {
 		pool->freeing_bytes += sandbox->version->cost_bytes;
+		share_give_back(sandbox->version);
+	}
 	pool_notify(sandbox);
 	return 0;
 }
@@ -261,6 +263,8 @@ void sandbox_release(struct sandbox *sandbox, const char *end_reason)
 		end_reason = "a newer generation of the function serves";
 	if (!end_reason && pool->draining && version->waiting == 0)
 		end_reason = "the node is shutting down";
+	if (!end_reason && share_must_yield(sandbox))
+		end_reason = "another tenant has less than its share";
 	if (end_reason) {
 		sandbox_stop(sandbox, end_reason);
 		return;

@@ -360,6 +360,7 @@ int sandbox_start(struct version *version, struct error *error)
 	pool->sandbox_count++;
 	pool->by_state[SANDBOX_NEW]++;
 	pool->committed_bytes += version->cost_bytes;
+	share_take(version);
 	pool->starts++;
 	pool->slots_taken++;
 	sandbox->slot = true;

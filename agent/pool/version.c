@@ -42,7 +42,9 @@ static void version_free(struct version *version)
 	if (version->dirty)
 		TAILQ_REMOVE(&pool->dirty_versions, version, dirty_link);
 	if (version->starved)
-		TAILQ_REMOVE(&pool->starved_versions, version, starved_link);
+		pool_remove_starved(version);
+	if (version->owner)
+		share_put(pool, version->owner);
 	TAILQ_REMOVE(&pool->all, version, link);
 	function_config_clear(&version->config);
 	error_clear(&version->failure);
@@ -89,13 +91,15 @@ int version_new(struct pool *pool, const char *tenant, const char *name,
 	version->references = 1;
 	version->generation = generation;
 	version->tenant = strdup(tenant);
+	version->owner = share_get(pool, tenant);
 	version->function_name = strdup(name);
 	version->arn = function_arn(pool->config.region, tenant, name, NULL);
 	version->package_path =
 		pool->config.package_path(config->package_digest, pool->config.package_path_arg);
 	r = function_config_copy(&version->config, config);
-	if (r < 0 || !version->tenant || !version->function_name || !version->arn ||
-	    !version->package_path || asprintf(&version->key, "%s/%s", tenant, name) < 0) {
+	if (r < 0 || !version->tenant || !version->owner || !version->function_name ||
+	    !version->arn || !version->package_path ||
+	    asprintf(&version->key, "%s/%s", tenant, name) < 0) {
 		version->key = NULL;
 		version_unref(version);
 		return r < 0 ? r : -ENOMEM;
