@@ -215,6 +215,14 @@ static const struct config_row rows[] = {
 	  .initial = "1000",
 	  .help = "Sandboxes that a function may gain in ten seconds; beyond it it is throttled." },
 
+	{ "metrics", "listen", TEXT(metrics_listen), .initial = "", .optional = true,
+	  .rule = rule_loopback,
+	  .help = "HOST:PORT for Prometheus' text over HTTP at /metrics, on this machine only, "
+		  "because it names tenants and functions to whoever asks. Empty: none." },
+	{ "metrics", "max_functions", NUMBER(metrics_max_functions, 0, 1000000),
+	  .initial = "1000",
+	  .help = "Functions with rows of their own; others are counted together, by tenant." },
+
 	{ "logs", "max_group_mb", NUMBER(logs_max_group_mb, 1, 1ULL << 24), .initial = "256",
 	  .unit = "MiB", .help = "Kept of one log group; beyond it the oldest files go." },
 	{ "logs", "max_part_mb", NUMBER(logs_max_part_mb, 1, 1024), .initial = "8", .unit = "MiB",

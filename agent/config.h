@@ -67,6 +67,9 @@ struct config {
 	uint64_t pool_init_timeout_ms;
 	uint64_t pool_guest_grace_ms;
 
+	char *metrics_listen;
+	uint64_t metrics_max_functions;
+
 	uint64_t limits_concurrency;
 	uint64_t limits_unreserved_minimum;
 	uint64_t limits_requests_per_concurrency;

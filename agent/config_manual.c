@@ -16,6 +16,7 @@ static const struct {
 	{ "vm", "How microVMs are run." },
 	{ "pool", "How many sandboxes there are, and for how long." },
 	{ "limits", "How much may run at once (docs/concurrency.md)." },
+	{ "metrics", "What is told to monitoring." },
 	{ "logs", "What is kept of the functions' logs." },
 };
 

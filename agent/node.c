@@ -17,6 +17,7 @@
 #include "agent/api/node_service.h"
 #include "agent/api/template_service.h"
 #include "agent/host_setup.h"
+#include "agent/http/metrics_server.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
@@ -57,6 +58,7 @@ struct node {
 	struct function_service *function_service;
 	struct invoke_service *invoke_service;
 	struct concurrency_service *concurrency_service;
+	struct metrics_server *metrics_server;
 	struct log_service *log_service;
 	struct node_service *node_service;
 	struct template_service *template_service;
@@ -205,6 +207,7 @@ static int build_pool(struct node *node, struct error *error)
 			.requests = (unsigned)config->limits_requests_per_concurrency,
 			.scaling = (unsigned)config->limits_scaling_per_10s,
 		},
+		.max_metrics = (unsigned)config->metrics_max_functions,
 	};
 	return invoker_new(&invoker_config, node->loop, node->directory, node->pool, &node->invoker,
 			   error);
@@ -285,6 +288,24 @@ static int make_socket_dir(const char *socket, struct error *error)
 	return 0;
 }
 
+static int serve_metrics(struct node *node, struct error *error)
+{
+	const struct metrics_sources sources = { .invoker = node->invoker,
+						 .pool = node->pool,
+						 .directory = node->directory };
+	int r;
+
+	if (!*node->config->metrics_listen)
+		return 0;
+	r = metrics_server_new(node->config->metrics_listen, &sources, node->loop,
+			       &node->metrics_server, error);
+	if (r < 0)
+		return r;
+	log_info("metrics on http://%s/metrics (port %u)", node->config->metrics_listen,
+		 metrics_server_port(node->metrics_server));
+	return 0;
+}
+
 static int listen_and_start(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -302,7 +323,8 @@ static int listen_and_start(struct node *node, struct error *error)
 			return r;
 		log_info("also listening on %s (port %u)", config->api_listen_tcp, port);
 	}
-	return rpc_server_start(node->server, error);
+	r = serve_metrics(node, error);
+	return r < 0 ? r : rpc_server_start(node->server, error);
 }
 
 /* -- the way down -- */
@@ -448,6 +470,7 @@ struct node *node_close(struct node *node)
 	/* The server first: it refers to the services. Nor may a job still read what goes. Then
 	 * from the highest floor down. */
 	rpc_server_free(node->server);
+	metrics_server_free(node->metrics_server);
 	if (node->loop)
 		loop_end_jobs(node->loop);
 	if (node->template_service)

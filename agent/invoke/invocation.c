@@ -79,6 +79,44 @@ static void fill_phases(struct invocation *invocation, struct invocation_phases 
 		phases->complete_at_us = clock_monotonic_us();
 }
 
+static enum metrics_start start_of(enum invocation_start start)
+{
+	switch (start) {
+	case INVOCATION_START_SPARE:
+		return METRICS_SPARE;
+	case INVOCATION_START_RESTORE:
+	case INVOCATION_START_SNAP_START:
+		return METRICS_RESTORE;
+	case INVOCATION_START_BOOT:
+		return METRICS_BOOT;
+	default:
+		return METRICS_WARM;
+	}
+}
+
+static void count_metrics(const struct invocation *invocation,
+			  const struct invocation_phases *phases)
+{
+	struct metrics_sample sample = {
+		.tenant = invocation->tenant,
+		.function_name = invocation->function_name,
+		.function_error = invocation->function_error,
+		.duration_us = invocation->duration_us,
+		.start = start_of(phases->start),
+	};
+
+	if (!invocation->reported)
+		return;
+	sample.phases_us[METRICS_PLACE] = (int64_t)phases->place_us;
+	if (sample.start == METRICS_RESTORE) {
+		sample.phases_us[METRICS_SPAWN] = (int64_t)phases->spawn_us;
+		sample.phases_us[METRICS_LOAD] = (int64_t)phases->load_us;
+		sample.phases_us[METRICS_RESUME] = (int64_t)phases->resume_us;
+		sample.phases_us[METRICS_INIT] = (int64_t)phases->init_us;
+	}
+	metrics_count_invocation(invocation->invoker->metrics, &sample);
+}
+
 void invocation_finish(struct invocation *invocation)
 {
 	const struct invocation_request *request = &invocation->request;
@@ -106,6 +144,7 @@ void invocation_finish(struct invocation *invocation)
 	    result.phases.start == INVOCATION_START_SNAP_START ||
 	    result.phases.start == INVOCATION_START_BOOT)
 		invocation->invoker->cold_starts++;
+	count_metrics(invocation, &result.phases);
 	request->events->on_done(invocation, &result, request->user);
 	free_invocation(invocation);
 }

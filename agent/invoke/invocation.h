@@ -12,6 +12,7 @@
 #include "agent/core/loop.h"
 #include "agent/deploy/directory.h"
 #include "agent/invoke/concurrency.h"
+#include "agent/invoke/metrics.h"
 #include "agent/pool/pool.h"
 #include "mayfly/id.h"
 
@@ -30,6 +31,7 @@ struct invoker_config {
 	int64_t max_wait_us;              /* for a sandbox; 0: 5 minutes */
 	uint64_t max_waiting_bytes;       /* of events without a sandbox; 0: 256 MiB */
 	struct concurrency_limits limits; /* each 0: Lambda's */
+	unsigned max_metrics;             /* functions with rows of their own */
 };
 
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
@@ -132,5 +134,7 @@ void invoker_tenant_concurrency(const struct invoker *invoker, const char *tenan
 				struct concurrency_usage *ret);
 unsigned invoker_function_concurrency(const struct invoker *invoker, const char *tenant,
 				      const char *name);
+
+const struct metrics *invoker_metrics(const struct invoker *invoker);
 
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret);

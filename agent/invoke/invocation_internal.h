@@ -13,6 +13,7 @@ struct invoker {
 	struct directory *directory;
 	struct pool *pool;
 	struct concurrency *concurrency;
+	struct metrics *metrics;
 	char *region;
 	char *default_tenant;
 	int64_t max_wait_us;
@@ -45,6 +46,8 @@ struct invocation {
 	struct sandbox_facts facts; /* as bound; its strings are the sandbox's */
 	int64_t bound_at_us;        /* realtime, of START */
 	bool start_written;
+	bool reported;       /* its code ran, and REPORT says so */
+	int64_t duration_us; /* of REPORT */
 	char sandbox_id[HEX_ID_BYTES];
 	bool congested;
 	bool response_started;

@@ -28,6 +28,7 @@ static void on_directory(const struct function *function, enum directory_event e
 	if (event == DIRECTORY_DELETED) {
 		pool_function_deleted(invoker->pool, function->tenant, function->name);
 		concurrency_forget(invoker->concurrency, function->tenant, function->name);
+		metrics_forget(invoker->metrics, function->tenant, function->name);
 	} else {
 		pool_function_changed(invoker->pool, function);
 		take_reservation(function, invoker);
@@ -72,6 +73,9 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 	r = concurrency_new(&limits, &invoker->concurrency);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot make the invoker");
+	r = metrics_new(config->max_metrics, &invoker->metrics);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot make the invoker");
 	r = directory_add_listener(directory, on_directory, invoker);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot hear of functions");
@@ -85,6 +89,7 @@ struct invoker *invoker_free(struct invoker *invoker)
 	if (!invoker)
 		return NULL;
 	concurrency_free(invoker->concurrency);
+	metrics_free(invoker->metrics);
 	free(invoker->region);
 	free(invoker->default_tenant);
 	free(invoker);
@@ -116,6 +121,9 @@ static int start(struct invocation *invocation)
 {
 	int r = admission_take(invocation);
 
+	if (r == -error_kind(ERROR_TOO_MANY_REQUESTS)->errno_value)
+		metrics_count_throttle(invocation->invoker->metrics, invocation->tenant,
+				       invocation->function_name);
 	if (r < 0)
 		return r;
 	invocation->invoker->total++;
@@ -188,6 +196,11 @@ unsigned invoker_function_concurrency(const struct invoker *invoker, const char 
 				      const char *name)
 {
 	return concurrency_function_in_use(invoker->concurrency, tenant, name);
+}
+
+const struct metrics *invoker_metrics(const struct invoker *invoker)
+{
+	return invoker->metrics;
 }
 
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret)

@@ -99,6 +99,8 @@ void report_write_end(struct invocation *invocation, const struct report *report
 		.error_type = report->error_type,
 	};
 
+	invocation->reported = true;
+	invocation->duration_us = text.duration_us;
 	if (!invocation->start_written) /* its vCPUs never ran, until it was overdue */
 		report_write_start(invocation);
 	/* An error that the runtime reported is told by the runtime's own lines. */

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/http/metrics_text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include "mayfly/clock.h"
+
+/* One page on its way. */
+struct page {
+	const struct metrics_sources *sources;
+	struct buf *text;
+	int result;
+};
+
+static void print(struct page *page, const char *format, ...) _printf_(2, 3);
+static void print(struct page *page, const char *format, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, format);
+	int n = vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	if (page->result >= 0)
+		page->result = n < 0 || (size_t)n >= sizeof(line)
+				       ? -ENOBUFS
+				       : buf_append(page->text, line, (size_t)n);
+}
+
+static void head(struct page *page, const char *name, const char *type, const char *help)
+{
+	print(page, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* -- per function. Ids and names have no character that would have to be escaped. -- */
+
+#define LABELS "tenant=\"%s\",function=\"%s\""
+
+static void print_invocations(const struct function_metrics *row, void *arg)
+{
+	print(arg, "mayfly_invocations_total{" LABELS "} %" PRIu64 "\n", row->tenant,
+	      row->function_name, row->invocations);
+}
+
+static void print_errors(const struct function_metrics *row, void *arg)
+{
+	print(arg, "mayfly_errors_total{" LABELS "} %" PRIu64 "\n", row->tenant, row->function_name,
+	      row->errors);
+}
+
+static void print_throttles(const struct function_metrics *row, void *arg)
+{
+	print(arg, "mayfly_throttles_total{" LABELS "} %" PRIu64 "\n", row->tenant,
+	      row->function_name, row->throttles);
+}
+
+static void print_starts(const struct function_metrics *row, void *arg)
+{
+	for (unsigned i = 0; i < _METRICS_START_MAX; i++)
+		if (row->starts[i] > 0)
+			print(arg, "mayfly_starts_total{" LABELS ",start=\"%s\"} %" PRIu64 "\n",
+			      row->tenant, row->function_name, metrics_start_names[i],
+			      row->starts[i]);
+}
+
+static void print_concurrency(const struct function_metrics *row, void *arg)
+{
+	struct page *page = arg;
+
+	print(page, "mayfly_concurrent_executions{" LABELS "} %u\n", row->tenant,
+	      row->function_name,
+	      invoker_function_concurrency(page->sources->invoker, row->tenant,
+					   row->function_name));
+}
+
+/* `labels` is empty or ends with a comma. */
+static void print_histogram(struct page *page, const char *name, const char *labels,
+			    const struct histogram *histogram)
+{
+	char bare[160];
+	uint64_t sum = 0;
+	size_t len = strlen(labels);
+
+	for (unsigned i = 0; i < METRICS_BUCKETS; i++) {
+		sum += histogram->counts[i];
+		if (i + 1 < METRICS_BUCKETS)
+			print(page, "%s_bucket{%sle=\"%g\"} %" PRIu64 "\n", name, labels,
+			      (double)metrics_bounds_us[i] / USEC_PER_SEC, sum);
+		else
+			print(page, "%s_bucket{%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, sum);
+	}
+	(void)snprintf(bare, sizeof(bare), "{%.*s}", len > 0 ? (int)len - 1 : 0, labels);
+	print(page, "%s_sum%s %.6f\n", name, bare, (double)histogram->sum_us / USEC_PER_SEC);
+	print(page, "%s_count%s %" PRIu64 "\n", name, bare, histogram->count);
+}
+
+static void print_duration(const struct function_metrics *row, void *arg)
+{
+	char labels[128];
+
+	(void)snprintf(labels, sizeof(labels), LABELS ",", row->tenant, row->function_name);
+	print_histogram(arg, "mayfly_duration_seconds", labels, &row->duration);
+}
+
+static const struct family {
+	const char *name, *type, *help;
+	void (*row)(const struct function_metrics *row, void *arg);
+} families[] = {
+	{ "mayfly_invocations_total", "counter",
+	  "Invocations whose code ran, with or without a function error.", print_invocations },
+	{ "mayfly_errors_total", "counter", "Invocations that ended with a function error.",
+	  print_errors },
+	{ "mayfly_throttles_total", "counter",
+	  "Invocations refused by a limit of concurrency or rate.", print_throttles },
+	{ "mayfly_starts_total", "counter", "Invocations by how their sandbox came to be.",
+	  print_starts },
+	{ "mayfly_concurrent_executions", "gauge", "Invocations that run now.", print_concurrency },
+	{ "mayfly_duration_seconds", "histogram", "Duration of invocations, as REPORT has it.",
+	  print_duration },
+};
+
+/* -- of the node -- */
+
+static void print_phases(struct page *page, const struct metrics *metrics)
+{
+	char labels[48];
+
+	head(page, "mayfly_phase_seconds", "histogram",
+	     "place: the wait for a sandbox; the others of starts with nothing prepared.");
+	for (unsigned i = 0; i < _METRICS_PHASE_MAX; i++) {
+		(void)snprintf(labels, sizeof(labels), "phase=\"%s\",", metrics_phase_names[i]);
+		print_histogram(page, "mayfly_phase_seconds", labels,
+				metrics_phase(metrics, (enum metrics_phase)i));
+	}
+}
+
+static void print_value(struct page *page, const char *name, const char *type, const char *help,
+			uint64_t value)
+{
+	head(page, name, type, help);
+	print(page, "%s %" PRIu64 "\n", name, value);
+}
+
+static void count(const struct function *function _unused_, void *arg)
+{
+	++*(uint64_t *)arg;
+}
+
+static void print_node(struct page *page)
+{
+	struct invoker_gauges invoker;
+	struct pool_gauges pool;
+	uint64_t functions = 0;
+
+	invoker_gauges(page->sources->invoker, &invoker);
+	pool_gauges(page->sources->pool, &pool);
+	directory_each(page->sources->directory, count, &functions);
+	head(page, "mayfly_sandboxes", "gauge", "Sandboxes by what they are doing.");
+	print(page, "mayfly_sandboxes{state=\"busy\"} %u\n", pool.busy);
+	print(page, "mayfly_sandboxes{state=\"frozen\"} %u\n", pool.frozen);
+	print(page, "mayfly_sandboxes{state=\"spare\"} %u\n", pool.spare);
+	print(page, "mayfly_sandboxes{state=\"starting\"} %u\n", pool.starting);
+	print_value(page, "mayfly_functions", "gauge", "Functions of the node.", functions);
+	print_value(page, "mayfly_invocations_running", "gauge",
+		    "Invocations admitted and not answered.", invoker.running);
+	print_value(page, "mayfly_invocations_waiting", "gauge",
+		    "Invocations that wait for a sandbox.", pool.waiting);
+	print_value(page, "mayfly_sandbox_starts_total", "counter", "Sandboxes started.",
+		    pool.starts);
+	print_value(page, "mayfly_sandbox_start_failures_total", "counter",
+		    "Sandboxes that did not become ready.", pool.start_failures);
+	print_value(page, "mayfly_evictions_total", "counter",
+		    "Idle sandboxes ended because another function needed the room.",
+		    pool.evictions);
+	print_value(page, "mayfly_sandbox_memory_bytes", "gauge",
+		    "Memory of sandboxes as the budget counts it.", pool.memory_committed_bytes);
+	print_value(page, "mayfly_sandbox_memory_budget_bytes", "gauge",
+		    "What sandboxes may have in all.", pool.memory_budget_bytes);
+}
+
+int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
+{
+	struct page page = { .sources = sources, .text = ret };
+	const struct metrics *metrics = invoker_metrics(sources->invoker);
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		head(&page, families[i].name, families[i].type, families[i].help);
+		metrics_each(metrics, families[i].row, &page);
+	}
+	print_phases(&page, metrics);
+	print_node(&page);
+	return page.result;
+}
