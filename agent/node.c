@@ -10,6 +10,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/api/alias_service.h"
 #include "agent/api/function_service.h"
 #include "agent/api/concurrency_service.h"
 #include "agent/api/invoke_service.h"
@@ -55,6 +56,7 @@ struct node {
 	struct invoker *invoker;
 	struct api_context api;
 	struct rpc_server *server;
+	struct alias_service *alias_service;
 	struct function_service *function_service;
 	struct invoke_service *invoke_service;
 	struct concurrency_service *concurrency_service;
@@ -128,9 +130,10 @@ static int build_directory(struct node *node, struct error *error)
 			      error);
 }
 
-static const struct function *find_function(const char *tenant, const char *name, void *directory)
+static const struct function *find_function(const char *tenant, const char *name,
+					    const char *version, void *directory)
 {
-	return directory_find(directory, tenant, name);
+	return directory_find_qualified(directory, tenant, name, version);
 }
 
 static char *find_package(const char *package_digest, void *arg)
@@ -234,6 +237,10 @@ static int build_services(struct node *node, struct error *error)
 
 	node->api = (struct api_context){ .region = config->node_region,
 					  .tenant = config->node_account_id };
+	r = alias_service_register(node->server, node->directory, &node->api, &node->alias_service,
+				   error);
+	if (r < 0)
+		return r;
 	r = function_service_register(node->server, node->directory, &node->api,
 				      &node->function_service, error);
 	if (r < 0)
@@ -483,6 +490,8 @@ struct node *node_close(struct node *node)
 		concurrency_service_free(node->concurrency_service);
 	if (node->invoke_service)
 		invoke_service_free(node->invoke_service);
+	if (node->alias_service)
+		alias_service_free(node->alias_service);
 	if (node->function_service)
 		function_service_free(node->function_service);
 	invoker_free(node->invoker);

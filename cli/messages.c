@@ -274,6 +274,7 @@ static json_t *json_from_change(const Mayfly__V1__FunctionChange *change)
 	json_t *object = json_object();
 	put_text(object, "Tenant", change->tenant);
 	put_text(object, "FunctionName", change->function_name);
+	put_text(object, "Version", change->version);
 	put_text(object, "State", change->state);
 	put_text(object, "LastUpdateStatus", change->last_update_status);
 	return object;

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "agent/functions/function.h"
-
 int api_resolve_tenant(const struct api_context *context, const char *tenant, const char **ret,
 		       struct error *error)
 {
@@ -15,5 +13,21 @@ int api_resolve_tenant(const struct api_context *context, const char *tenant, co
 		return error_set(error, ERROR_ACCESS_DENIED, "tenant",
 				 "The tenant %s is not known on this node.", tenant);
 	*ret = context->tenant;
+	return 0;
+}
+
+int api_parse_unqualified(const struct api_context *context, const char *text, const char *tenant,
+			  struct function_reference *ret, struct error *error)
+{
+	int r = function_parse_reference(text, NULL, context->region, tenant, ret, error);
+
+	if (r < 0)
+		return r;
+	if (ret->has_qualifier)
+		return error_set(
+			error, ERROR_INVALID_PARAMETER, "function_name",
+			"This operation is permitted on Lambda functions only. Aliases and "
+			"versions do not support this operation. Please specify either a "
+			"function name or an unqualified function ARN.");
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 /* What every service knows of the node. Borrowed by them until the server is freed. */
 
+#include "agent/functions/function.h"
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
 
@@ -15,3 +16,7 @@ struct api_context {
  * other is an error. *ret is borrowed from the context. */
 int api_resolve_tenant(const struct api_context *context, const char *tenant, const char **ret,
 		       struct error *error) _must_use_;
+
+/* A function's name in any form, for what concerns functions only: a qualifier is refused. */
+int api_parse_unqualified(const struct api_context *context, const char *text, const char *tenant,
+			  struct function_reference *ret, struct error *error) _must_use_;

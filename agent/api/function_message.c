@@ -69,27 +69,29 @@ static void encode_states(const struct function *function, Mayfly__V1__Function 
 }
 
 int function_message_encode(const struct function *function, const char *region,
-			    struct function_message *to)
+			    const char *qualifier, struct function_message *to)
 {
 	const struct function_config *config = function_visible_config(function);
 	Mayfly__V1__Function *message = &to->message;
 
 	*to = (struct function_message){ 0 };
 	mayfly__v1__function__init(message);
-	to->arn = function_arn(region, function->tenant, function->name, NULL);
+	to->arn = function_arn(region, function->tenant, function->name, qualifier);
 	if (!to->arn)
 		return -ENOMEM;
 	message->tenant = function->tenant;
 	message->function_name = function->name;
 	message->function_arn = to->arn;
-	message->version = borrow(FUNCTION_LATEST);
+	function_version_name(function->version, to->version);
+	message->version = to->version;
 	message->revision_id = borrow(function->revision_id);
 	message->last_modified_us = function->last_modified_us;
 	encode_config(config, to);
 	encode_states(function, message);
 	/* A function template is what serves, once it is there. */
-	to->snap_start.optimized = function->config.snap_start == SNAP_START_LATEST &&
-				   function->state == FUNCTION_ACTIVE && !function->update;
+	to->snap_start.optimized =
+		function_config_has_snap_start(&function->config, function->version) &&
+		function->state == FUNCTION_ACTIVE && !function->update;
 	return encode_environment(config, to);
 }
 

@@ -15,11 +15,12 @@ struct function_message {
 	Mayfly__V1__EnvironmentVariable *variables;
 	Mayfly__V1__EnvironmentVariable **pointers;
 	char *arn;
+	char version[FUNCTION_VERSION_BYTES];
 };
 
-/* 0 or -ENOMEM; to be cleared after either. */
+/* The ARN ends with `qualifier`, if that is not "". 0 or -ENOMEM; to be cleared after either. */
 int function_message_encode(const struct function *function, const char *region,
-			    struct function_message *to) _must_use_;
+			    const char *qualifier, struct function_message *to) _must_use_;
 void function_message_clear(struct function_message *message);
 
 /* What a request gives, borrowed from it, with the values that need a place of their own. Must not

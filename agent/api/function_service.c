@@ -22,6 +22,7 @@ struct request {
 		struct directory_create_request create;
 		struct directory_update_code_request code;
 		struct directory_update_configuration_request configuration;
+		struct directory_publish_request publish;
 	};
 };
 
@@ -38,17 +39,32 @@ static int refuse_memory(struct error *error)
 }
 
 static void reply_function(struct function_service *service, struct rpc_call *call,
-			   const struct function *function)
+			   const struct function *function, const char *qualifier)
 {
 	_cleanup_(function_message_clear) struct function_message message;
 	_cleanup_error_ struct error error = ERROR_INIT;
 
-	if (function_message_encode(function, service->context->region, &message) < 0) {
+	if (function_message_encode(function, service->context->region, qualifier, &message) < 0) {
 		(void)refuse_memory(&error);
 		rpc_call_fail(call, &error);
 		return;
 	}
 	rpc_call_reply(call, &message.message.base);
+}
+
+/* A version has the ARN that leads to it, but for one that came with its function, as in Lambda. */
+static void answer_version(const struct function *function, const struct error *error, void *arg)
+{
+	_cleanup_(request_free_p) struct request *request = arg;
+	char version[FUNCTION_VERSION_BYTES] = "";
+
+	if (error) {
+		rpc_call_fail(request->call, error);
+		return;
+	}
+	if (function->version)
+		function_version_name(function->version, version);
+	reply_function(request->service, request->call, function, version);
 }
 
 static void answer_function(const struct function *function, const struct error *error, void *arg)
@@ -58,7 +74,7 @@ static void answer_function(const struct function *function, const struct error 
 	if (error)
 		rpc_call_fail(request->call, error);
 	else
-		reply_function(request->service, request->call, function);
+		reply_function(request->service, request->call, function, "");
 }
 
 static void answer_deleted(const struct function *function _unused_, const struct error *error,
@@ -100,17 +116,8 @@ static int parse_name(struct request *request, const char *text, const char *qua
 /* Only the unpublished version can be changed. */
 static int parse_unqualified_name(struct request *request, const char *text, struct error *error)
 {
-	int r = parse_name(request, text, NULL, error);
-
-	if (r < 0)
-		return r;
-	if (request->reference.has_qualifier)
-		return error_set(
-			error, ERROR_INVALID_PARAMETER, "function_name",
-			"This operation is permitted on Lambda functions only. Aliases and "
-			"versions do not support this operation. Please specify either a "
-			"function name or an unqualified function ARN.");
-	return 0;
+	return api_parse_unqualified(request->service->context, text, request->tenant,
+				     &request->reference, error);
 }
 
 /* A request about the function of this name, which has no qualifier if that is NULL. */
@@ -161,6 +168,7 @@ static int begin_create(struct function_service *service, struct rpc_call *call,
 		.name = request->reference.name,
 		.config = request->patch.patch,
 		.zip = zip_slice(message->zip_file),
+		.publish = message->publish,
 	};
 	directory_create(service->directory, &request->create, answer_function, request);
 	(void)TAKE_PTR(request);
@@ -184,8 +192,9 @@ static int begin_update_code(struct function_service *service, struct rpc_call *
 		.revision_id = message->revision_id,
 		.zip = zip_slice(message->zip_file),
 		.dry_run = message->dry_run,
+		.publish = message->publish,
 	};
-	directory_update_code(service->directory, &request->code, answer_function, request);
+	directory_update_code(service->directory, &request->code, answer_version, request);
 	(void)TAKE_PTR(request);
 	return 0;
 }
@@ -215,18 +224,40 @@ static int begin_update_configuration(struct function_service *service, struct r
 	return 0;
 }
 
+static int begin_publish(struct function_service *service, struct rpc_call *call,
+			 const Mayfly__V1__PublishVersionRequest *message, struct error *error)
+{
+	_cleanup_(request_free_p) struct request *request = NULL;
+	int r;
+
+	r = new_request_for(service, call, message->tenant, message->function_name, NULL, &request,
+			    error);
+	if (r < 0)
+		return r;
+	request->publish = (struct directory_publish_request){
+		.tenant = request->tenant,
+		.name = request->reference.name,
+		.code_sha256 = message->code_sha256,
+		.description = message->description,
+		.revision_id = message->revision_id,
+	};
+	directory_publish(service->directory, &request->publish, answer_version, request);
+	(void)TAKE_PTR(request);
+	return 0;
+}
+
 static bool is_number(const char *text)
 {
 	return text[0] && strspn(text, "0123456789") == strlen(text);
 }
 
-/* Deleting a version that is not there succeeds, as long as the function is. */
-static int check_deletable(struct request *request, bool *ret_done, struct error *error)
+/* *ret is 0 for the function as a whole. A number that no version can have is that of one which is
+ * not there. */
+static int find_deletable(const struct request *request, uint64_t *ret, struct error *error)
 {
 	const char *qualifier = request->reference.qualifier;
-	struct directory *directory = request->service->directory;
 
-	*ret_done = false;
+	*ret = 0;
 	if (!request->reference.has_qualifier)
 		return 0;
 	if (strcmp(qualifier, FUNCTION_LATEST) == 0)
@@ -236,29 +267,28 @@ static int check_deletable(struct request *request, bool *ret_done, struct error
 	if (!is_number(qualifier))
 		return error_set(error, ERROR_INVALID_PARAMETER, "qualifier",
 				 "Deletion of aliases is not currently supported.");
-	*ret_done = true;
-	if (directory_find(directory, request->tenant, request->reference.name))
-		return 0;
-	return directory_set_not_found(directory, request->tenant, request->reference.name, NULL,
-				       error);
+	if (!function_version_parse(qualifier, ret))
+		*ret = UINT64_MAX;
+	return 0;
 }
 
 static int begin_delete(struct function_service *service, struct rpc_call *call,
 			const Mayfly__V1__DeleteFunctionRequest *message, struct error *error)
 {
 	_cleanup_(request_free_p) struct request *request = NULL;
-	bool done;
+	uint64_t version;
 	int r;
 
 	r = new_request_for(service, call, message->tenant, message->function_name,
 			    message->qualifier, &request, error);
 	if (r < 0)
 		return r;
-	r = check_deletable(request, &done, error);
+	r = find_deletable(request, &version, error);
 	if (r < 0)
 		return r;
-	if (done)
-		answer_deleted(NULL, NULL, request);
+	if (version)
+		directory_delete_version(service->directory, request->tenant,
+					 request->reference.name, version, answer_deleted, request);
 	else
 		directory_delete(service->directory, request->tenant, request->reference.name,
 				 answer_deleted, request);
@@ -279,54 +309,98 @@ static int reply_get(struct function_service *service, struct rpc_call *call,
 	if (r < 0)
 		return r;
 	qualifier = request->reference.qualifier;
-	function = directory_find(service->directory, request->tenant, request->reference.name);
-	if (!function || (qualifier[0] && strcmp(qualifier, FUNCTION_LATEST) != 0))
+	function = directory_find_qualified(service->directory, request->tenant,
+					    request->reference.name, qualifier);
+	if (!function)
 		return directory_set_not_found(service->directory, request->tenant,
 					       request->reference.name, qualifier, error);
-	reply_function(service, call, function);
+	reply_function(service, call, function, qualifier);
 	return 0;
 }
 
-static void reply_page(struct function_service *service, struct rpc_call *call,
-		       struct directory_page *page, struct error *error)
-{
-	struct function_message messages[DIRECTORY_PAGE_ITEMS] = { 0 };
+/* Messages of one page. */
+struct page_messages {
+	struct function_message messages[DIRECTORY_PAGE_ITEMS];
 	Mayfly__V1__Function *pointers[DIRECTORY_PAGE_ITEMS];
-	Mayfly__V1__ListFunctionsResponse response = MAYFLY__V1__LIST_FUNCTIONS_RESPONSE__INIT;
-	int r = 0;
+	size_t count;
+};
 
-	for (size_t i = 0; i < page->count && r == 0; i++) {
-		r = function_message_encode(page->functions[i], service->context->region,
-					    &messages[i]);
-		pointers[i] = &messages[i].message;
-	}
-	response.functions = pointers;
-	response.n_functions = page->count;
-	response.next_marker = page->next_marker;
-	if (r == 0)
-		rpc_call_reply(call, &response.base);
-	else
-		(void)refuse_memory(error);
+static void page_messages_clear(struct page_messages *page)
+{
 	for (size_t i = 0; i < page->count; i++)
-		function_message_clear(&messages[i]);
+		function_message_clear(&page->messages[i]);
+}
+
+static int encode_page(const struct function_service *service, const struct directory_page *page,
+		       bool qualified, struct page_messages *to, struct error *error)
+{
+	for (to->count = 0; to->count < page->count; to->count++) {
+		const struct function *function = page->functions[to->count];
+		struct function_message *message = &to->messages[to->count];
+		char version[FUNCTION_VERSION_BYTES] = "";
+
+		if (qualified)
+			function_version_name(function->version, version);
+		if (function_message_encode(function, service->context->region, version, message) <
+		    0) {
+			to->count++;
+			return refuse_memory(error);
+		}
+		to->pointers[to->count] = &message->message;
+	}
+	return 0;
 }
 
 static int reply_list(struct function_service *service, struct rpc_call *call,
 		      const Mayfly__V1__ListFunctionsRequest *message, struct error *error)
 {
+	_cleanup_(page_messages_clear) struct page_messages messages = { 0 };
+	Mayfly__V1__ListFunctionsResponse response = MAYFLY__V1__LIST_FUNCTIONS_RESPONSE__INIT;
 	struct directory_page page;
 	const char *tenant;
 	int r;
 
 	r = api_resolve_tenant(service->context, message->tenant, &tenant, error);
+	if (r == 0)
+		r = directory_list(service->directory, tenant, message->max_items, message->marker,
+				   &page, error);
+	if (r == 0)
+		r = encode_page(service, &page, false, &messages, error);
 	if (r < 0)
 		return r;
-	r = directory_list(service->directory, tenant, message->max_items, message->marker, &page,
-			   error);
+	response.functions = messages.pointers;
+	response.n_functions = messages.count;
+	response.next_marker = page.next_marker;
+	rpc_call_reply(call, &response.base);
+	return 0;
+}
+
+static int reply_versions(struct function_service *service, struct rpc_call *call,
+			  const Mayfly__V1__ListVersionsByFunctionRequest *message,
+			  struct error *error)
+{
+	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_(page_messages_clear) struct page_messages messages = { 0 };
+	Mayfly__V1__ListVersionsByFunctionResponse response =
+		MAYFLY__V1__LIST_VERSIONS_BY_FUNCTION_RESPONSE__INIT;
+	struct directory_page page;
+	int r;
+
+	r = new_request_for(service, call, message->tenant, message->function_name, NULL, &request,
+			    error);
+	if (r == 0)
+		r = directory_list_versions(service->directory, request->tenant,
+					    request->reference.name, message->max_items,
+					    message->marker, &page, error);
+	if (r == 0)
+		r = encode_page(service, &page, true, &messages, error);
 	if (r < 0)
 		return r;
-	reply_page(service, call, &page, error);
-	return error->code ? -ENOMEM : 0;
+	response.versions = messages.pointers;
+	response.n_versions = messages.count;
+	response.next_marker = page.next_marker;
+	rpc_call_reply(call, &response.base);
+	return 0;
 }
 
 /* Each handler of the table: the typed request to its step, a refusal to the caller. */
@@ -346,6 +420,8 @@ HANDLER(on_update_code, begin_update_code, Mayfly__V1__UpdateFunctionCodeRequest
 HANDLER(on_update_configuration, begin_update_configuration,
 	Mayfly__V1__UpdateFunctionConfigurationRequest)
 HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteFunctionRequest)
+HANDLER(on_publish, begin_publish, Mayfly__V1__PublishVersionRequest)
+HANDLER(on_list_versions, reply_versions, Mayfly__V1__ListVersionsByFunctionRequest)
 
 static const struct rpc_method_handler handlers[] = {
 	{ "Create", on_create },
@@ -354,6 +430,8 @@ static const struct rpc_method_handler handlers[] = {
 	{ "UpdateCode", on_update_code },
 	{ "UpdateConfiguration", on_update_configuration },
 	{ "Delete", on_delete },
+	{ "PublishVersion", on_publish },
+	{ "ListVersionsByFunction", on_list_versions },
 	{ NULL, NULL },
 };
 

@@ -77,9 +77,12 @@ void node_message_template(Mayfly__V1__Template *to, const struct template_facts
 	to->clones = from->clones;
 }
 
-void node_message_function(Mayfly__V1__FunctionChange *to, const struct function *from)
+void node_message_function(Mayfly__V1__FunctionChange *to, char version[FUNCTION_VERSION_BYTES],
+			   const struct function *from)
 {
 	mayfly__v1__function_change__init(to);
+	function_version_name(from->version, version);
+	to->version = version;
 	to->tenant = from->tenant;
 	to->function_name = from->name;
 	to->state = borrow(function_state_name(from->state));

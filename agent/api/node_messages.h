@@ -9,7 +9,8 @@
 
 void node_message_sandbox(Mayfly__V1__Sandbox *to, const struct sandbox_facts *from);
 void node_message_template(Mayfly__V1__Template *to, const struct template_facts *from);
-void node_message_function(Mayfly__V1__FunctionChange *to, const struct function *from);
+void node_message_function(Mayfly__V1__FunctionChange *to, char version[FUNCTION_VERSION_BYTES],
+			   const struct function *from);
 
 /* Packed and unpacked: the copy owns its strings. The caller's; NULL without memory. */
 ProtobufCMessage *node_message_copy(const ProtobufCMessage *message);

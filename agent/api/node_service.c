@@ -42,9 +42,10 @@ static uint64_t resident_bytes(void)
 	return resident * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 
-static void count_function(const struct function *function _unused_, void *arg)
+static void count_function(const struct function *function, void *arg)
 {
-	++*(uint32_t *)arg;
+	if (function->version == 0)
+		++*(uint32_t *)arg;
 }
 
 void node_fill_gauges(const struct node_service *service, Mayfly__V1__Gauges *to)
@@ -385,10 +386,11 @@ static int set_policy(const struct node_service *service, struct rpc_call *rpc,
 					     &reference, error);
 	if (r < 0)
 		return r;
-	function = directory_find(service->config.directory, tenant, reference.name);
+	function = directory_find_qualified(service->config.directory, tenant, reference.name,
+					    reference.qualifier);
 	if (!function)
 		return directory_set_not_found(service->config.directory, tenant, reference.name,
-					       NULL, error);
+					       reference.qualifier, error);
 	if (function->state != FUNCTION_ACTIVE)
 		return error_set(error, ERROR_CONFLICT, NULL,
 				 "The operation cannot be performed at this time. The function is "

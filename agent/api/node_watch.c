@@ -65,6 +65,7 @@ struct change {
 		Mayfly__V1__Template template;
 		Mayfly__V1__FunctionChange function;
 	};
+	char version[FUNCTION_VERSION_BYTES]; /* of a function */
 };
 
 static void change_of_sandbox(struct change *change, const struct sandbox_facts *facts)
@@ -84,7 +85,7 @@ static void change_of_template(struct change *change, const struct template_fact
 static void change_of_function(struct change *change, const struct function *function)
 {
 	event_init(&change->message, MAYFLY__V1__NODE_EVENT__EVENT_FUNCTION);
-	node_message_function(&change->function, function);
+	node_message_function(&change->function, change->version, function);
 	change->message.function = &change->function;
 }
 

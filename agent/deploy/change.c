@@ -46,9 +46,17 @@ struct change *change_new(const struct change_kind *kind, const char *tenant, co
 	return change;
 }
 
+void change_ask(struct change *change, struct directory *directory)
+{
+	change_enqueue(change, directory,
+		       directory_get_entry(directory, change->tenant, change->name, 0));
+}
+
 static void change_free(struct change *change)
 {
 	function_free(change->next);
+	function_free(change->version);
+	alias_free(change->alias);
 	error_clear(&change->error);
 	free(change);
 }
@@ -64,23 +72,141 @@ void change_free_queue(struct directory *directory, struct entry *entry)
 	}
 }
 
+static void tell_answer(const struct change *change)
+{
+	const struct error *error = change->error.code ? &change->error : NULL;
+	const struct entry *entry = change->entry;
+	const struct alias_entry *alias;
+
+	if (change->answer_alias) {
+		alias = error ? NULL : alias_find(entry, change->alias_name);
+		change->answer_alias(alias ? alias->alias : NULL, error, change->arg);
+	} else if (change->answer && error) {
+		change->answer(NULL, error, change->arg);
+	} else if (change->answer && change->dry_run) {
+		change->answer(change->next, NULL, change->arg);
+	} else if (change->answer) {
+		change->answer(change->shown ? change->shown : entry->function, NULL, change->arg);
+	}
+}
+
 /* The change leaves the queue before its answer, so that whoever is told may ask anew. */
 static void end(struct change *change)
 {
 	struct directory *directory = change->directory;
 	struct entry *entry = change->entry;
-	const struct function *answer = change->dry_run ? change->next : entry->function;
 
 	TAILQ_REMOVE(&entry->changes, change, link);
 	directory->changes--;
 	start_first(entry);
-	if (change->answer)
-		change->answer(change->error.code ? NULL : answer,
-			       change->error.code ? &change->error : NULL, change->arg);
+	tell_answer(change);
 	change_free(change);
 	directory_drop_idle_entry(directory, entry);
 	garbage_collect(directory);
 	directory_check_stopped(directory);
+}
+
+/* -- the transaction -- */
+
+#define TRANSACTION_WRITES 4
+
+struct transaction {
+	struct registry_write writes[TRANSACTION_WRITES];
+	char keys[TRANSACTION_WRITES][RECORD_KEY_BYTES];
+	struct buf values[TRANSACTION_WRITES];
+	size_t count;
+};
+
+static void transaction_clear(struct transaction *transaction)
+{
+	for (size_t i = 0; i < transaction->count; i++)
+		buf_free(&transaction->values[i]);
+}
+
+/* A write whose key, and value or kind of removal, is filled in by the caller. */
+static size_t add_write(struct transaction *transaction)
+{
+	size_t i = transaction->count++;
+
+	transaction->writes[i] = (struct registry_write){
+		.key = transaction->keys[i],
+		.revision = REGISTRY_ANY_REVISION,
+	};
+	return i;
+}
+
+static int add_function(struct transaction *transaction, const struct function *function,
+			const char *upload_id)
+{
+	size_t i = add_write(transaction);
+
+	record_key(function->tenant, function->name, function->version, transaction->keys[i]);
+	return record_encode(function, upload_id, &transaction->values[i]);
+}
+
+static void add_removal(struct transaction *transaction, const struct change *change,
+			uint64_t version)
+{
+	size_t i = add_write(transaction);
+
+	record_key(change->tenant, change->name, version, transaction->keys[i]);
+	transaction->writes[i].remove = true;
+}
+
+static void add_removal_of_all(struct transaction *transaction, const struct change *change)
+{
+	size_t i;
+
+	add_removal(transaction, change, 0);
+	i = add_write(transaction);
+	record_versions_prefix(change->tenant, change->name, transaction->keys[i]);
+	transaction->writes[i].whole_prefix = true;
+	i = add_write(transaction);
+	record_alias_key(change->tenant, change->name, "", transaction->keys[i]);
+	transaction->writes[i].whole_prefix = true;
+}
+
+static int add_alias(struct transaction *transaction, const struct change *change)
+{
+	size_t i = add_write(transaction);
+
+	record_alias_key(change->tenant, change->name, change->alias_name, transaction->keys[i]);
+	transaction->writes[i].remove = change->drops_alias;
+	return change->drops_alias ? 0
+				   : record_alias_encode(change->tenant, change->name,
+							 change->alias, &transaction->values[i]);
+}
+
+static int add_numbering(struct transaction *transaction, const struct function *version)
+{
+	struct numbering numbering = { .last_version = version->version };
+	size_t i = add_write(transaction);
+
+	(void)snprintf(numbering.tenant, sizeof(numbering.tenant), "%s", version->tenant);
+	(void)snprintf(numbering.name, sizeof(numbering.name), "%s", version->name);
+	numbering_key(version->tenant, version->name, transaction->keys[i]);
+	return numbering_encode(&numbering, &transaction->values[i]);
+}
+
+static int fill_transaction(struct transaction *transaction, const struct change *change)
+{
+	int r = 0;
+
+	if (change->next)
+		r = add_function(transaction, change->next, change->upload_id);
+	else if (!change->keeps_function)
+		add_removal_of_all(transaction, change);
+	if (r == 0 && change->version)
+		r = add_function(transaction, change->version, "");
+	if (r == 0 && change->numbers)
+		r = add_numbering(transaction, change->version);
+	if (change->dropped_version)
+		add_removal(transaction, change, change->dropped_version);
+	if (r == 0 && (change->alias || change->drops_alias))
+		r = add_alias(transaction, change);
+	for (size_t i = 0; i < transaction->count; i++)
+		transaction->writes[i].value = buf_slice(&transaction->values[i]);
+	return r;
 }
 
 /* Job of the registry's lane: touches nothing but the change. */
@@ -88,28 +214,21 @@ static void commit(struct job *job)
 {
 	struct change *change = container_of(job, struct change, job.job);
 	struct directory *directory = change->directory;
-	_cleanup_buf_ struct buf value = BUF_INIT;
-	char key[RECORD_KEY_BYTES];
-	struct registry_write write = { .key = key, .revision = REGISTRY_ANY_REVISION };
-	int r = 0;
+	_cleanup_(transaction_clear) struct transaction transaction = { 0 };
+	int r = fill_transaction(&transaction, change);
 
-	(void)snprintf(key, sizeof(key), RECORD_PREFIX "%s", change->entry->key);
-	write.remove = !change->next;
-	if (change->next)
-		r = record_encode(change->next, change->upload_id, &value);
 	if (r < 0)
 		(void)error_set_errno(&change->error, r, "Cannot write down the function");
-	write.value = buf_slice(&value);
-	if (r == 0)
-		r = registry_commit(directory->registry, &write, 1, NULL, &change->error);
+	else
+		r = registry_commit(directory->registry, transaction.writes, transaction.count,
+				    NULL, &change->error);
 	if (r == 0 && change->spent_upload_id[0])
 		upload_remove(directory->state_dir, change->spent_upload_id);
 	if (r < 0 && change->saved)
 		upload_remove(directory->state_dir, change->upload_id);
 }
 
-/* What was committed becomes what is seen. */
-static void install(struct change *change)
+static void install_function(struct change *change)
 {
 	struct directory *directory = change->directory;
 	struct entry *entry = change->entry;
@@ -128,6 +247,15 @@ static void install(struct change *change)
 		directory_tell(directory, entry->function,
 			       before ? DIRECTORY_CHANGED : DIRECTORY_CREATED);
 	function_free(before);
+}
+
+/* What was committed becomes what is seen. */
+static void install(struct change *change)
+{
+	if (!change->keeps_function)
+		install_function(change);
+	if (change->version)
+		publish_install(change);
 }
 
 static void on_committed(struct lane_job *job)
@@ -187,6 +315,9 @@ static void on_taken_in(struct lane_job *job)
 	struct change *change = container_of(job, struct change, job);
 	struct directory *directory = change->directory;
 
+	if (!change->error.code && !change->dry_run && change->kind->taken_in &&
+	    change->kind->taken_in(change) < 0 && change->saved)
+		upload_remove(directory->state_dir, change->upload_id);
 	if (change->error.code || change->dry_run)
 		end(change);
 	else
@@ -268,6 +399,48 @@ static int finish_update(struct function *next, const struct preparation *prepar
 	return function_set_update_status(next, UPDATE_SUCCESSFUL, NULL, NULL);
 }
 
+/* The version that waits for the package has it, and is prepared next; or fails as $LATEST does. */
+static int finish_waiting_version(struct change *change)
+{
+	struct preparation *preparation = change->preparation;
+	const struct error *error = &preparation->error;
+	struct entry *waiting = entry_waiting_version(change->entry);
+	int r;
+
+	if (!waiting)
+		return 0;
+	r = function_copy(waiting->function, &change->version);
+	if (r < 0)
+		return r;
+	if (error->code)
+		return function_set_state(change->version, FUNCTION_FAILED, error_text(error),
+					  reason_code(error, preparation));
+	change->version->config.package_digest = strdup(preparation->config->package_digest);
+	return change->version->config.package_digest ? 0 : -ENOMEM;
+}
+
+static int finish_function(struct change *change)
+{
+	struct preparation *preparation = change->preparation;
+	struct entry *entry = change->entry;
+	int r = function_copy(entry->function, &change->next);
+
+	if (r == 0)
+		r = change->next->update
+			    ? finish_update(change->next, preparation, change->directory)
+			    : finish_creation(change->next, preparation);
+	copy_id(change->spent_upload_id, entry->upload_id);
+	return r == 0 ? finish_waiting_version(change) : r;
+}
+
+static int finish_version(struct change *change)
+{
+	int r = function_copy(change->preparation->entry->function, &change->version);
+
+	change->keeps_function = true;
+	return r == 0 ? finish_creation(change->version, change->preparation) : r;
+}
+
 static int finish_begin(struct change *change)
 {
 	struct preparation *preparation = change->preparation;
@@ -279,12 +452,7 @@ static int finish_begin(struct change *change)
 		preparation_discard(preparation);
 		return 0;
 	}
-	r = function_copy(change->entry->function, &change->next);
-	if (r == 0)
-		r = change->next->update
-			    ? finish_update(change->next, preparation, change->directory)
-			    : finish_creation(change->next, preparation);
-	copy_id(change->spent_upload_id, change->entry->upload_id);
+	r = preparation->entry == change->entry ? finish_function(change) : finish_version(change);
 	if (r == 0)
 		return 0;
 	(void)error_set_errno(&change->error, r, "Cannot write down the function's state");
@@ -294,20 +462,25 @@ static int finish_begin(struct change *change)
 
 static void finish_committed(struct change *change)
 {
-	struct entry *entry = change->entry;
-	struct preparation *preparation = entry->preparation;
+	struct preparation *preparation = change->preparation;
+	struct entry *entry = preparation->entry;
 	const struct function *function = entry->function;
 	const struct log_fields fields = { .tenant = function->tenant, .function = function->name };
+	struct entry *last = TAILQ_LAST(&change->entry->versions, version_list);
+	char version[FUNCTION_VERSION_BYTES];
 
+	function_version_name(function->version, version);
 	if (preparation->error.code)
-		log_write(LOG_WARNING, &fields, "%s of %s failed: %s",
+		log_write(LOG_WARNING, &fields, "%s of %s:%s failed: %s",
 			  function->state == FUNCTION_FAILED ? "creation" : "update",
-			  function->name, error_text(&preparation->error));
+			  function->name, version, error_text(&preparation->error));
 	else
-		log_write(LOG_INFO, &fields, "%s is ready", function->name);
+		log_write(LOG_INFO, &fields, "%s:%s is ready", function->name, version);
 	garbage_add(change->directory, preparation->config->package_digest);
 	entry->preparation = NULL;
 	preparation_free(preparation);
+	if (last && last->function->state == FUNCTION_PENDING && !last->preparation)
+		preparation_start(change->directory, last);
 }
 
 static void finish_again(void *arg)
@@ -341,5 +514,5 @@ void change_finish(struct preparation *preparation)
 		abort(); /* as loop_post() */
 	change->kind = &finish_kind;
 	change->preparation = preparation;
-	change_enqueue(change, preparation->directory, preparation->entry);
+	change_enqueue(change, preparation->directory, preparation->entry->head);
 }

@@ -80,8 +80,15 @@ static int create_begin(struct change *change)
 	return 0;
 }
 
+/* The version waits for the package that $LATEST waits for. */
+static int plan_version(struct change *change)
+{
+	return change->publish ? publish_plan(change, change->next) : 0;
+}
+
 static const struct change_kind create_kind = {
 	.begin = create_begin,
+	.taken_in = plan_version,
 	.committed = prepare,
 	.has_zip = true,
 };
@@ -108,20 +115,28 @@ static int refuse_in_progress(struct change *change)
 			 arn ? arn : change->name);
 }
 
-static int check_updatable(struct change *change)
+int change_check_revision(struct change *change, const char *current)
+{
+	if (!change->revision_id || !change->revision_id[0] ||
+	    strcmp(change->revision_id, current) == 0)
+		return 0;
+	return error_set(&change->error, ERROR_PRECONDITION_FAILED, "revision_id",
+			 "The Revision Id provided does not match the latest Revision Id. "
+			 "Call the GetFunction/GetAlias API to retrieve the latest Revision "
+			 "Id");
+}
+
+int change_check_settled(struct change *change)
 {
 	const struct function *function = change->entry->function;
+	int r;
 
 	if (!function)
 		return directory_set_not_found(change->directory, change->tenant, change->name,
 					       NULL, &change->error);
-	if (change->revision_id && change->revision_id[0] &&
-	    strcmp(change->revision_id, function->revision_id) != 0)
-		return error_set(
-			&change->error, ERROR_PRECONDITION_FAILED, "revision_id",
-			"The Revision Id provided does not match the latest Revision Id. "
-			"Call the GetFunction/GetAlias API to retrieve the latest Revision "
-			"Id");
+	r = change_check_revision(change, function->revision_id);
+	if (r < 0)
+		return r;
 	if (function->state == FUNCTION_PENDING || function->state == FUNCTION_FAILED)
 		return refuse_state(change, function);
 	if (function->update_status == UPDATE_IN_PROGRESS)
@@ -149,7 +164,7 @@ static int update_code_begin(struct change *change)
 	_cleanup_(function_free_p) struct function *next = NULL;
 	int r;
 
-	r = check_updatable(change);
+	r = change_check_settled(change);
 	if (r < 0)
 		return r;
 	r = check_zip_given(change);
@@ -166,6 +181,7 @@ static int update_code_begin(struct change *change)
 
 static const struct change_kind update_code_kind = {
 	.begin = update_code_begin,
+	.taken_in = plan_version,
 	.committed = prepare,
 	.has_zip = true,
 };
@@ -175,7 +191,7 @@ static int update_configuration_begin(struct change *change)
 	_cleanup_(function_free_p) struct function *next = NULL;
 	int r;
 
-	r = check_updatable(change);
+	r = change_check_settled(change);
 	if (r < 0)
 		return r;
 	if (function_copy(change->entry->function, &next) < 0)
@@ -210,6 +226,11 @@ static int delete_begin(struct change *change)
 
 static void delete_committed(struct change *change)
 {
+	struct entry *version;
+
+	alias_drop_all(change->entry);
+	while ((version = TAILQ_FIRST(&change->entry->versions)))
+		entry_drop_version(change->directory, version);
 	preparation_abandon(change->entry);
 }
 
@@ -220,12 +241,6 @@ static const struct change_kind delete_kind = {
 
 /* -- the door -- */
 
-static void enqueue(struct change *change, struct directory *directory)
-{
-	change_enqueue(change, directory,
-		       directory_get_entry(directory, change->tenant, change->name));
-}
-
 void directory_create(struct directory *directory, const struct directory_create_request *request,
 		      directory_answer_fn *answer, void *arg)
 {
@@ -234,7 +249,8 @@ void directory_create(struct directory *directory, const struct directory_create
 
 	change->patch = &request->config;
 	change->zip = request->zip;
-	enqueue(change, directory);
+	change->publish = request->publish;
+	change_ask(change, directory);
 }
 
 void directory_update_code(struct directory *directory,
@@ -247,7 +263,8 @@ void directory_update_code(struct directory *directory,
 	change->revision_id = request->revision_id;
 	change->zip = request->zip;
 	change->dry_run = request->dry_run;
-	enqueue(change, directory);
+	change->publish = request->publish;
+	change_ask(change, directory);
 }
 
 void directory_update_configuration(struct directory *directory,
@@ -259,11 +276,11 @@ void directory_update_configuration(struct directory *directory,
 
 	change->revision_id = request->revision_id;
 	change->patch = &request->config;
-	enqueue(change, directory);
+	change_ask(change, directory);
 }
 
 void directory_delete(struct directory *directory, const char *tenant, const char *name,
 		      directory_answer_fn *answer, void *arg)
 {
-	enqueue(change_new(&delete_kind, tenant, name, answer, arg), directory);
+	change_ask(change_new(&delete_kind, tenant, name, answer, arg), directory);
 }

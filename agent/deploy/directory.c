@@ -9,41 +9,41 @@
 /* Checking an archive inflates it: two at once, so that one large upload does not hold up all. */
 #define INTAKE_WIDTH 2
 
-static void make_key(const char *tenant, const char *name, char key[ENTRY_KEY_BYTES])
+static void make_key(const char *tenant, const char *name, uint64_t version,
+		     char key[ENTRY_KEY_BYTES])
 {
-	(void)snprintf(key, ENTRY_KEY_BYTES, "%.*s/%.*s", TENANT_ID_DIGITS, tenant,
-		       FUNCTION_NAME_MAX, name);
+	char number[FUNCTION_VERSION_BYTES];
+
+	function_version_name(version, number);
+	(void)snprintf(key, ENTRY_KEY_BYTES, "%.*s/%.*s%s%s", TENANT_ID_DIGITS, tenant,
+		       FUNCTION_NAME_MAX, name, version ? ":" : "", version ? number : "");
 }
 
-static struct entry *find_entry(const struct directory *directory, const char *tenant,
-				const char *name)
+struct entry *directory_get_entry(struct directory *directory, const char *tenant, const char *name,
+				  uint64_t version)
 {
 	char key[ENTRY_KEY_BYTES];
 	struct entry *entry;
 
-	make_key(tenant, name, key);
+	make_key(tenant, name, version, key);
 	HASH_FIND_STR(directory->entries, key, entry);
-	return entry;
-}
-
-struct entry *directory_get_entry(struct directory *directory, const char *tenant, const char *name)
-{
-	struct entry *entry = find_entry(directory, tenant, name);
-
 	if (entry)
 		return entry;
 	entry = calloc(1, sizeof(*entry));
 	if (!entry)
 		abort(); /* as loop_post() */
-	make_key(tenant, name, entry->key);
+	memcpy(entry->key, key, sizeof(key));
+	entry->head = entry;
 	TAILQ_INIT(&entry->changes);
+	TAILQ_INIT(&entry->versions);
+	TAILQ_INIT(&entry->aliases);
 	HASH_ADD_STR(directory->entries, key, entry);
 	return entry;
 }
 
 void directory_drop_idle_entry(struct directory *directory, struct entry *entry)
 {
-	if (entry->function || !TAILQ_EMPTY(&entry->changes))
+	if (entry->function || entry->last_version || !TAILQ_EMPTY(&entry->changes))
 		return;
 	HASH_DEL(directory->entries, entry);
 	free(entry);
@@ -145,14 +145,68 @@ static int load_function(const char *key, struct slice value, uint64_t revision 
 		error_wrap(loading->error, "%s", key);
 		return r;
 	}
-	record_key(function->tenant, function->name, expected);
+	record_key(function->tenant, function->name, function->version, expected);
 	if (strcmp(expected, key) != 0)
 		return error_set(loading->error, ERROR_INTERNAL, NULL,
 				 "The registry keeps %s under the name %s.", expected, key);
 	function->generation = ++directory->last_generation;
-	entry = directory_get_entry(directory, function->tenant, function->name);
+	entry = directory_get_entry(directory, function->tenant, function->name, function->version);
 	copy_id(entry->upload_id, upload_id);
 	entry->function = TAKE_PTR(function);
+	return 0;
+}
+
+static int load_numbering(const char *key, struct slice value, uint64_t revision _unused_,
+			  void *arg)
+{
+	struct loading *loading = arg;
+	struct numbering numbering;
+	int r = numbering_decode(value, &numbering, loading->error);
+
+	if (r < 0) {
+		error_wrap(loading->error, "%s", key);
+		return r;
+	}
+	directory_get_entry(loading->directory, numbering.tenant, numbering.name, 0)->last_version =
+		numbering.last_version;
+	return 0;
+}
+
+static int load_alias(const char *key, struct slice value, uint64_t revision _unused_, void *arg)
+{
+	struct loading *loading = arg;
+	struct alias_record record = { 0 };
+	struct entry *head;
+	int r = record_alias_decode(value, &record, loading->error);
+
+	if (r < 0) {
+		error_wrap(loading->error, "%s", key);
+		alias_free(record.alias);
+		return r;
+	}
+	head = directory_get_entry(loading->directory, record.tenant, record.function_name, 0);
+	alias_put(head, record.alias);
+	if (!head->function)
+		return error_set(loading->error, ERROR_INTERNAL, NULL,
+				 "The registry keeps %s without its function.", key);
+	return 0;
+}
+
+static int link_versions(struct directory *directory, struct error *error)
+{
+	struct entry *entry, *head;
+
+	for (entry = directory->entries; entry; entry = entry->hh.next) {
+		const struct function *function = entry->function;
+
+		if (!function || function->version == 0)
+			continue;
+		head = directory_get_entry(directory, function->tenant, function->name, 0);
+		if (!head->function)
+			return error_set(error, ERROR_INTERNAL, NULL,
+					 "The registry keeps %s without its function.", entry->key);
+		entry_link_version(head, entry);
+	}
 	return 0;
 }
 
@@ -175,6 +229,14 @@ static int load(struct directory *directory, struct error *error)
 
 	r = registry_list(directory->registry, RECORD_PREFIX, NULL, 0, load_function, &loading,
 			  error);
+	if (r == 0)
+		r = registry_list(directory->registry, NUMBERING_PREFIX, NULL, 0, load_numbering,
+				  &loading, error);
+	if (r == 0)
+		r = link_versions(directory, error);
+	if (r == 0)
+		r = registry_list(directory->registry, ALIAS_PREFIX, NULL, 0, load_alias, &loading,
+				  error);
 	if (r < 0)
 		return r;
 	r = upload_collect(directory, error);
@@ -184,7 +246,8 @@ static int load(struct directory *directory, struct error *error)
 	if (r < 0)
 		return r;
 	for (struct entry *entry = directory->entries; entry; entry = entry->hh.next)
-		warn_of_missing_package(directory, entry->function);
+		if (entry->function)
+			warn_of_missing_package(directory, entry->function);
 	return 0;
 }
 
@@ -218,11 +281,19 @@ void directory_set_hooks(struct directory *directory, const struct deploy_hooks 
 	directory->hooks = *hooks;
 }
 
+static bool is_unfinished(const struct entry *entry)
+{
+	const struct function *function = entry->function;
+
+	if (!function || entry->preparation || entry == entry_waiting_version(entry->head))
+		return false;
+	return function->state == FUNCTION_PENDING || function->update;
+}
+
 void directory_start(struct directory *directory)
 {
 	for (struct entry *entry = directory->entries; entry; entry = entry->hh.next)
-		if (entry->function && !entry->preparation &&
-		    (entry->function->state == FUNCTION_PENDING || entry->function->update))
+		if (is_unfinished(entry))
 			preparation_start(directory, entry);
 }
 
@@ -233,6 +304,7 @@ static void free_entries(struct directory *directory)
 	HASH_ITER (hh, directory->entries, entry, next) {
 		HASH_DEL(directory->entries, entry);
 		change_free_queue(directory, entry);
+		alias_drop_all(entry);
 		function_free(entry->function);
 		free(entry);
 	}

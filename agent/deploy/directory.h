@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The directory: every function of the node in memory, the truth beneath it in the registry. A
- * change is durable before its call reports success. Loop thread; blocking work (SQLite, unzip,
- * mkfs) runs in jobs, and the answer comes through a callback. */
+/* The directory: every function of the node and its published versions in memory, the truth beneath
+ * it in the registry. A change is durable before its call reports success. Loop thread; blocking
+ * work (SQLite, unzip, mkfs) runs in jobs, and the answer comes through a callback. */
 
 #include "agent/core/loop.h"
 #include "agent/functions/function.h"
@@ -70,6 +70,7 @@ struct directory_create_request {
 	const char *name;
 	struct function_patch config;
 	struct slice zip;
+	bool publish; /* version 1, too: the answer shows it */
 };
 void directory_create(struct directory *directory, const struct directory_create_request *request,
 		      directory_answer_fn *answer, void *arg);
@@ -82,6 +83,7 @@ struct directory_update_code_request {
 	const char *revision_id;
 	struct slice zip;
 	bool dry_run; /* answers what would be, changes nothing */
+	bool publish; /* a version, too: the answer shows it */
 };
 void directory_update_code(struct directory *directory,
 			   const struct directory_update_code_request *request,
@@ -97,6 +99,24 @@ void directory_update_configuration(struct directory *directory,
 				    const struct directory_update_configuration_request *request,
 				    directory_answer_fn *answer, void *arg);
 
+/* Answers with the version, durable in state Pending; with the last one when nothing changed since.
+ * Numbers are given once, also to a function of the same name that comes later. All but the names
+ * may be NULL or "". */
+struct directory_publish_request {
+	const char *tenant;
+	const char *name;
+	const char *code_sha256;
+	const char *description;
+	const char *revision_id; /* of $LATEST */
+};
+void directory_publish(struct directory *directory, const struct directory_publish_request *request,
+		       directory_answer_fn *answer, void *arg);
+
+/* A version that is not there is deleted already. */
+void directory_delete_version(struct directory *directory, const char *tenant, const char *name,
+			      uint64_t version, directory_answer_fn *answer, void *arg);
+
+/* The function with all its versions. */
 void directory_delete(struct directory *directory, const char *tenant, const char *name,
 		      directory_answer_fn *answer, void *arg);
 
@@ -118,7 +138,12 @@ struct directory_page {
 int directory_list(const struct directory *directory, const char *tenant, unsigned max_items,
 		   const char *marker, struct directory_page *ret, struct error *error) _must_use_;
 
-/* Every function of the node, in no order. */
+/* $LATEST of a function, then its versions in order of their numbers; paged likewise. */
+int directory_list_versions(const struct directory *directory, const char *tenant, const char *name,
+			    unsigned max_items, const char *marker, struct directory_page *ret,
+			    struct error *error) _must_use_;
+
+/* Every function of the node and every version, in no order. */
 void directory_each(const struct directory *directory,
 		    void (*fn)(const struct function *function, void *arg), void *arg);
 
@@ -126,9 +151,15 @@ void directory_each(const struct directory *directory,
 int directory_set_not_found(const struct directory *directory, const char *tenant, const char *name,
 			    const char *qualifier, struct error *error);
 
-/* Borrowed until the loop turns; NULL when there is none. */
+/* $LATEST. Borrowed until the loop turns; NULL when there is none. */
 const struct function *directory_find(const struct directory *directory, const char *tenant,
 				      const char *name);
+
+/* What a qualifier means: $LATEST when it is "", a version, or an alias's first version. Likewise.
+ */
+const struct function *directory_find_qualified(const struct directory *directory,
+						const char *tenant, const char *name,
+						const char *qualifier);
 
 /* Where the package image of a digest lies; valid for Active functions. The caller frees. */
 char *directory_package_path(const struct directory *directory, const char *package_digest);

@@ -17,20 +17,33 @@
 #include "agent/store/registry.h"
 #include "mayfly/id.h"
 
-#define ENTRY_KEY_BYTES (TENANT_ID_DIGITS + 1 + FUNCTION_NAME_MAX + 1)
+#define ENTRY_KEY_BYTES (TENANT_ID_DIGITS + 1 + FUNCTION_NAME_MAX + 1 + FUNCTION_VERSION_BYTES)
 
 struct change;
 struct preparation;
 TAILQ_HEAD(change_queue, change);
 LIST_HEAD(preparation_list, preparation);
+TAILQ_HEAD(version_list, entry);
+TAILQ_HEAD(alias_list, alias_entry);
 
-/* A name: its function, and the changes that wait for each other. */
+struct alias_entry {
+	struct alias *alias; /* owned */
+	TAILQ_ENTRY(alias_entry) link;
+};
+
+/* A name: its function, its published versions, and the changes that wait for each other. Each
+ * version has an entry of its own, under TENANT/NAME:NUMBER; its head is the function's. */
 struct entry {
 	char key[ENTRY_KEY_BYTES];
+	struct entry *head;              /* itself, unless of a published version */
 	struct function *function;       /* owned; NULL before creation and after deletion */
 	char upload_id[HEX_ID_BYTES];    /* of the ZIP still to be built, or "" */
 	struct preparation *preparation; /* the one whose outcome counts, or NULL */
-	struct change_queue changes;     /* the first is under way */
+	struct change_queue changes;     /* the first is under way; of a head, as the next three */
+	struct version_list versions;    /* in order of their numbers */
+	struct alias_list aliases;       /* in order of their names */
+	uint64_t last_version;           /* number that was ever given; 0: none */
+	TAILQ_ENTRY(entry) version_link;
 	UT_hash_handle hh;
 };
 
@@ -75,8 +88,9 @@ struct directory {
 };
 
 /* directory.c */
-struct entry *directory_get_entry(struct directory *directory, const char *tenant,
-				  const char *name);
+/* `version` 0: the head. Made when there is none. */
+struct entry *directory_get_entry(struct directory *directory, const char *tenant, const char *name,
+				  uint64_t version);
 void directory_drop_idle_entry(struct directory *directory, struct entry *entry);
 void directory_tell(struct directory *directory, const struct function *function,
 		    enum directory_event event);
@@ -84,9 +98,33 @@ void directory_submit(struct directory *directory, struct lane *lane, struct lan
 void directory_job_done(struct directory *directory);
 void directory_check_stopped(struct directory *directory);
 
+/* lookup.c: one that has a function, or NULL. */
+const struct entry *directory_find_entry(const struct directory *directory, const char *tenant,
+					 const char *name);
+/* The text that is the marker, "" of an empty one. */
+int marker_decode(const char *marker, char *name, size_t name_bytes,
+		  struct error *error) _must_use_;
+int page_limit(unsigned max_items, size_t *ret, struct error *error) _must_use_;
+
 /* change.c: the outcome of a preparation becomes the function's state. */
 void change_finish(struct preparation *preparation);
 void change_free_queue(struct directory *directory, struct entry *entry);
+
+/* publish.c */
+struct entry *entry_find_version(const struct entry *head, uint64_t version);
+void entry_link_version(struct entry *head, struct entry *entry);
+/* Tells of it, frees it. */
+void entry_drop_version(struct directory *directory, struct entry *entry);
+/* One that was published together with code whose package is not built yet, or NULL. */
+struct entry *entry_waiting_version(const struct entry *head);
+
+/* alias_change.c */
+struct alias_entry *alias_find(const struct entry *head, const char *name);
+/* Takes it; one of the same name goes. */
+void alias_put(struct entry *head, struct alias *alias);
+void alias_drop_all(struct entry *head);
+/* No alias leads to the version. */
+int alias_check_unused(const struct entry *head, uint64_t version, struct error *error) _must_use_;
 
 /* prepare.c: from a durable Pending or InProgress to a package and, where asked for, a template. */
 struct preparation {

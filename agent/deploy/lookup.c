@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/deploy/alias_directory.h"
 #include "agent/deploy/internal.h"
 
 const char *directory_region(const struct directory *directory)
@@ -15,17 +16,54 @@ const char *directory_default_tenant(const struct directory *directory)
 	return directory->default_tenant;
 }
 
-const struct function *directory_find(const struct directory *directory, const char *tenant,
-				      const char *name)
+static const struct entry *find_by_key(const struct directory *directory, const char *tenant,
+				       const char *name, const char *version)
 {
 	char key[ENTRY_KEY_BYTES];
 	struct entry *entry;
 	int len;
 
-	len = snprintf(key, sizeof(key), "%s/%s", tenant, name);
+	len = snprintf(key, sizeof(key), "%s/%s%s%s", tenant, name, version ? ":" : "",
+		       version ? version : "");
 	if (len < 0 || (size_t)len >= sizeof(key))
 		return NULL;
 	HASH_FIND_STR(directory->entries, key, entry);
+	return entry && entry->function ? entry : NULL;
+}
+
+const struct entry *directory_find_entry(const struct directory *directory, const char *tenant,
+					 const char *name)
+{
+	return find_by_key(directory, tenant, name, NULL);
+}
+
+const struct function *directory_find(const struct directory *directory, const char *tenant,
+				      const char *name)
+{
+	const struct entry *entry = directory_find_entry(directory, tenant, name);
+
+	return entry ? entry->function : NULL;
+}
+
+const struct function *directory_find_qualified(const struct directory *directory,
+						const char *tenant, const char *name,
+						const char *qualifier)
+{
+	char number[FUNCTION_VERSION_BYTES];
+	const struct entry *entry;
+	const struct alias *alias;
+	uint64_t version;
+
+	if (qualifier[0] == 0 || strcmp(qualifier, FUNCTION_LATEST) == 0)
+		return directory_find(directory, tenant, name);
+	alias = directory_find_alias(directory, tenant, name, qualifier);
+	if (alias) {
+		function_version_name(alias->version, number);
+		return directory_find_qualified(directory, tenant, name, number);
+	}
+	if (!function_version_parse(qualifier, &version))
+		return NULL;
+	entry = find_by_key(directory, tenant, name, qualifier);
 	return entry ? entry->function : NULL;
 }
 
@@ -60,22 +98,38 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static int decode_marker(const char *marker, char name[FUNCTION_NAME_MAX + 1], struct error *error)
+static int refuse_marker(struct error *error)
+{
+	return error_set(error, ERROR_INVALID_PARAMETER, "marker",
+			 "The marker is not one that a page of this list ended with.");
+}
+
+int marker_decode(const char *marker, char *name, size_t name_bytes, struct error *error)
 {
 	size_t len = strlen(marker);
-	bool good = len % 2 == 0 && len <= 2 * FUNCTION_NAME_MAX;
+	bool good = len % 2 == 0 && len / 2 < name_bytes;
 
+	name[0] = 0;
 	for (size_t i = 0; good && i < len; i += 2) {
 		int high = hex_digit(marker[i]), low = hex_digit(marker[i + 1]);
 
-		good = high >= 0 && low >= 0;
+		good = high >= 0 && low >= 0 && high + low > 0;
 		name[i / 2] = good ? (char)(high << 4 | low) : 0;
 		name[i / 2 + 1] = 0;
 	}
-	if (good && (len == 0 || function_validate_name(name, NULL) == 0))
-		return 0;
-	return error_set(error, ERROR_INVALID_PARAMETER, "marker",
-			 "The marker is not one that a page of this list ended with.");
+	return good ? 0 : refuse_marker(error);
+}
+
+int page_limit(unsigned max_items, size_t *ret, struct error *error)
+{
+	if (max_items > DIRECTORY_MAX_ITEMS)
+		return error_set(error, ERROR_INVALID_PARAMETER, "max_items",
+				 "1 validation error detected: Value '%u' at 'maxItems' failed to "
+				 "satisfy constraint: Member must have value less than or equal to "
+				 "%d",
+				 max_items, DIRECTORY_MAX_ITEMS);
+	*ret = max_items && max_items < DIRECTORY_PAGE_ITEMS ? max_items : DIRECTORY_PAGE_ITEMS;
+	return 0;
 }
 
 /* Inserts into the page's functions, which stay in order and at most `max`; what does not fit is
@@ -100,29 +154,78 @@ static void offer(struct directory_page *page, const struct function *function, 
 int directory_list(const struct directory *directory, const char *tenant, unsigned max_items,
 		   const char *marker, struct directory_page *ret, struct error *error)
 {
-	size_t max =
-		max_items && max_items < DIRECTORY_PAGE_ITEMS ? max_items : DIRECTORY_PAGE_ITEMS;
-	char after[FUNCTION_NAME_MAX + 1] = "";
+	char after[FUNCTION_NAME_MAX + 1];
 	bool more = false;
+	size_t max;
 	int r;
 
-	if (max_items > DIRECTORY_MAX_ITEMS)
-		return error_set(error, ERROR_INVALID_PARAMETER, "max_items",
-				 "1 validation error detected: Value '%u' at 'maxItems' failed to "
-				 "satisfy constraint: Member must have value less than or equal to "
-				 "%d",
-				 max_items, DIRECTORY_MAX_ITEMS);
-	r = decode_marker(marker ? marker : "", after, error);
+	r = page_limit(max_items, &max, error);
+	if (r == 0)
+		r = marker_decode(marker ? marker : "", after, sizeof(after), error);
 	if (r < 0)
 		return r;
+	if (after[0] && function_validate_name(after, NULL) < 0)
+		return refuse_marker(error);
 
 	*ret = (struct directory_page){ 0 };
 	for (struct entry *entry = directory->entries; entry; entry = entry->hh.next)
-		if (entry->function && strcmp(entry->function->tenant, tenant) == 0 &&
+		if (entry->function && entry->head == entry &&
+		    strcmp(entry->function->tenant, tenant) == 0 &&
 		    strcmp(entry->function->name, after) > 0)
 			offer(ret, entry->function, max, &more);
 	if (more)
 		hex_encode(ret->functions[ret->count - 1]->name,
 			   strlen(ret->functions[ret->count - 1]->name), ret->next_marker);
+	return 0;
+}
+
+/* False when the page is full. */
+static bool append(struct directory_page *page, const struct function *function, size_t max)
+{
+	if (page->count == max)
+		return false;
+	page->functions[page->count++] = function;
+	return true;
+}
+
+static void fill_versions(const struct entry *head, bool with_latest, uint64_t after, size_t max,
+			  struct directory_page *page)
+{
+	char last[FUNCTION_VERSION_BYTES];
+	const struct entry *entry;
+	bool more = false;
+
+	if (with_latest)
+		more = !append(page, head->function, max);
+	TAILQ_FOREACH (entry, &head->versions, version_link)
+		if (entry->function->version > after)
+			more = !append(page, entry->function, max) || more;
+	if (!more)
+		return;
+	function_version_name(page->functions[page->count - 1]->version, last);
+	hex_encode(last, strlen(last), page->next_marker);
+}
+
+int directory_list_versions(const struct directory *directory, const char *tenant, const char *name,
+			    unsigned max_items, const char *marker, struct directory_page *ret,
+			    struct error *error)
+{
+	const struct entry *head = directory_find_entry(directory, tenant, name);
+	char after[FUNCTION_VERSION_BYTES];
+	uint64_t number = 0;
+	size_t max;
+	int r;
+
+	r = page_limit(max_items, &max, error);
+	if (r == 0)
+		r = marker_decode(marker ? marker : "", after, sizeof(after), error);
+	if (r < 0)
+		return r;
+	if (after[0] && !function_version_parse(after, &number))
+		return refuse_marker(error);
+	if (!head)
+		return directory_set_not_found(directory, tenant, name, NULL, error);
+	*ret = (struct directory_page){ 0 };
+	fill_versions(head, after[0] == 0, number, max, ret);
 	return 0;
 }

@@ -22,9 +22,18 @@ static void stored_function_free(stored_function *stored)
 }
 DEFINE_CLEANUP(stored_function, stored_function_free)
 
-void record_key(const char *tenant, const char *name, char out[RECORD_KEY_BYTES])
+void record_key(const char *tenant, const char *name, uint64_t version, char out[RECORD_KEY_BYTES])
 {
-	(void)snprintf(out, RECORD_KEY_BYTES, RECORD_PREFIX "%s/%s", tenant, name);
+	char number[FUNCTION_VERSION_BYTES];
+
+	function_version_name(version, number);
+	(void)snprintf(out, RECORD_KEY_BYTES, RECORD_PREFIX "%s/%s%s%s", tenant, name,
+		       version ? ":" : "", version ? number : "");
+}
+
+void record_versions_prefix(const char *tenant, const char *name, char out[RECORD_KEY_BYTES])
+{
+	(void)snprintf(out, RECORD_KEY_BYTES, RECORD_PREFIX "%s/%s:", tenant, name);
 }
 
 /* protobuf-c packs from these pointers and does not change what they point to. */
@@ -125,6 +134,8 @@ int record_encode(const struct function *function, const char *upload_id, struct
 	if (function->has_reserved_concurrency)
 		message._reserved_concurrency_case = RESERVED_IS_SET;
 	message.reserved_concurrency = function->reserved_concurrency;
+	message.version = function->version;
+	message.source_description = borrow(function->source_description);
 	return pack(&message, ret);
 }
 
@@ -197,13 +208,14 @@ static int decode_texts(const stored_function *from, struct function *to)
 	    decode_optional(&to->update_reason, from->update_reason) < 0 ||
 	    decode_optional(&to->update_reason_code, from->update_reason_code) < 0)
 		return -ENOMEM;
-	return 0;
+	return from->version ? decode_string(&to->source_description, from->source_description) : 0;
 }
 
 static int decode_function(const stored_function *from, struct function *to)
 {
 	to->state = (enum function_state)(from->state - 1);
 	to->update_status = (enum update_status)(from->update_status - 1);
+	to->version = from->version;
 	to->last_modified_us = from->last_modified_us;
 	to->has_reserved_concurrency = from->_reserved_concurrency_case != 0;
 	if (to->has_reserved_concurrency)
@@ -235,4 +247,45 @@ int record_decode(struct slice bytes, struct function **ret, char **ret_upload_i
 	*ret = TAKE_PTR(function);
 	*ret_upload_id = TAKE_PTR(upload_id);
 	return 0;
+}
+
+/* -- numbering -- */
+
+void numbering_key(const char *tenant, const char *name, char out[RECORD_KEY_BYTES])
+{
+	(void)snprintf(out, RECORD_KEY_BYTES, NUMBERING_PREFIX "%s/%s", tenant, name);
+}
+
+int numbering_encode(const struct numbering *numbering, struct buf *ret)
+{
+	Mayfly__Store__V1__StoredNumbering message = MAYFLY__STORE__V1__STORED_NUMBERING__INIT;
+	int r;
+
+	message.tenant = borrow(numbering->tenant);
+	message.name = borrow(numbering->name);
+	message.last_version = numbering->last_version;
+	r = buf_reserve(ret, mayfly__store__v1__stored_numbering__get_packed_size(&message));
+	if (r < 0)
+		return r;
+	ret->len = mayfly__store__v1__stored_numbering__pack(&message, ret->data);
+	return 0;
+}
+
+int numbering_decode(struct slice bytes, struct numbering *ret, struct error *error)
+{
+	Mayfly__Store__V1__StoredNumbering *message =
+		mayfly__store__v1__stored_numbering__unpack(NULL, bytes.len, bytes.data);
+	bool sound = message && tenant_id_is_valid(message->tenant) &&
+		     function_validate_name(message->name, NULL) == 0 && message->last_version > 0;
+
+	if (sound) {
+		(void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", message->tenant);
+		(void)snprintf(ret->name, sizeof(ret->name), "%s", message->name);
+		ret->last_version = message->last_version;
+	}
+	if (message)
+		mayfly__store__v1__stored_numbering__free_unpacked(message, NULL);
+	return sound ? 0
+		     : error_set(error, ERROR_INTERNAL, NULL,
+				 "A record of version numbers in the registry is damaged.");
 }

@@ -85,5 +85,5 @@ void directory_set_reserved_concurrency(struct directory *directory, const char 
 	struct change *change = change_new(&reserve_kind, tenant, name, answer, arg);
 
 	change->reserved = reserved;
-	change_enqueue(change, directory, directory_get_entry(directory, tenant, name));
+	change_ask(change, directory);
 }

@@ -113,6 +113,7 @@ struct function *function_free(struct function *function)
 	free(function->update);
 	free(function->tenant);
 	free(function->name);
+	free(function->source_description);
 	free(function->state_reason);
 	free(function->state_reason_code);
 	free(function->update_reason);
@@ -144,12 +145,14 @@ int function_copy(const struct function *from, struct function **ret)
 	if (!to)
 		return -ENOMEM;
 	if (copy_string(&to->tenant, from->tenant) < 0 || copy_string(&to->name, from->name) < 0 ||
+	    copy_string(&to->source_description, from->source_description) < 0 ||
 	    copy_string(&to->state_reason, from->state_reason) < 0 ||
 	    copy_string(&to->state_reason_code, from->state_reason_code) < 0 ||
 	    copy_string(&to->update_reason, from->update_reason) < 0 ||
 	    copy_string(&to->update_reason_code, from->update_reason_code) < 0 ||
 	    function_config_copy(&to->config, &from->config) < 0 || copy_update(to, from) < 0)
 		return -ENOMEM;
+	to->version = from->version;
 	to->state = from->state;
 	to->update_status = from->update_status;
 	memcpy(to->revision_id, from->revision_id, sizeof(to->revision_id));

@@ -30,6 +30,7 @@
 #define FUNCTION_EPHEMERAL_MAX_MB     10240
 #define FUNCTION_EPHEMERAL_DEFAULT_MB 512
 #define FUNCTION_LATEST               "$LATEST"
+#define FUNCTION_VERSION_BYTES        21 /* of a version's name, with NUL */
 
 enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_INACTIVE, FUNCTION_FAILED };
 enum update_status { UPDATE_SUCCESSFUL, UPDATE_FAILED, UPDATE_IN_PROGRESS };
@@ -61,9 +62,12 @@ struct function_config {
 	uint64_t code_size_bytes;
 };
 
+/* $LATEST or a published version: each is a function of its own, with its states. */
 struct function {
 	char *tenant;
 	char *name;
+	uint64_t version;         /* 0: $LATEST; a published one never changes but for its state */
+	char *source_description; /* of a published one: what $LATEST's was then; else NULL */
 	struct function_config config;  /* serving */
 	struct function_config *update; /* being prepared while update_status is IN_PROGRESS */
 	enum function_state state;
@@ -126,6 +130,22 @@ int function_set_state(struct function *function, enum function_state state, con
 		       const char *reason_code) _must_use_;
 int function_set_update_status(struct function *function, enum update_status status,
 			       const char *reason, const char *reason_code) _must_use_;
+
+/* "$LATEST" or the number. */
+void function_version_name(uint64_t version, char out[FUNCTION_VERSION_BYTES]);
+/* The other way round; false for what cannot be a version, as an alias. */
+bool function_version_parse(const char *text, uint64_t *ret);
+
+/* Whether its sandboxes are clones of a template in which INIT was done. */
+bool function_config_has_snap_start(const struct function_config *config, uint64_t version);
+
+/* A new version as $LATEST is now, or will be after its update: Pending, with a revision of its
+ * own, last modified never. `description` NULL or "": $LATEST's. 0 or -ENOMEM. */
+int function_publish(const struct function *latest, uint64_t version, const char *description,
+		     struct function **ret) _must_use_;
+
+/* Whether publishing $LATEST would make a copy of `version`, which was published last. */
+bool function_is_published(const struct function *latest, const struct function *version);
 
 /* Lambda's validations, with its messages where it has them; `error` names the field. */
 int function_validate_name(const char *name, struct error *error) _must_use_;

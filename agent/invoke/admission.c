@@ -5,10 +5,9 @@
 #include <errno.h>
 #include <jansson.h>
 
+#include "agent/deploy/alias_directory.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
-
-#define VERSION_LATEST "$LATEST"
 
 static int check_client_context(struct slice context, struct error *error)
 {
@@ -51,6 +50,29 @@ int admission_parse_payload(struct slice payload, struct error *error)
 			 where.text, where.line, where.column);
 }
 
+/* Which version runs: once per invocation, whatever becomes of alias and function meanwhile. */
+static int choose_version(struct invocation *invocation, const char *tenant,
+			  const struct function_reference *reference)
+{
+	const struct invoker *invoker = invocation->invoker;
+	const char *qualifier = reference->has_qualifier ? reference->qualifier : FUNCTION_LATEST;
+	const struct alias *alias =
+		directory_find_alias(invoker->directory, tenant, reference->name, qualifier);
+	const struct function *function;
+
+	if (alias) {
+		function_version_name(alias_choose(alias, invoker->draw(invoker->draw_arg)),
+				      invocation->version_name);
+		return 0;
+	}
+	function = directory_find_qualified(invoker->directory, tenant, reference->name, qualifier);
+	if (!function)
+		return directory_set_not_found(invoker->directory, tenant, reference->name,
+					       qualifier, &invocation->error);
+	function_version_name(function->version, invocation->version_name);
+	return 0;
+}
+
 int admission_check(struct invocation *invocation)
 {
 	const struct invocation_request *request = &invocation->request;
@@ -67,10 +89,9 @@ int admission_check(struct invocation *invocation)
 				     qualifier, invoker->region, tenant, &reference, error);
 	if (r < 0)
 		return r;
-	/* There are no published versions or aliases. */
-	if (reference.has_qualifier && strcmp(reference.qualifier, VERSION_LATEST) != 0)
-		return directory_set_not_found(invoker->directory, tenant, reference.name,
-					       reference.qualifier, error);
+	r = choose_version(invocation, tenant, &reference);
+	if (r < 0)
+		return r;
 	invocation->tenant = strdup(tenant);
 	invocation->function_name = strdup(reference.name);
 	invocation->arn = function_arn(invoker->region, tenant, reference.name,
@@ -99,12 +120,14 @@ int admission_take(struct invocation *invocation)
 int admission_find(struct invocation *invocation, const struct function **ret)
 {
 	struct error *error = &invocation->error;
-	const struct function *function = directory_find(
-		invocation->invoker->directory, invocation->tenant, invocation->function_name);
+	const struct function *function =
+		directory_find_qualified(invocation->invoker->directory, invocation->tenant,
+					 invocation->function_name, invocation->version_name);
 
 	if (!function)
 		return directory_set_not_found(invocation->invoker->directory, invocation->tenant,
-					       invocation->function_name, VERSION_LATEST, error);
+					       invocation->function_name, invocation->version_name,
+					       error);
 	if (function->state != FUNCTION_ACTIVE)
 		return error_set(error, ERROR_CONFLICT, NULL,
 				 "The operation cannot be performed at this time. The function is "

@@ -441,8 +441,7 @@ const char *invocation_request_id(const struct invocation *invocation)
 
 const char *invocation_executed_version(const struct invocation *invocation)
 {
-	(void)invocation; /* there is but one version */
-	return "$LATEST";
+	return invocation->version_name;
 }
 
 void invocation_abandon(struct invocation *invocation)

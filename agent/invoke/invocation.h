@@ -26,8 +26,10 @@ struct invoker;
 struct invocation;
 
 struct invoker_config {
-	const char *region;               /* borrowed for the invoker's life, as the next */
-	const char *default_tenant;       /* for requests that name none */
+	const char *region;         /* borrowed for the invoker's life, as the next */
+	const char *default_tenant; /* for requests that name none */
+	double (*draw)(void *arg);  /* evenly from 0 to below 1, for weighted aliases; NULL: own */
+	void *draw_arg;
 	int64_t max_wait_us;              /* for a sandbox; 0: 5 minutes */
 	uint64_t max_waiting_bytes;       /* of events without a sandbox; 0: 256 MiB */
 	struct concurrency_limits limits; /* each 0: Lambda's */
@@ -94,7 +96,7 @@ struct invocation_events {
 struct invocation_request {
 	const char *tenant;        /* "" or NULL: the default one */
 	const char *function_name; /* any name form */
-	const char *qualifier;     /* "" or NULL: $LATEST */
+	const char *qualifier;     /* a version or an alias; "" or NULL: $LATEST */
 	enum invocation_type type;
 	bool log_tail;
 	bool streaming;

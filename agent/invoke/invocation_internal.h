@@ -16,6 +16,8 @@ struct invoker {
 	struct metrics *metrics;
 	char *region;
 	char *default_tenant;
+	double (*draw)(void *arg);
+	void *draw_arg;
 	int64_t max_wait_us;
 	uint64_t max_waiting_bytes;
 	uint64_t waiting_bytes; /* of events held by invocation_hold_event() */
@@ -34,7 +36,8 @@ struct invocation {
 	char trace_id[TRACE_ID_BYTES]; /* made here, as the request had none */
 	char *tenant;
 	char *function_name;
-	char *arn; /* as invoked */
+	char *arn;                                 /* as invoked */
+	char version_name[FUNCTION_VERSION_BYTES]; /* of the one that it runs */
 	struct phase_stamps stamps;
 	int64_t timeout_us;
 	struct timer wait_timer; /* while it waits in the pool */

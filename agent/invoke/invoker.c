@@ -25,12 +25,16 @@ static void on_directory(const struct function *function, enum directory_event e
 {
 	struct invoker *invoker = arg;
 
+	if (event == DIRECTORY_DELETED)
+		pool_function_deleted(invoker->pool, function);
+	else
+		pool_function_changed(invoker->pool, function);
+	if (function->version > 0)
+		return; /* limits and counts are the function's */
 	if (event == DIRECTORY_DELETED) {
-		pool_function_deleted(invoker->pool, function->tenant, function->name);
 		concurrency_forget(invoker->concurrency, function->tenant, function->name);
 		metrics_forget(invoker->metrics, function->tenant, function->name);
 	} else {
-		pool_function_changed(invoker->pool, function);
 		take_reservation(function, invoker);
 	}
 }
@@ -49,6 +53,15 @@ static struct concurrency_limits fill_limits(const struct concurrency_limits *gi
 	};
 }
 
+/* Of 53 bits, as many as a double tells apart. */
+static double draw_random(void *arg _unused_)
+{
+	uint64_t bits;
+
+	random_bytes(&bits, sizeof(bits));
+	return (double)(bits >> 11) / (double)(UINT64_C(1) << 53);
+}
+
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
 		struct pool *pool, struct invoker **ret, struct error *error)
 {
@@ -64,6 +77,8 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 		.pool = pool,
 		.region = strdup(config->region),
 		.default_tenant = strdup(config->default_tenant),
+		.draw = config->draw ? config->draw : draw_random,
+		.draw_arg = config->draw_arg,
 		.max_wait_us = config->max_wait_us > 0 ? config->max_wait_us : MAX_WAIT_US,
 		.max_waiting_bytes = config->max_waiting_bytes > 0 ? config->max_waiting_bytes
 								   : MAX_WAITING_BYTES,

@@ -59,7 +59,7 @@ int initialize_fill(const struct version *version, const char *log_stream_name,
 	mayfly__guest__v1__initialize__init(m);
 	log_group_name(version->function_name, config->log_group, ret->group);
 	m->function_name = version->function_name;
-	m->function_version = text(VERSION_LATEST);
+	m->function_version = text(version->number_name);
 	m->function_arn = version->arn;
 	m->handler = text(config->handler);
 	m->memory_mb = config->memory_size_mb;

@@ -197,11 +197,12 @@ static void pool_converge(void *arg)
 
 void pool_function_changed(struct pool *pool, const struct function *function)
 {
-	struct version *old = version_find(pool, function->tenant, function->name);
+	struct version *old =
+		version_find(pool, function->tenant, function->name, function->version);
 	_cleanup_error_ struct error error = ERROR_INIT;
 	struct version *version;
 
-	templates_collect_function(pool, function->tenant, function->name, function);
+	templates_collect_function(pool, function, false);
 	if (function->state != FUNCTION_ACTIVE || !function->config.package_digest ||
 	    (old && old->generation == function->generation))
 		return;
@@ -213,16 +214,17 @@ void pool_function_changed(struct pool *pool, const struct function *function)
 		version_touch(version);
 }
 
-void pool_function_deleted(struct pool *pool, const char *tenant, const char *name)
+void pool_function_deleted(struct pool *pool, const struct function *function)
 {
-	struct version *version = version_find(pool, tenant, name);
+	struct version *version =
+		version_find(pool, function->tenant, function->name, function->version);
 	_cleanup_error_ struct error error = ERROR_INIT;
 
-	templates_collect_function(pool, tenant, name, NULL);
+	templates_collect_function(pool, function, true);
 	if (!version)
 		return;
 	(void)error_set(&error, ERROR_NOT_FOUND, NULL, "Function not found: %s:%s", version->arn,
-			VERSION_LATEST);
+			version->number_name);
 	version_fail_demands(version, &error);
 	policy_cancel(version, &error);
 	version_retire(version, NULL);
@@ -283,9 +285,13 @@ void pool_cancel(struct pool *pool, struct demand *demand)
 
 unsigned pool_count_sandboxes(struct pool *pool, const char *tenant, const char *name)
 {
-	const struct version *version = version_find(pool, tenant, name);
+	char key[TENANT_ID_DIGITS + FUNCTION_NAME_MAX + 2];
+	const struct pool_function *function;
 
-	return version ? version->alive : 0;
+	if (snprintf(key, sizeof(key), "%s/%s", tenant, name) >= (int)sizeof(key))
+		return 0;
+	HASH_FIND_STR(pool->functions, key, function);
+	return function ? function->alive : 0;
 }
 
 int pool_add_listener(struct pool *pool, pool_listener *listener, void *arg)

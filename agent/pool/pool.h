@@ -81,10 +81,11 @@ void pool_drain(struct pool *pool, int64_t limit_us, loop_fn *done, void *arg);
 
 /* -- news of functions -- */
 
-/* It was created or changed: sandboxes of older generations drain, demands move on. */
+/* $LATEST or a published version was created or changed: sandboxes of its older generations drain,
+ * demands move on. Those of the function's other versions are left alone. */
 void pool_function_changed(struct pool *pool, const struct function *function);
-/* Its sandboxes drain, waiting demands fail with ERROR_NOT_FOUND. */
-void pool_function_deleted(struct pool *pool, const char *tenant, const char *name);
+/* The version's sandboxes drain, waiting demands fail with ERROR_NOT_FOUND. */
+void pool_function_deleted(struct pool *pool, const struct function *function);
 
 /* Makes what is to be there before a configuration serves: with SnapStart its function template,
  * else what its sandboxes would have to compile, if that can be done now. done(error) comes later
@@ -94,9 +95,10 @@ typedef void pool_prepared_fn(const struct error *error, void *arg);
 void pool_prepare_function(struct pool *pool, const struct function *function,
 			   const struct function_config *config, pool_prepared_fn *done, void *arg);
 
-/* Drops the function templates that no function uses any more, as a former agent or a deletion
- * while the node was down left them. `find` answers with the function or NULL. */
-typedef const struct function *pool_find_fn(const char *tenant, const char *name, void *arg);
+/* Drops the function templates that no version uses any more, as a former agent or a deletion
+ * while the node was down left them. `find` answers with the version or NULL. */
+typedef const struct function *pool_find_fn(const char *tenant, const char *name,
+					    const char *version, void *arg);
 void pool_collect_templates(struct pool *pool, pool_find_fn *find, void *arg);
 
 /* -- demands -- */
@@ -151,7 +153,7 @@ int pool_set_policy(struct pool *pool, const struct function *function, enum poo
 
 /* -- facts -- */
 
-/* Of a function as it is now: all that are not ending. */
+/* Of all versions of a function: those that are not ending. */
 unsigned pool_count_sandboxes(struct pool *pool, const char *tenant, const char *name);
 
 void pool_each(struct pool *pool, void (*fn)(const struct sandbox_facts *facts, void *arg),

@@ -15,7 +15,6 @@
 #include "mayfly/id.h"
 
 #define POOL_LISTENERS_MAX 8
-#define VERSION_LATEST     "$LATEST"
 #define START_FAILURES_MAX 3                     /* in a row, until waiting demands fail */
 #define SLOT_INIT_US       (500 * USEC_PER_MSEC) /* of INIT, then the next start may begin */
 #define LOAD_FAILURES_MAX  2 /* in a row, until the template counts as damaged */
@@ -46,15 +45,26 @@ struct version_code {
 	unsigned jobs;                         /* that read or write these on the disk */
 };
 
+/* A function: what all its versions have together. */
+struct pool_function {
+	char *key; /* TENANT/NAME */
+	unsigned versions;
+	unsigned alive; /* sandboxes that are not ending */
+	UT_hash_handle hh;
+};
+
 /* One generation of one version of one function. */
 struct version {
 	struct pool *pool;
 	UT_hash_handle hh; /* the current ones, by key */
-	char *key;         /* TENANT/NAME */
+	char *key;         /* TENANT/NAME:VERSION */
 	char *tenant;
-	struct pool_tenant *owner; /* referenced */
+	struct pool_tenant *owner;      /* referenced */
+	struct pool_function *function; /* referenced */
 	char *function_name;
-	char *arn;
+	uint64_t number; /* 0: $LATEST */
+	char number_name[FUNCTION_VERSION_BYTES];
+	char *arn; /* without the version */
 	char *package_path;
 	uint64_t generation;
 	struct function_config config;
@@ -70,7 +80,6 @@ struct version {
 	unsigned waiting;
 	struct sandbox_list sandboxes;
 	struct sandbox_list idle; /* used ones first, the latest foremost; spares behind */
-	unsigned alive;           /* not STOPPING or GONE */
 	unsigned starting;        /* RESTORING or INITIALIZING */
 	unsigned spares_ready;    /* idle and never used */
 
@@ -154,6 +163,7 @@ struct pool {
 	struct version_list dirty_versions;
 	struct version_list starved_versions;
 	struct pool_tenant *tenants;          /* by id */
+	struct pool_function *functions;      /* by key */
 	uint64_t pass;                        /* of the tenant that started last */
 	struct preparation_list preparations; /* of functions without SnapStart */
 	struct dirty dirty;
@@ -215,13 +225,15 @@ extern const struct vm_events sandbox_vm_events;
 
 /* -- version.c -- */
 
-int version_new(struct pool *pool, const char *tenant, const char *name,
+/* Of the function's own configuration or of another that it shall have. */
+int version_new(struct pool *pool, const struct function *function,
 		const struct function_config *config, uint64_t generation, struct version **ret);
 bool version_has_snap_start(const struct version *version);
-/* The current version of a function, made or replaced when the generation differs. */
+/* The current generation of a function's version, made or replaced when the generation differs. */
 int version_get(struct pool *pool, const struct function *function, struct version **ret,
 		struct error *error);
-struct version *version_find(struct pool *pool, const char *tenant, const char *name);
+struct version *version_find(struct pool *pool, const char *tenant, const char *name,
+			     uint64_t number);
 /* What the log says of its runtime, as the catalogue has it now. */
 void version_set_runtime(struct version *version);
 void version_mark_dirty(struct version *version);
@@ -284,10 +296,9 @@ void version_close_init_log(struct version *version);
 
 /* -- template_garbage.c -- */
 
-/* Drops the function's templates that its served configuration does not use; all of them when
- * `function` is NULL. Does nothing while an update is being prepared. */
-void templates_collect_function(struct pool *pool, const char *tenant, const char *name,
-				const struct function *function);
+/* Drops the version's templates that its served configuration does not use; all of them when it was
+ * deleted. Does nothing while one is being prepared. */
+void templates_collect_function(struct pool *pool, const struct function *function, bool deleted);
 
 /* Drops base templates that no function needs and nobody used for long, and lets go of dropped
  * ones, so that their files can go. */

@@ -133,7 +133,7 @@ static int prepare(struct pool *pool, const struct function *function,
 		   const struct function_config *config, struct preparation *preparation)
 {
 	struct version *version;
-	int r = version_new(pool, function->tenant, function->name, config, 0, &version);
+	int r = version_new(pool, function, config, 0, &version);
 
 	if (r < 0)
 		return r;

@@ -75,8 +75,8 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 		release_slot(sandbox);
 	if (state == SANDBOX_STOPPING || state == SANDBOX_GONE)
 		version_compiler_gone(sandbox);
-	sandbox->version->alive += state == SANDBOX_RESTORING;
-	sandbox->version->alive -= state == SANDBOX_STOPPING;
+	sandbox->version->function->alive += state == SANDBOX_RESTORING;
+	sandbox->version->function->alive -= state == SANDBOX_STOPPING;
 	if (state == SANDBOX_STOPPING) {
 		pool->freeing_bytes += sandbox->version->cost_bytes;
 		share_give_back(sandbox->version);
@@ -347,7 +347,7 @@ void sandbox_get_facts(const struct sandbox *sandbox, struct sandbox_facts *ret)
 		.id = sandbox->id,
 		.tenant = sandbox->version->tenant,
 		.function_name = sandbox->version->function_name,
-		.version = VERSION_LATEST,
+		.version = sandbox->version->number_name,
 		.template_id = sandbox->template_id ? sandbox->template_id : "",
 		.log_stream_name = sandbox->log_stream_name,
 		.state = sandbox->state,

@@ -103,7 +103,8 @@ static void on_gone(struct vm *vm, const char *reason, void *user)
 		demand->events->on_lost(demand, reason, sandbox->delivered);
 	sandbox_free(sandbox);
 	current = version->current ? version
-				   : version_find(pool, version->tenant, version->function_name);
+				   : version_find(pool, version->tenant, version->function_name,
+						  version->number);
 	if (current)
 		version_mark_dirty(current);
 	version_unref(version);

@@ -14,37 +14,51 @@
 
 /* Names first, drops after: the store's list must not change under the walk. */
 struct gathering {
-	const char *tenant; /* NULL: every function's */
-	const char *name;
-	struct buf names; /* id, tenant, function, each with its NUL */
+	const struct function *function; /* NULL: every version of every function */
+	struct buf names;                /* id, tenant, function, version, each with its NUL */
 	bool short_of_memory;
 };
+
+static const char *version_of(const struct template_facts *facts)
+{
+	return facts->version ? facts->version : FUNCTION_LATEST;
+}
+
+static bool is_of(const struct template_facts *facts, const struct function *function)
+{
+	char version[FUNCTION_VERSION_BYTES];
+
+	function_version_name(function->version, version);
+	return strcmp(facts->tenant, function->tenant) == 0 &&
+	       strcmp(facts->function_name, function->name) == 0 &&
+	       strcmp(version_of(facts), version) == 0;
+}
 
 static void gather(const struct template_facts *facts, void *arg)
 {
 	struct gathering *gathering = arg;
-	const char *const words[] = { facts->id, facts->tenant, facts->function_name };
+	const char *const words[] = { facts->id, facts->tenant, facts->function_name,
+				      version_of(facts) };
 
 	if (facts->kind != TEMPLATE_FUNCTION || facts->state == TEMPLATE_BUILDING)
 		return;
-	if (gathering->tenant && (strcmp(facts->tenant, gathering->tenant) != 0 ||
-				  strcmp(facts->function_name, gathering->name) != 0))
+	if (gathering->function && !is_of(facts, gathering->function))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (buf_append(&gathering->names, words[i], strlen(words[i]) + 1) < 0)
 			gathering->short_of_memory = true;
 }
 
-/* *ret stays NULL when the function wants no template of its own. */
+/* *ret stays NULL when the version wants no template of its own. */
 static int find_wanted(struct pool *pool, const struct function *function, char **ret)
 {
 	struct version *version;
 	int r;
 
-	if (!function || function->config.snap_start != SNAP_START_LATEST ||
-	    !function->config.package_digest)
+	if (!function || !function->config.package_digest ||
+	    !function_config_has_snap_start(&function->config, function->version))
 		return 0;
-	r = version_new(pool, function->tenant, function->name, &function->config, 0, &version);
+	r = version_new(pool, function, &function->config, 0, &version);
 	if (r < 0)
 		return r;
 	r = version_template_id(version, ret);
@@ -84,25 +98,25 @@ static void collect(struct pool *pool, struct gathering *gathering, pool_find_fn
 		const char *id = (const char *)names.data + at;
 		const char *tenant = id + strlen(id) + 1;
 		const char *name = tenant + strlen(tenant) + 1;
+		const char *version = name + strlen(name) + 1;
 
-		drop_unless_wanted(pool, id, find(tenant, name, arg));
-		at += strlen(id) + strlen(tenant) + strlen(name) + 3;
+		drop_unless_wanted(pool, id, find(tenant, name, version, arg));
+		at = (size_t)(version + strlen(version) + 1 - (const char *)names.data);
 	}
 }
 
 static const struct function *find_given(const char *tenant _unused_, const char *name _unused_,
-					 void *function)
+					 const char *version _unused_, void *function)
 {
 	return function;
 }
 
-void templates_collect_function(struct pool *pool, const char *tenant, const char *name,
-				const struct function *function)
+void templates_collect_function(struct pool *pool, const struct function *function, bool deleted)
 {
-	struct gathering gathering = { .tenant = tenant, .name = name };
+	struct gathering gathering = { .function = function };
 
 	/* The cast only passes it through. */
-	collect(pool, &gathering, find_given, (void *)function);
+	collect(pool, &gathering, find_given, deleted ? NULL : (void *)function);
 }
 
 void pool_collect_templates(struct pool *pool, pool_find_fn *find, void *arg)

@@ -15,17 +15,52 @@
 
 bool version_has_snap_start(const struct version *version)
 {
-	return version->config.snap_start == SNAP_START_LATEST;
+	return function_config_has_snap_start(&version->config, version->number);
 }
 
 struct line_source version_line_source(const struct version *version)
 {
 	return (struct line_source){
 		.function_name = version->function_name,
-		.function_version = VERSION_LATEST,
+		.function_version = version->number_name,
 		.runtime = &version->runtime,
 		.snap_start = version_has_snap_start(version),
 	};
+}
+
+/* -- the function -- */
+
+static struct pool_function *function_get(struct pool *pool, const char *tenant, const char *name)
+{
+	struct pool_function *function;
+	char *key;
+
+	if (asprintf(&key, "%s/%s", tenant, name) < 0)
+		return NULL;
+	HASH_FIND_STR(pool->functions, key, function);
+	if (function) {
+		free(key);
+		function->versions++;
+		return function;
+	}
+	function = calloc(1, sizeof(*function));
+	if (!function) {
+		free(key);
+		return NULL;
+	}
+	function->key = key;
+	function->versions = 1;
+	HASH_ADD_KEYPTR(hh, pool->functions, function->key, strlen(function->key), function);
+	return function;
+}
+
+static void function_put(struct pool *pool, struct pool_function *function)
+{
+	if (--function->versions > 0)
+		return;
+	HASH_DEL(pool->functions, function);
+	free(function->key);
+	free(function);
 }
 
 /* -- life -- */
@@ -45,6 +80,8 @@ static void version_free(struct version *version)
 		pool_remove_starved(version);
 	if (version->owner)
 		share_put(pool, version->owner);
+	if (version->function)
+		function_put(pool, version->function);
 	TAILQ_REMOVE(&pool->all, version, link);
 	function_config_clear(&version->config);
 	error_clear(&version->failure);
@@ -74,7 +111,7 @@ void version_set_runtime(struct version *version)
 			 image ? image->file.digest : NULL, pool->config.region);
 }
 
-int version_new(struct pool *pool, const char *tenant, const char *name,
+int version_new(struct pool *pool, const struct function *function,
 		const struct function_config *config, uint64_t generation, struct version **ret)
 {
 	struct version *version = calloc(1, sizeof(*version));
@@ -90,16 +127,20 @@ int version_new(struct pool *pool, const char *tenant, const char *name,
 	version->pool = pool;
 	version->references = 1;
 	version->generation = generation;
-	version->tenant = strdup(tenant);
-	version->owner = share_get(pool, tenant);
-	version->function_name = strdup(name);
-	version->arn = function_arn(pool->config.region, tenant, name, NULL);
+	version->number = function->version;
+	function_version_name(function->version, version->number_name);
+	version->tenant = strdup(function->tenant);
+	version->owner = share_get(pool, function->tenant);
+	version->function = function_get(pool, function->tenant, function->name);
+	version->function_name = strdup(function->name);
+	version->arn = function_arn(pool->config.region, function->tenant, function->name, NULL);
 	version->package_path =
 		pool->config.package_path(config->package_digest, pool->config.package_path_arg);
 	r = function_config_copy(&version->config, config);
-	if (r < 0 || !version->tenant || !version->owner || !version->function_name ||
-	    !version->arn || !version->package_path ||
-	    asprintf(&version->key, "%s/%s", tenant, name) < 0) {
+	if (r < 0 || !version->tenant || !version->owner || !version->function ||
+	    !version->function_name || !version->arn || !version->package_path ||
+	    asprintf(&version->key, "%s/%s:%s", function->tenant, function->name,
+		     version->number_name) < 0) {
 		version->key = NULL;
 		version_unref(version);
 		return r < 0 ? r : -ENOMEM;
@@ -114,12 +155,14 @@ int version_new(struct pool *pool, const char *tenant, const char *name,
 	return 0;
 }
 
-struct version *version_find(struct pool *pool, const char *tenant, const char *name)
+struct version *version_find(struct pool *pool, const char *tenant, const char *name,
+			     uint64_t number)
 {
-	char key[TENANT_ID_DIGITS + 256];
+	char key[TENANT_ID_DIGITS + 256], number_name[FUNCTION_VERSION_BYTES];
 	struct version *version;
 
-	if (snprintf(key, sizeof(key), "%s/%s", tenant, name) >= (int)sizeof(key))
+	function_version_name(number, number_name);
+	if (snprintf(key, sizeof(key), "%s/%s:%s", tenant, name, number_name) >= (int)sizeof(key))
 		return NULL;
 	HASH_FIND_STR(pool->versions, key, version);
 	return version;
@@ -128,7 +171,8 @@ struct version *version_find(struct pool *pool, const char *tenant, const char *
 int version_get(struct pool *pool, const struct function *function, struct version **ret,
 		struct error *error)
 {
-	struct version *old = version_find(pool, function->tenant, function->name);
+	struct version *old =
+		version_find(pool, function->tenant, function->name, function->version);
 	struct version *version;
 	int r;
 
@@ -139,8 +183,7 @@ int version_get(struct pool *pool, const struct function *function, struct versi
 	if (!function->config.package_digest)
 		return error_set(error, ERROR_RESOURCE_NOT_READY, NULL,
 				 "The function has no package yet.");
-	r = version_new(pool, function->tenant, function->name, &function->config,
-			function->generation, &version);
+	r = version_new(pool, function, &function->config, function->generation, &version);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot take up the function");
 	if (old)

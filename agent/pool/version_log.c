@@ -14,7 +14,7 @@ int version_open_log(const struct version *version, const char *sandbox_id, int6
 	int r;
 
 	log_group_name(version->function_name, version->config.log_group, group);
-	log_stream_name(created_us, version->function_name, VERSION_LATEST, sandbox_id,
+	log_stream_name(created_us, version->function_name, version->number_name, sandbox_id,
 			version->config.log_group, ret_name);
 	r = log_stream_open(version->pool->logs, version->tenant, group, ret_name, ret);
 	if (r >= 0)

@@ -64,7 +64,7 @@ int version_request_function_template(struct version *version, template_ready_fn
 		.id = id,
 		.tenant = version->tenant,
 		.function_name = version->function_name,
-		.version = VERSION_LATEST,
+		.version = version->number_name,
 		.runtime = version->config.runtime,
 		.memory_mb = version->config.memory_size_mb,
 		.ephemeral_storage_mb = version->config.ephemeral_storage_mb,

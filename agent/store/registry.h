@@ -45,6 +45,7 @@ int registry_list(struct registry *registry, const char *prefix, const char *aft
 struct registry_write {
 	const char *key;
 	bool remove;        /* else put */
+	bool whole_prefix;  /* removes every key that begins with `key`, whatever its revision */
 	struct slice value; /* of a put */
 	uint64_t revision;  /* must be the key's; 0: the key must not be there */
 };

@@ -86,7 +86,8 @@ static int check_revisions(const struct memory *memory, const struct registry_wr
 		struct entry *entry = find(memory, writes[i].key);
 		uint64_t revision = entry ? entry->revision : 0;
 
-		if (writes[i].revision != REGISTRY_ANY_REVISION && writes[i].revision != revision)
+		if (!writes[i].whole_prefix && writes[i].revision != REGISTRY_ANY_REVISION &&
+		    writes[i].revision != revision)
 			return error_set(error, ERROR_PRECONDITION_FAILED, NULL,
 					 "The registry's %s was changed meanwhile.", writes[i].key);
 	}
@@ -113,16 +114,28 @@ static void clear_entry(struct entry *entry)
 	buf_free(&entry->value);
 }
 
-static void remove_entry(struct memory *memory, const char *key)
+static void remove_at(struct memory *memory, struct entry *entry)
 {
-	struct entry *entry = find(memory, key);
-
-	if (!entry)
-		return;
 	clear_entry(entry);
 	memory->count--;
 	memmove(entry, entry + 1,
 		(size_t)(memory->entries + memory->count - entry) * sizeof(*entry));
+}
+
+static void remove_prefix(struct memory *memory, const char *prefix)
+{
+	size_t place = find_place(memory, prefix), len = strlen(prefix);
+
+	while (place < memory->count && strncmp(memory->entries[place].key, prefix, len) == 0)
+		remove_at(memory, &memory->entries[place]);
+}
+
+static void remove_entry(struct memory *memory, const char *key)
+{
+	struct entry *entry = find(memory, key);
+
+	if (entry)
+		remove_at(memory, entry);
 }
 
 /* Takes what `fresh` owns. */
@@ -143,7 +156,7 @@ static int make_entries(const struct registry_write *writes, size_t count, uint6
 			struct entry *fresh)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (writes[i].remove)
+		if (writes[i].remove || writes[i].whole_prefix)
 			continue;
 		fresh[i].key = strdup(writes[i].key);
 		fresh[i].revision = revision;
@@ -168,7 +181,9 @@ static int memory_commit(struct registry *registry, const struct registry_write 
 	if (r == 0)
 		r = make_entries(writes, count, memory->revision + 1, fresh);
 	for (size_t i = 0; i < count && r == 0; i++) {
-		if (writes[i].remove)
+		if (writes[i].whole_prefix)
+			remove_prefix(memory, writes[i].key);
+		else if (writes[i].remove)
 			remove_entry(memory, writes[i].key);
 		else
 			put_entry(memory, &fresh[i]);

@@ -36,6 +36,7 @@ enum statement {
 	LIST,
 	PUT,
 	REMOVE,
+	REMOVE_PREFIX,
 	COUNT_UP,
 	_STATEMENT_COUNT,
 };
@@ -49,6 +50,7 @@ static const char *const sql[_STATEMENT_COUNT] = {
 	[LIST] = "SELECT key, value, revision FROM entry WHERE key >= ?1 ORDER BY key",
 	[PUT] = "REPLACE INTO entry VALUES (?1, ?2, ?3)",
 	[REMOVE] = "DELETE FROM entry WHERE key = ?1",
+	[REMOVE_PREFIX] = "DELETE FROM entry WHERE key >= ?1 AND key < ?1 || char(1114111)",
 	[COUNT_UP] = "UPDATE counter SET revision = revision + 1 RETURNING revision",
 };
 
@@ -164,7 +166,7 @@ static int check_revision(struct sqlite *sqlite, const struct registry_write *wr
 	uint64_t revision = 0;
 	int step;
 
-	if (write->revision == REGISTRY_ANY_REVISION)
+	if (write->whole_prefix || write->revision == REGISTRY_ANY_REVISION)
 		return 0;
 	bind_key(statement, write->key);
 	step = sqlite3_step(statement);
@@ -191,13 +193,20 @@ static int count_up(struct sqlite *sqlite, uint64_t *ret_revision, struct error 
 	return 0;
 }
 
+static enum statement statement_of(const struct registry_write *write)
+{
+	if (write->whole_prefix)
+		return REMOVE_PREFIX;
+	return write->remove ? REMOVE : PUT;
+}
+
 static int write_one(struct sqlite *sqlite, const struct registry_write *write, uint64_t revision,
 		     struct error *error)
 {
-	_cleanup_reset_ sqlite3_stmt *statement = sqlite->statements[write->remove ? REMOVE : PUT];
+	_cleanup_reset_ sqlite3_stmt *statement = sqlite->statements[statement_of(write)];
 
 	bind_key(statement, write->key);
-	if (!write->remove) {
+	if (statement_of(write) == PUT) {
 		/* A NULL pointer would bind NULL instead of an empty value. */
 		static const uint8_t empty[1];
 

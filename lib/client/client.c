@@ -6,6 +6,7 @@
 
 #define FUNCTIONS          mayfly__v1__function_service__descriptor
 #define CONCURRENCY        mayfly__v1__concurrency_service__descriptor
+#define ALIASES            mayfly__v1__alias_service__descriptor
 #define LOGS               mayfly__v1__log_service__descriptor
 #define NODES              mayfly__v1__node_service__descriptor
 #define TEMPLATES          mayfly__v1__template_service__descriptor
@@ -133,6 +134,10 @@ DEFINE_CALL(client_function_update_configuration, FUNCTIONS, "UpdateConfiguratio
 	    UpdateFunctionConfigurationRequest, Function)
 DEFINE_CALL(client_function_delete, FUNCTIONS, "Delete", DeleteFunctionRequest,
 	    DeleteFunctionResponse)
+DEFINE_CALL(client_function_publish_version, FUNCTIONS, "PublishVersion", PublishVersionRequest,
+	    Function)
+DEFINE_CALL(client_function_list_versions, FUNCTIONS, "ListVersionsByFunction",
+	    ListVersionsByFunctionRequest, ListVersionsByFunctionResponse)
 
 DEFINE_CALL(client_concurrency_put, CONCURRENCY, "Put", PutFunctionConcurrencyRequest,
 	    FunctionConcurrency)
@@ -142,6 +147,12 @@ DEFINE_CALL(client_concurrency_delete, CONCURRENCY, "Delete", DeleteFunctionConc
 	    DeleteFunctionConcurrencyResponse)
 DEFINE_CALL(client_account_settings, CONCURRENCY, "GetAccountSettings", GetAccountSettingsRequest,
 	    AccountSettings)
+
+DEFINE_CALL(client_alias_create, ALIASES, "Create", CreateAliasRequest, Alias)
+DEFINE_CALL(client_alias_get, ALIASES, "Get", GetAliasRequest, Alias)
+DEFINE_CALL(client_alias_list, ALIASES, "List", ListAliasesRequest, ListAliasesResponse)
+DEFINE_CALL(client_alias_update, ALIASES, "Update", UpdateAliasRequest, Alias)
+DEFINE_CALL(client_alias_delete, ALIASES, "Delete", DeleteAliasRequest, DeleteAliasResponse)
 
 DEFINE_CALL(client_log_get, LOGS, "Get", GetLogEventsRequest, GetLogEventsResponse)
 DEFINE_STREAM(client_log_tail, LOGS, "Tail", TailLogsRequest, LogEvent)

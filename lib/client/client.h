@@ -12,6 +12,7 @@
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
 
+#include <mayfly/v1/alias.pb-c.h>
 #include <mayfly/v1/concurrency.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
 #include <mayfly/v1/invoke.pb-c.h>
@@ -59,6 +60,26 @@ int client_function_update_configuration(
 	Mayfly__V1__Function **ret, struct error *e) _must_use_;
 int client_function_delete(struct client *client, const Mayfly__V1__DeleteFunctionRequest *request,
 			   Mayfly__V1__DeleteFunctionResponse **ret, struct error *e) _must_use_;
+int client_function_publish_version(struct client *client,
+				    const Mayfly__V1__PublishVersionRequest *request,
+				    Mayfly__V1__Function **ret, struct error *e) _must_use_;
+int client_function_list_versions(struct client *client,
+				  const Mayfly__V1__ListVersionsByFunctionRequest *request,
+				  Mayfly__V1__ListVersionsByFunctionResponse **ret,
+				  struct error *e) _must_use_;
+
+/* -- AliasService -- */
+
+int client_alias_create(struct client *client, const Mayfly__V1__CreateAliasRequest *request,
+			Mayfly__V1__Alias **ret, struct error *e) _must_use_;
+int client_alias_get(struct client *client, const Mayfly__V1__GetAliasRequest *request,
+		     Mayfly__V1__Alias **ret, struct error *e) _must_use_;
+int client_alias_list(struct client *client, const Mayfly__V1__ListAliasesRequest *request,
+		      Mayfly__V1__ListAliasesResponse **ret, struct error *e) _must_use_;
+int client_alias_update(struct client *client, const Mayfly__V1__UpdateAliasRequest *request,
+			Mayfly__V1__Alias **ret, struct error *e) _must_use_;
+int client_alias_delete(struct client *client, const Mayfly__V1__DeleteAliasRequest *request,
+			Mayfly__V1__DeleteAliasResponse **ret, struct error *e) _must_use_;
 
 /* -- InvokeService -- */
 

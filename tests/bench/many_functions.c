@@ -99,7 +99,7 @@ static void add_function(struct registry *registry, struct batch *batch, unsigne
 	tenant_name(number % tenants, tenant);
 	(void)snprintf(name, sizeof(name), "function-%06u", number);
 	uuid_generate(function.revision_id);
-	record_key(tenant, name, batch->keys[i]);
+	record_key(tenant, name, 0, batch->keys[i]);
 	batch->values[i] = BUF_INIT;
 	if (record_encode(&function, "", &batch->values[i]) < 0)
 		die("a record", strerror(ENOMEM));

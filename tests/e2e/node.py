@@ -276,6 +276,7 @@ class Node:
         self.disconnect()
         self.channel = grpc.insecure_channel(f"unix:{self.socket}", options=UNLIMITED)
         p = self.protocol
+        self.aliases = p.alias_grpc.AliasServiceStub(self.channel)
         self.functions = p.function_grpc.FunctionServiceStub(self.channel)
         self.invocations = p.invoke_grpc.InvokeServiceStub(self.channel)
         self.concurrency = p.concurrency_grpc.ConcurrencyServiceStub(self.channel)

@@ -414,6 +414,7 @@ static void driver_template_facts(const struct template *template _unused_,
 static struct {
 	char id[128];
 	const char *function_name; /* NULL: a base */
+	const char *version;
 	unsigned memory_mb;
 	unsigned clones;
 	int64_t used_us;
@@ -427,6 +428,7 @@ static void _unused_ list_template(const char *id, const char *function_name)
 	assert_true(listed_count < LISTED);
 	(void)snprintf(listed[listed_count].id, sizeof(listed[0].id), "%s", id);
 	listed[listed_count].function_name = function_name;
+	listed[listed_count].version = function_name ? FUNCTION_LATEST : NULL;
 	listed[listed_count].state = TEMPLATE_READY;
 	listed[listed_count++].dropped = false;
 }
@@ -459,6 +461,7 @@ static void driver_template_each(struct template_store *store _unused_,
 			.used_us = listed[i].used_us,
 			.tenant = listed[i].function_name ? "123456789012" : NULL,
 			.function_name = listed[i].function_name,
+			.version = listed[i].version,
 		};
 
 		if (!listed[i].dropped)
@@ -693,6 +696,19 @@ static void release(struct asker *asker)
 
 	asker->sandbox = NULL;
 	sandbox_release(sandbox, NULL);
+}
+
+/* One invocation, from demand to release. */
+static struct sandbox _unused_ *use(struct fixture *f, const struct function *function)
+{
+	struct asker a = { .demand.events = &events };
+	struct sandbox *sandbox;
+
+	a.bound = pool_acquire(f->pool, function, &a.demand, &a.sandbox, NULL) > 0;
+	RUN_UNTIL(f, a.bound == 1);
+	sandbox = a.sandbox;
+	release(&a);
+	return sandbox;
 }
 
 static struct pool_gauges _unused_ gauges(struct fixture *f)

@@ -268,6 +268,78 @@ static void test_delete(void **state)
 	assert_string_equal(error_text(&gone), "Function not found: " ARN "f");
 }
 
+static Mayfly__V1__Function *publish(struct harness *node, const char *name,
+				     const char *description, struct error *error)
+{
+	Mayfly__V1__PublishVersionRequest request = MAYFLY__V1__PUBLISH_VERSION_REQUEST__INIT;
+	Mayfly__V1__Function *function = NULL;
+
+	request.function_name = borrow(name);
+	request.description = borrow(description);
+	return client_function_publish_version(node->client, &request, &function, error) < 0
+		       ? NULL
+		       : function;
+}
+
+static void test_versions(void **state)
+{
+	struct harness *node = *state;
+	Mayfly__V1__ListVersionsByFunctionRequest request =
+		MAYFLY__V1__LIST_VERSIONS_BY_FUNCTION_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__ListVersionsByFunctionResponse *list = NULL;
+	_cleanup_message_ Mayfly__V1__Function *one = NULL, *got = NULL, *latest = NULL;
+	_cleanup_error_ struct error qualified = ERROR_INIT, missing = ERROR_INIT;
+
+	create(node, "f");
+	one = publish(node, "f", "first", NULL);
+	assert_string_equal(one->version, "1");
+	assert_string_equal(one->function_arn, ARN "f:1");
+	assert_string_equal(one->description, "first");
+	assert_int_equal(one->state, MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_PENDING);
+	wait_ready(node, "f:1");
+	got = get(node, ARN "f:1", NULL);
+	assert_string_equal(got->function_arn, ARN "f:1");
+	latest = get(node, "f:$LATEST", NULL);
+	assert_string_equal(latest->function_arn, ARN "f:$LATEST");
+	assert_string_equal(latest->version, "$LATEST");
+
+	request.function_name = borrow("f");
+	assert_int_equal(client_function_list_versions(node->client, &request, &list, NULL), 0);
+	assert_int_equal(list->n_versions, 2);
+	assert_string_equal(list->versions[0]->function_arn, ARN "f:$LATEST");
+	assert_string_equal(list->versions[1]->function_arn, ARN "f:1");
+	assert_string_equal(list->next_marker, "");
+
+	assert_null(publish(node, "f:1", "", &qualified));
+	assert_int_equal(qualified.code, ERROR_INVALID_PARAMETER);
+	assert_int_equal(delete_function(node, "f", "1", NULL), 0);
+	assert_null(get(node, "f:1", &missing));
+	assert_string_equal(error_text(&missing), "Function not found: " ARN "f:1");
+}
+
+static void test_publish_with_create_and_update(void **state)
+{
+	struct harness *node = *state;
+	Mayfly__V1__CreateFunctionRequest create = create_request("f");
+	Mayfly__V1__UpdateFunctionCodeRequest update =
+		MAYFLY__V1__UPDATE_FUNCTION_CODE_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__Function *one = NULL, *two = NULL;
+
+	create.publish = true;
+	assert_int_equal(client_function_create(node->client, &create, &one, NULL), 0);
+	assert_string_equal(one->version, "1");
+	assert_string_equal(one->function_arn, ARN "f"); /* as Lambda has it */
+	wait_ready(node, "f");
+	wait_ready(node, "f:1");
+	update.function_name = borrow("f");
+	update.zip_file = bytes("zip two");
+	update.publish = true;
+	assert_int_equal(client_function_update_code(node->client, &update, &two, NULL), 0);
+	assert_string_equal(two->version, "2");
+	assert_string_equal(two->function_arn, ARN "f:2");
+	wait_ready(node, "f:2");
+}
+
 static void test_list(void **state)
 {
 	struct harness *node = *state;
@@ -298,6 +370,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_update_configuration, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_update_code, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_delete, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_versions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_publish_with_create_and_update, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_list, set_up, tear_down),
 	};
 

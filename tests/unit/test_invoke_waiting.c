@@ -16,6 +16,7 @@
 #include <string.h>
 #include <systemd/sd-event.h>
 
+#include "agent/deploy/alias_directory.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
 
@@ -30,7 +31,8 @@ static struct function function = { .tenant = (char *)"123456789012",
 
 /* -- doubles -- */
 
-static bool idle; /* whether a sandbox is at hand */
+static const struct alias *alias; /* that any qualifier names */
+static bool idle;                 /* whether a sandbox is at hand */
 static unsigned cancelled;
 
 int directory_add_listener(struct directory *d _unused_, directory_listener *fn _unused_,
@@ -45,10 +47,20 @@ void directory_each(const struct directory *d _unused_,
 {
 }
 
-const struct function *directory_find(const struct directory *d _unused_,
-				      const char *tenant _unused_, const char *name _unused_)
+const struct function *directory_find_qualified(const struct directory *d _unused_,
+						const char *tenant _unused_,
+						const char *name _unused_,
+						const char *qualifier _unused_)
 {
 	return &function;
+}
+
+const struct alias *directory_find_alias(const struct directory *d _unused_,
+					 const char *tenant _unused_,
+					 const char *function_name _unused_,
+					 const char *name _unused_)
+{
+	return alias;
 }
 
 int directory_set_not_found(const struct directory *d _unused_, const char *tenant _unused_,
@@ -62,8 +74,7 @@ void pool_function_changed(struct pool *pool _unused_, const struct function *f 
 {
 }
 
-void pool_function_deleted(struct pool *pool _unused_, const char *tenant _unused_,
-			   const char *name _unused_)
+void pool_function_deleted(struct pool *pool _unused_, const struct function *f _unused_)
 {
 }
 
@@ -251,6 +262,7 @@ static int set_up(void **state)
 	f->large = malloc(LARGE_BYTES);
 	memset(f->large, 'x', LARGE_BYTES);
 	f->large[0] = f->large[LARGE_BYTES - 1] = '"';
+	alias = NULL;
 	idle = false;
 	cancelled = 0;
 	*state = f;
@@ -399,6 +411,37 @@ static void what_is_no_event_is_let_go(void **state)
 	assert_int_equal(f->invoker->waiting_bytes, 0);
 }
 
+static double draw(void *point)
+{
+	return *(const double *)point;
+}
+
+/* By the alias's weight; the next one draws anew. */
+static void an_alias_is_drawn_once_for_each_invocation(void **state)
+{
+	const struct alias weighted = {
+		.version = 1, .is_weighted = true, .additional_version = 2, .weight = 0.5
+	};
+	struct fixture *f = *state;
+	struct asker a, b;
+	double point = 0.7;
+
+	f->invoker->draw = draw;
+	f->invoker->draw_arg = &point;
+	alias = &weighted;
+	ask(f, &a, slice_from_string("{}"));
+	point = 0.3;
+	ask(f, &b, slice_from_string("{}"));
+	assert_string_equal(invocation_executed_version(a.invocation), "1");
+	assert_string_equal(invocation_executed_version(b.invocation), "2");
+	bind(&a);
+	/* The one that got no sandbox is placed again as it is. */
+	invocation_demand_events.on_lost(&a.invocation->demand, "lost", false);
+	assert_string_equal(invocation_executed_version(a.invocation), "1");
+	give_up(&a);
+	give_up(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -409,6 +452,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_sandbox_makes_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_event_is_let_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_alias_is_drawn_once_for_each_invocation, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,16 +178,48 @@ static void a_new_generation_takes_over(void **state)
 	release(&waiting);
 }
 
+/* Versions of one function have sandboxes, generations and an end of their own. */
+static void versions_do_not_disturb_each_other(void **state)
+{
+	struct fixture *f = *state;
+	struct function latest = function_make(f, "f"), one = latest;
+	struct sandbox *of_latest, *of_one;
+	struct sandbox_facts facts;
+
+	make_pool(f);
+	one.version = 1;
+	of_latest = use(f, &latest);
+	of_one = use(f, &one);
+	assert_ptr_not_equal(of_latest, of_one);
+	assert_int_equal(gauges(f).total, 2);
+	sandbox_get_facts(of_one, &facts);
+	assert_string_equal(facts.version, "1");
+	assert_non_null(strstr(facts.log_stream_name, "/[1]"));
+	sandbox_get_facts(of_latest, &facts);
+	assert_string_equal(facts.version, "$LATEST");
+
+	latest.generation++;
+	pool_function_changed(f->pool, &latest);
+	RUN_UNTIL(f, gauges(f).total == 1);
+	assert_ptr_equal(use(f, &one), of_one);
+	pool_function_deleted(f->pool, &one);
+	RUN_UNTIL(f, gauges(f).total == 0);
+	assert_int_equal(version_find(f->pool, one.tenant, one.name, 0)->generation,
+			 latest.generation);
+	assert_null(version_find(f->pool, one.tenant, one.name, 1));
+}
+
 static void deletion_fails_what_waits(void **state)
 {
 	struct fixture *f = *state;
+	const struct function function = function_make(f, "f");
 	struct asker a;
 
 	make_pool(f);
 	f->manner = MANNER_SILENT;
 	assert_int_equal(ask(f, &a, "f"), 0);
 	settle(f);
-	pool_function_deleted(f->pool, "123456789012", "f");
+	pool_function_deleted(f->pool, &function);
 	assert_int_equal(a.failed, 1);
 	assert_int_equal(a.code, ERROR_NOT_FOUND);
 	RUN_UNTIL(f, gauges(f).total == 0);
@@ -222,6 +254,7 @@ int main(void)
 		TEST(a_freed_sandbox_comes_before_a_restore_in_flight),
 		TEST(queues_are_bounded),
 		TEST(a_new_generation_takes_over),
+		TEST(versions_do_not_disturb_each_other),
 		TEST(deletion_fails_what_waits),
 		TEST(draining_serves_what_waits),
 	};

@@ -16,7 +16,7 @@
 
 static const struct version_code *code_of(struct fixture *f)
 {
-	return &version_find(f->pool, "123456789012", "f")->code;
+	return &version_find(f->pool, "123456789012", "f", 0)->code;
 }
 
 static void the_first_one_compiles_for_all(void **state)

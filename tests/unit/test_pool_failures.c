@@ -45,7 +45,7 @@ static void starts_that_fail_end_in_an_error_and_are_tried_again(void **state)
 		/* For a while nobody waits in vain. */
 		assert_true(ask(f, &a, name) < 0);
 		f->manner = MANNER_GOOD;
-		RUN_UNTIL(f, version_find(f->pool, "123456789012", name)->retry_at_us == 0);
+		RUN_UNTIL(f, version_find(f->pool, "123456789012", name, 0)->retry_at_us == 0);
 		assert_int_equal(ask(f, &a, name), 0);
 		RUN_UNTIL(f, a.bound == 1);
 		release(&a);

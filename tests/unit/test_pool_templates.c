@@ -85,7 +85,7 @@ static void templates_nobody_needs_are_dropped(void **state)
 	assert_true(listed[1].dropped);
 	assert_false(listed[0].dropped || listed[2].dropped);
 
-	pool_function_deleted(f->pool, "123456789012", "f");
+	pool_function_deleted(f->pool, &function);
 	assert_true(listed[0].dropped);
 	assert_false(listed[2].dropped);
 }
@@ -139,6 +139,33 @@ static void bases_are_kept_where_no_time_is_set(void **state)
 	assert_false(listed[base].dropped);
 }
 
+static void templates_are_of_one_version(void **state)
+{
+	struct fixture *f = *state;
+	struct function latest = function_make(f, "f"), one = latest;
+
+	latest.config.snap_start = one.config.snap_start = SNAP_START_PUBLISHED_VERSIONS;
+	one.version = 1;
+	make_pool(f);
+	list_template("123456789012-f-of-latest", "f");
+	list_template("123456789012-f-of-one", "f");
+	listed[1].version = "1";
+	list_template("123456789012-f-of-ten", "f");
+	listed[2].version = "10";
+	pool_function_deleted(f->pool, &one);
+	assert_true(listed[1].dropped);
+	assert_false(listed[0].dropped || listed[2].dropped);
+	/* With PublishedVersions $LATEST has none. */
+	pool_function_changed(f->pool, &latest);
+	assert_true(listed[0].dropped);
+	assert_false(listed[2].dropped);
+
+	/* A published version is restored from its own. */
+	the_kind = TEMPLATE_FUNCTION;
+	(void)use(f, &one);
+	assert_non_null(strstr(f->function_template, "123456789012-f-"));
+}
+
 /* Else its files would stay until the function is used again. */
 static void dropped_templates_are_let_go(void **state)
 {
@@ -156,9 +183,10 @@ static void dropped_templates_are_let_go(void **state)
 	assert_int_equal(f->unrefs, 1);
 }
 
-static const struct function *find_only_f(const char *tenant _unused_, const char *name, void *arg)
+static const struct function *find_only_f(const char *tenant _unused_, const char *name,
+					  const char *version, void *arg)
 {
-	return strcmp(name, "f") == 0 ? arg : NULL;
+	return strcmp(name, "f") == 0 && strcmp(version, "$LATEST") == 0 ? arg : NULL;
 }
 
 static void a_start_drops_what_a_former_agent_left(void **state)
@@ -285,6 +313,7 @@ int main(void)
 		TEST(templates_nobody_needs_are_dropped),
 		TEST(bases_nobody_needs_are_dropped_in_time),
 		TEST(bases_are_kept_where_no_time_is_set),
+		TEST(templates_are_of_one_version),
 		TEST(dropped_templates_are_let_go),
 		TEST(a_start_drops_what_a_former_agent_left),
 	};

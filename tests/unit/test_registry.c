@@ -115,6 +115,28 @@ static void test_put_get_delete(void **state)
 	assert_int_equal(registry_commit(place->registry, &gone, 1, NULL, &error), 0);
 }
 
+static void test_a_whole_prefix_goes(void **state)
+{
+	struct place *place = *state;
+	const char *const keys[] = {
+		"f/a", "f/a:", "f/a:1", "f/a:\xf0\x9f\xa6\x8b", "f/a;", "f/b"
+	};
+	const struct registry_write writes[] = {
+		{ .key = "f/a:", .whole_prefix = true },
+		{ .key = "f/b", .remove = true, .revision = REGISTRY_ANY_REVISION },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		assert_int_equal(put(place->registry, keys[i], keys[i], 0, NULL, NULL), 0);
+	assert_int_equal(registry_commit(place->registry, writes, 2, NULL, NULL), 0);
+	assert_value(place->registry, "f/a", "f/a");
+	assert_value(place->registry, "f/a;", "f/a;");
+	assert_value(place->registry, "f/a:", NULL);
+	assert_value(place->registry, "f/a:1", NULL);
+	assert_value(place->registry, keys[3], NULL);
+	assert_value(place->registry, "f/b", NULL);
+}
+
 static void test_compare_refuses_all_of_a_transaction(void **state)
 {
 	struct place *place = *state;
@@ -369,6 +391,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(test_put_get_delete),
+		BOTH(test_a_whole_prefix_goes),
 		BOTH(test_compare_refuses_all_of_a_transaction),
 		BOTH(test_list_by_prefix_in_pages),
 		BOTH(test_limits),
