@@ -105,6 +105,9 @@ static const struct config_row rows[] = {
 	  .help = "The least important messages that the agent logs of itself." },
 	{ "node", "drain_s", NUMBER(node_drain_s, 0, HOUR_S), .initial = "30", .unit = "s",
 	  .help = "How long a stop waits for running invocations before it ends them." },
+	{ "node", "tenants_on_tcg", FLAG(node_tenants_on_tcg), .initial = "no",
+	  .help = "Allow more tenants than one where microVMs run on TCG, for which QEMU promises "
+		  "no security. With KVM they are always allowed." },
 
 	{ "api", "socket", PATH(api_socket), .initial = "/run/mayfly/mayfly.sock",
 	  .rule = rule_socket, .help = "The unix socket of the gRPC services, mode 0660." },

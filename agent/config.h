@@ -34,6 +34,7 @@ struct config {
 	char *node_account_id;
 	unsigned node_log_level;
 	uint64_t node_drain_s;
+	bool node_tenants_on_tcg;
 	char *api_socket;
 	char *api_socket_group;
 	char *api_listen_tcp;

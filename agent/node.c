@@ -13,10 +13,12 @@
 #include "agent/api/alias_service.h"
 #include "agent/api/function_service.h"
 #include "agent/api/concurrency_service.h"
+#include "agent/api/gate.h"
 #include "agent/api/invoke_service.h"
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
 #include "agent/api/template_service.h"
+#include "agent/api/tenant_service.h"
 #include "agent/host_setup.h"
 #include "agent/http/metrics_server.h"
 #include "agent/store/registry.h"
@@ -52,9 +54,12 @@ struct node {
 	struct log_store *logs;
 	struct registry *registry;
 	struct directory *directory;
+	struct registry *tenant_registry; /* a connection of its own */
+	struct tenants *tenants;
 	struct pool *pool;
 	struct invoker *invoker;
 	struct api_context api;
+	struct gate gate;
 	struct rpc_server *server;
 	struct alias_service *alias_service;
 	struct function_service *function_service;
@@ -64,6 +69,7 @@ struct node {
 	struct log_service *log_service;
 	struct node_service *node_service;
 	struct template_service *template_service;
+	struct tenant_service *tenant_service;
 };
 
 /* -- building -- */
@@ -128,6 +134,32 @@ static int build_directory(struct node *node, struct error *error)
 	};
 	return directory_open(&directory_config, node->registry, node->loop, &node->directory,
 			      error);
+}
+
+static unsigned count_functions(const char *tenant, void *directory)
+{
+	return directory_count(directory, tenant);
+}
+
+static int build_tenants(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	bool on_kvm = vm_host_info(node->vm_host)->accelerator == ACCELERATOR_KVM;
+	struct tenants_config tenants_config = {
+		.default_tenant = config->node_account_id,
+		.count_functions = count_functions,
+		.user = node->directory,
+	};
+	if (!on_kvm && !config->node_tenants_on_tcg)
+		tenants_config.only_one =
+			"This node runs microVMs on TCG, which QEMU does not call a security "
+			"boundary, so it takes one tenant only. With KVM there may be more; "
+			"node.tenants_on_tcg = yes allows them here all the same.";
+	int r = registry_open_sqlite(node->registry_path, &node->tenant_registry, error);
+	if (r < 0)
+		return r;
+	return tenants_open(&tenants_config, node->tenant_registry, node->loop, &node->tenants,
+			    error);
 }
 
 static const struct function *find_function(const char *tenant, const char *name,
@@ -231,12 +263,15 @@ static int build_services(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
 	struct rpc_server_options options = { .post = post_to_loop, .post_ctx = node->loop };
+	node->gate = (struct gate){ .tenants = node->tenants };
+	gate_guard(&node->gate, &options);
 	int r = rpc_server_new(&options, &node->server, error);
 	if (r < 0)
 		return r;
 
 	node->api = (struct api_context){ .region = config->node_region,
-					  .tenant = config->node_account_id };
+					  .tenant = config->node_account_id,
+					  .tenants = node->tenants };
 	r = alias_service_register(node->server, node->directory, &node->api, &node->alias_service,
 				   error);
 	if (r < 0)
@@ -251,6 +286,9 @@ static int build_services(struct node *node, struct error *error)
 		return r;
 	r = concurrency_service_register(node->server, node->directory, node->invoker, &node->api,
 					 &node->concurrency_service, error);
+	if (r < 0)
+		return r;
+	r = tenant_service_register(node->server, node->tenants, &node->tenant_service, error);
 	if (r < 0)
 		return r;
 	struct log_service_config log_config = { .context = &node->api,
@@ -436,7 +474,7 @@ int node_open(const struct config *config, struct node **ret, struct error *erro
 	if (r < 0)
 		return r;
 	static int (*const steps[])(struct node * node, struct error * error) = {
-		build_paths, build_machines, build_logs,       build_directory,
+		build_paths, build_machines, build_logs,       build_directory, build_tenants,
 		build_pool,  build_services, listen_and_start, handle_signals,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -480,6 +518,7 @@ struct node *node_close(struct node *node)
 	metrics_server_free(node->metrics_server);
 	if (node->loop)
 		loop_end_jobs(node->loop);
+	tenant_service_free(node->tenant_service);
 	if (node->template_service)
 		template_service_free(node->template_service);
 	if (node->node_service)
@@ -496,6 +535,8 @@ struct node *node_close(struct node *node)
 		function_service_free(node->function_service);
 	invoker_free(node->invoker);
 	pool_free(node->pool);
+	tenants_close(node->tenants);
+	registry_close(node->tenant_registry);
 	directory_close(node->directory);
 	registry_close(node->registry);
 	log_store_close(node->logs);

@@ -230,6 +230,9 @@ int verb_run(const struct verb *verb, int argc, char **argv)
 
 	context.address = argument(&arguments, "address");
 	r = client_open(context.address, &context.client, &context.error);
+	if (r == 0)
+		r = client_set_tenant(context.client, argument(&arguments, "tenant"),
+				      &context.error);
 	if (r == 0) {
 		client_set_cancel_flag(context.client, &interrupted);
 		r = verb->run(&context, &arguments);

@@ -9,11 +9,11 @@ int api_resolve_tenant(const struct api_context *context, const char *tenant, co
 	if (tenant[0] && !tenant_id_is_valid(tenant))
 		return error_set(error, ERROR_INVALID_PARAMETER, "tenant",
 				 "The tenant must be empty or an account id of 12 digits.");
-	if (tenant[0] && strcmp(tenant, context->tenant) != 0)
-		return error_set(error, ERROR_ACCESS_DENIED, "tenant",
-				 "The tenant %s is not known on this node.", tenant);
-	*ret = context->tenant;
-	return 0;
+	*ret = tenant[0] ? tenant : context->tenant;
+	if (context->tenants ? tenants_find(context->tenants, *ret) != NULL
+			     : strcmp(*ret, context->tenant) == 0)
+		return 0;
+	return tenant_set_not_found(*ret, error);
 }
 
 int api_parse_unqualified(const struct api_context *context, const char *text, const char *tenant,

@@ -4,16 +4,18 @@
 /* What every service knows of the node. Borrowed by them until the server is freed. */
 
 #include "agent/functions/function.h"
+#include "agent/tenants/tenants.h"
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
 
 struct api_context {
 	const char *region;
-	const char *tenant; /* 12 digits: whoever calls without naming one */
+	const char *tenant;            /* 12 digits: whoever calls without naming one */
+	const struct tenants *tenants; /* NULL: there is no other */
 };
 
-/* The tenant of a request: "" is the default tenant, which is the only one this node knows; any
- * other is an error. *ret is borrowed from the context. */
+/* The tenant of a request: "" is the default tenant, one that is not there an error. Whether the
+ * caller may name it was decided before (gate.h). *ret is borrowed from context or request. */
 int api_resolve_tenant(const struct api_context *context, const char *tenant, const char **ret,
 		       struct error *error) _must_use_;
 

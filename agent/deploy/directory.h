@@ -147,6 +147,9 @@ int directory_list_versions(const struct directory *directory, const char *tenan
 void directory_each(const struct directory *directory,
 		    void (*fn)(const struct function *function, void *arg), void *arg);
 
+/* Functions of a tenant, those whose creation is under way included. */
+unsigned directory_count(const struct directory *directory, const char *tenant);
+
 /* Sets `error` to Lambda's "Function not found: <ARN>"; the qualifier may be NULL. */
 int directory_set_not_found(const struct directory *directory, const char *tenant, const char *name,
 			    const char *qualifier, struct error *error);

@@ -80,6 +80,16 @@ void directory_each(const struct directory *directory,
 			fn(entry->function, arg);
 }
 
+/* A name that only changes wait for counts too: one of them may be its creation. */
+unsigned directory_count(const struct directory *directory, const char *tenant)
+{
+	unsigned count = 0;
+
+	for (const struct entry *entry = directory->entries; entry; entry = entry->hh.next)
+		count += strncmp(entry->key, tenant, TENANT_ID_DIGITS) == 0;
+	return count;
+}
+
 int directory_set_not_found(const struct directory *directory, const char *tenant, const char *name,
 			    const char *qualifier, struct error *error)
 {

@@ -33,7 +33,7 @@ static const struct error_kind kinds[_ERROR_CODE_MAX] = {
 				      "User", E2BIG, 2,
 				      "The event or the package is over its limit." },
 	[ERROR_NOT_FOUND] = { "ResourceNotFoundException", GRPC_NOT_FOUND, 404, "User", ENOENT, 3,
-			      "No such function, template, log group or stream." },
+			      "No such tenant, function, template, log group or stream." },
 	[ERROR_CONFLICT] = { "ResourceConflictException", GRPC_ABORTED, 409, "User", EEXIST, 4,
 			     "It exists already, or its state forbids the operation now." },
 	[ERROR_PRECONDITION_FAILED] = { "PreconditionFailedException", GRPC_FAILED_PRECONDITION,

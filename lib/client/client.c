@@ -3,6 +3,7 @@
 #include "client/internal.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define FUNCTIONS          mayfly__v1__function_service__descriptor
 #define CONCURRENCY        mayfly__v1__concurrency_service__descriptor
@@ -10,6 +11,7 @@
 #define LOGS               mayfly__v1__log_service__descriptor
 #define NODES              mayfly__v1__node_service__descriptor
 #define TEMPLATES          mayfly__v1__template_service__descriptor
+#define TENANTS            mayfly__v1__tenant_service__descriptor
 
 /* Beyond this the node hangs; the longest calls wait for templates. */
 #define CONTROL_TIMEOUT_US (1800 * 1000000LL)
@@ -38,6 +40,7 @@ struct client *client_close(struct client *client)
 	if (!client)
 		return NULL;
 	(void)rpc_channel_free(client->channel);
+	free(client->tenant);
 	free(client);
 	return NULL;
 }
@@ -45,6 +48,36 @@ struct client *client_close(struct client *client)
 void client_set_cancel_flag(struct client *client, const volatile sig_atomic_t *flag)
 {
 	rpc_channel_set_cancel_flag(client->channel, flag);
+}
+
+int client_set_tenant(struct client *client, const char *tenant, struct error *e)
+{
+	if (!tenant)
+		tenant = getenv(CLIENT_TENANT_VARIABLE);
+	char *copy = tenant && *tenant ? strdup(tenant) : NULL;
+	if (tenant && *tenant && !copy)
+		return error_set_errno(e, ENOMEM, "cannot keep the tenant");
+	free(client->tenant);
+	client->tenant = copy;
+	return 0;
+}
+
+const ProtobufCMessage *client_complete(const struct client *client,
+					const ProtobufCMessage *request, void **ret_copy)
+{
+	const ProtobufCFieldDescriptor *field =
+		protobuf_c_message_descriptor_get_field_by_name(request->descriptor, "tenant");
+
+	if (!client->tenant || !field || field->type != PROTOBUF_C_TYPE_STRING ||
+	    **(const char *const *)((const char *)request + field->offset))
+		return request;
+	char *copy = malloc(request->descriptor->sizeof_message);
+	if (!copy)
+		return request; /* the node says what is missing */
+	memcpy(copy, request, request->descriptor->sizeof_message);
+	*(char **)(copy + field->offset) = client->tenant;
+	*ret_copy = copy;
+	return (const ProtobufCMessage *)copy;
 }
 
 void client_free_message(void *message)
@@ -57,7 +90,9 @@ static int call(struct client *client, const ProtobufCServiceDescriptor *service
 		struct error *e)
 {
 	_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
+	_cleanup_free_ void *copy = NULL;
 
+	request = client_complete(client, request, &copy);
 	int r = rpc_channel_call(client->channel, service, method, request, CONTROL_TIMEOUT_US,
 				 &answer, e);
 	if (r == 0)
@@ -69,9 +104,11 @@ int client_stream_open(struct client *client, const ProtobufCServiceDescriptor *
 		       const char *method, const ProtobufCMessage *request, int64_t timeout_us,
 		       struct client_stream **ret, struct error *e)
 {
+	_cleanup_free_ void *copy = NULL;
 	struct client_stream *stream = calloc(1, sizeof(*stream));
 	if (!stream)
 		return error_set_errno(e, ENOMEM, "cannot call %s", method);
+	request = client_complete(client, request, &copy); /* sent before this returns */
 	int r = rpc_stream_open(client->channel, service, method, request, timeout_us, &stream->rpc,
 				e);
 	if (r < 0) {
@@ -171,3 +208,11 @@ DEFINE_EMPTY_CALL(client_template_list, TEMPLATES, "List", LIST_TEMPLATES_REQUES
 DEFINE_STREAM(client_template_build, TEMPLATES, "Build", BuildTemplateRequest,
 	      BuildTemplateProgress)
 DEFINE_CALL(client_template_drop, TEMPLATES, "Drop", DropTemplateRequest, DropTemplateResponse)
+
+DEFINE_CALL(client_tenant_create, TENANTS, "Create", CreateTenantRequest, Tenant)
+DEFINE_CALL(client_tenant_get, TENANTS, "Get", GetTenantRequest, Tenant)
+DEFINE_CALL(client_tenant_list, TENANTS, "List", ListTenantsRequest, ListTenantsResponse)
+DEFINE_CALL(client_tenant_update, TENANTS, "Update", UpdateTenantRequest, Tenant)
+DEFINE_CALL(client_tenant_suspend, TENANTS, "Suspend", SuspendTenantRequest, Tenant)
+DEFINE_CALL(client_tenant_resume, TENANTS, "Resume", ResumeTenantRequest, Tenant)
+DEFINE_CALL(client_tenant_delete, TENANTS, "Delete", DeleteTenantRequest, DeleteTenantResponse)

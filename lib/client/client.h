@@ -18,9 +18,11 @@
 #include <mayfly/v1/invoke.pb-c.h>
 #include <mayfly/v1/log.pb-c.h>
 #include <mayfly/v1/node.pb-c.h>
+#include <mayfly/v1/tenant.pb-c.h>
 
 #define CLIENT_DEFAULT_ADDRESS  "unix:/run/mayfly/mayfly.sock"
 #define CLIENT_ADDRESS_VARIABLE "MAYFLY_ADDRESS"
+#define CLIENT_TENANT_VARIABLE  "MAYFLY_TENANT"
 
 #define CLIENT_NO_TIMEOUT       INT64_MAX
 
@@ -31,6 +33,10 @@ struct client_stream;
 int client_open(const char *address, struct client **ret, struct error *e) _must_use_;
 struct client *client_close(struct client *client);
 DEFINE_CLEANUP(struct client, client_close)
+
+/* Whose functions requests are about that name nobody; NULL: $MAYFLY_TENANT, else the caller's own.
+ * Before the first call. */
+int client_set_tenant(struct client *client, const char *tenant, struct error *e) _must_use_;
 
 /* Calls under way end with ERROR_CANCELLED soon after *flag became non-zero. Borrowed. */
 void client_set_cancel_flag(struct client *client, const volatile sig_atomic_t *flag);
@@ -165,3 +171,20 @@ int client_template_build_next(struct client_stream *stream,
 			       Mayfly__V1__BuildTemplateProgress **ret, struct error *e) _must_use_;
 int client_template_drop(struct client *client, const Mayfly__V1__DropTemplateRequest *request,
 			 Mayfly__V1__DropTemplateResponse **ret, struct error *e) _must_use_;
+
+/* -- TenantService -- */
+
+int client_tenant_create(struct client *client, const Mayfly__V1__CreateTenantRequest *request,
+			 Mayfly__V1__Tenant **ret, struct error *e) _must_use_;
+int client_tenant_get(struct client *client, const Mayfly__V1__GetTenantRequest *request,
+		      Mayfly__V1__Tenant **ret, struct error *e) _must_use_;
+int client_tenant_list(struct client *client, const Mayfly__V1__ListTenantsRequest *request,
+		       Mayfly__V1__ListTenantsResponse **ret, struct error *e) _must_use_;
+int client_tenant_update(struct client *client, const Mayfly__V1__UpdateTenantRequest *request,
+			 Mayfly__V1__Tenant **ret, struct error *e) _must_use_;
+int client_tenant_suspend(struct client *client, const Mayfly__V1__SuspendTenantRequest *request,
+			  Mayfly__V1__Tenant **ret, struct error *e) _must_use_;
+int client_tenant_resume(struct client *client, const Mayfly__V1__ResumeTenantRequest *request,
+			 Mayfly__V1__Tenant **ret, struct error *e) _must_use_;
+int client_tenant_delete(struct client *client, const Mayfly__V1__DeleteTenantRequest *request,
+			 Mayfly__V1__DeleteTenantResponse **ret, struct error *e) _must_use_;

@@ -6,7 +6,14 @@
 
 struct client {
 	struct rpc_channel *channel; /* owned */
+	char *tenant;                /* owned; put into requests that name none; NULL: none */
 };
+
+/* A copy of the request with the client's tenant in it, where it has room for one and names none;
+ * else `request` itself. What the copy points to is the request's and the client's; *ret_copy is
+ * the caller's to free(). */
+const ProtobufCMessage *client_complete(const struct client *client,
+					const ProtobufCMessage *request, void **ret_copy);
 
 int client_stream_open(struct client *client, const ProtobufCServiceDescriptor *service,
 		       const char *method, const ProtobufCMessage *request, int64_t timeout_us,

@@ -23,9 +23,11 @@ int client_invoke(struct client *client, const Mayfly__V1__InvokeRequest *reques
 		  int64_t timeout_us, struct client_invocation *ret, struct error *e)
 {
 	_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
+	_cleanup_free_ void *copy = NULL;
+	const ProtobufCMessage *complete = client_complete(client, &request->base, &copy);
 
 	int r = rpc_channel_call(client->channel, &mayfly__v1__invoke_service__descriptor, "Invoke",
-				 &request->base, timeout_us, &answer, e);
+				 complete, timeout_us, &answer, e);
 	*ret = (struct client_invocation){
 		.response = (Mayfly__V1__InvokeResponse *)TAKE_PTR(answer.message),
 		.phases = decode_phases(&answer),

@@ -8,6 +8,7 @@
 #include "rpc/internal.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/slice.h>
@@ -50,12 +51,13 @@ struct rpc_call {
 	int close_cancelled;
 
 	/* Loop thread. */
-	bool dispatched, answered, cancelled, started, sending;
+	bool dispatched, admitted, answered, cancelled, started, sending;
 	bool final_waits; /* for the send under way */
 	struct callback writable, on_cancel;
 	struct final final;
 	grpc_metadata trailers[RPC_MAX_TRAILERS + 1];
 	size_t n_trailers;
+	max_align_t context[]; /* of the gate */
 };
 
 static grpc_slice slice_to_core(struct slice s)
@@ -190,6 +192,24 @@ static void call_on_close(struct tag *tag, bool ok _unused_)
 		rpc_call_unref(call);
 }
 
+static int call_admit(struct rpc_call *call, struct error *e)
+{
+	const struct rpc_server_options *options = &call->server->options;
+
+	if (call->admitted || !options->admit)
+		return 0;
+	call->admitted = true;
+	return options->admit(call, call->request, options->gate, e);
+}
+
+static void tell_gate(struct rpc_call *call, const struct error *e)
+{
+	const struct rpc_server_options *options = &call->server->options;
+
+	if (call->admitted && options->answered)
+		options->answered(call, e, options->gate);
+}
+
 static void call_dispatch_on_loop(void *arg)
 {
 	struct rpc_call *call = arg;
@@ -208,6 +228,8 @@ static void call_dispatch_on_loop(void *arg)
 		struct slice path = slice_from_core(&call->details.method);
 		(void)error_set(&e, ERROR_UNIMPLEMENTED, NULL, "Unknown method %.*s", (int)path.len,
 				(const char *)path.data);
+		rpc_call_fail(call, &e);
+	} else if (call_admit(call, &e) < 0) {
 		rpc_call_fail(call, &e);
 	} else if (call->decode_error.code != ERROR_NONE) {
 		rpc_call_fail(call, &call->decode_error);
@@ -272,7 +294,7 @@ static void call_on_message(struct tag *tag, bool ok)
 
 void call_request(struct rpc_server *server)
 {
-	struct rpc_call *call = calloc(1, sizeof(*call));
+	struct rpc_call *call = calloc(1, sizeof(*call) + server->options.context_bytes);
 	if (!call) {
 		log_error("rpc: out of memory: one call less is accepted at a time");
 		return;
@@ -351,12 +373,14 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	call->final.message = message_encode(message);
 	call->final.code = GRPC_STATUS_OK;
+	tell_gate(call, NULL);
 	call_end(call);
 }
 
 void rpc_call_finish(struct rpc_call *call)
 {
 	call->final.code = GRPC_STATUS_OK;
+	tell_gate(call, NULL);
 	call_end(call);
 }
 
@@ -377,6 +401,7 @@ void rpc_call_fail(struct rpc_call *call, const struct error *e)
 	if (rpc_status_encode(e, call->server->options.error_domain, &details, &text) == 0)
 		add_trailer(call, RPC_STATUS_DETAILS_KEY, buf_slice(&details));
 	call->final.text = slice_to_core(buf_slice(&text));
+	tell_gate(call, e);
 	call_end(call);
 }
 
@@ -475,6 +500,11 @@ int64_t rpc_call_received_us(const struct rpc_call *call)
 const char *rpc_call_method(const struct rpc_call *call)
 {
 	return call->method ? call->method->path : "";
+}
+
+void *rpc_call_context(struct rpc_call *call)
+{
+	return call->context;
 }
 
 struct rpc_peer rpc_call_peer(const struct rpc_call *call)

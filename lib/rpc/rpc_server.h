@@ -36,7 +36,25 @@ struct rpc_server_options {
 	 * until the server is freed. Empty: the one embedded in this library. */
 	struct slice descriptors;
 	const char *error_domain; /* ErrorInfo.domain; borrowed; NULL: "mayfly" */
+
+	/* Who may call what, and who hears of it; NULL: everybody, nobody. Both on the loop thread,
+	 * with `gate`, and for health and reflection too.
+	 *
+	 * admit() runs once, before the call's handler: 0 lets it pass, after anything else *e is
+	 * the call's answer. It may complete the request; NULL when that could not be decoded.
+	 * answered() runs with each final answer of a call that admit() saw, `e` NULL when it is
+	 * OK; it does nothing to the call. */
+	int (*admit)(struct rpc_call *call, ProtobufCMessage *request, void *gate, struct error *e);
+	void (*answered)(struct rpc_call *call, const struct error *e, void *gate);
+	void *gate;
+	size_t context_bytes; /* of rpc_call_context() */
 };
+
+/* Calls fn for every method that has a handler. */
+void rpc_server_each_method(const struct rpc_server *server,
+			    void (*fn)(const char *path, const ProtobufCMessageDescriptor *input,
+				       void *arg),
+			    void *arg);
 
 /* The FileDescriptorSet embedded in this library. */
 struct slice rpc_embedded_descriptors(void);
@@ -152,6 +170,9 @@ struct rpc_peer {
 };
 
 struct rpc_peer rpc_call_peer(const struct rpc_call *call);
+
+/* options.context_bytes of the gate's own, zero at first, for the call's life. */
+void *rpc_call_context(struct rpc_call *call);
 
 /* Keeps the call's memory and request beyond the final answer. */
 struct rpc_call *rpc_call_ref(struct rpc_call *call);

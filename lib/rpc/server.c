@@ -104,6 +104,16 @@ int rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDesc
 	return 0;
 }
 
+void rpc_server_each_method(const struct rpc_server *server,
+			    void (*fn)(const char *path, const ProtobufCMessageDescriptor *input,
+				       void *arg),
+			    void *arg)
+{
+	for (const struct method *m = server->methods.by_path; m; m = m->hh.next)
+		if (m->handler)
+			fn(m->path, m->input, arg);
+}
+
 void rpc_server_set_serving(struct rpc_server *server, const char *service, bool serving)
 {
 	health_set(server->health, service, serving);

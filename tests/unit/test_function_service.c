@@ -142,7 +142,7 @@ static void test_refusals(void **state)
 		{ "", "a b", "python3.13", ERROR_INVALID_PARAMETER, "function_name" },
 		{ "", "f:1", "python3.13", ERROR_INVALID_PARAMETER, "function_name" },
 		{ "", "f", "cobol85", ERROR_INVALID_PARAMETER, "runtime" },
-		{ "999999999999", "f", "python3.13", ERROR_ACCESS_DENIED, "tenant" },
+		{ "999999999999", "f", "python3.13", ERROR_NOT_FOUND, "tenant" },
 		{ "mine", "f", "python3.13", ERROR_INVALID_PARAMETER, "tenant" },
 		{ "", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		  "python3.13", ERROR_INVALID_PARAMETER, "function_name" },

@@ -347,7 +347,7 @@ static void test_refusals(void **state)
 		const char *field;
 	} rows[] = {
 		{ "", "missing", 0, 0, ERROR_NOT_FOUND, "function_name" },
-		{ "999999999999", "echo", 0, 0, ERROR_ACCESS_DENIED, "tenant" },
+		{ "999999999999", "echo", 0, 0, ERROR_NOT_FOUND, "tenant" },
 		{ "", "echo", 3, 0, ERROR_INVALID_PARAMETER, "invocation_type" },
 		{ "", "echo", -1, 0, ERROR_INVALID_PARAMETER, "invocation_type" },
 		{ "", "echo", 0, 3, ERROR_INVALID_PARAMETER, "log_type" },

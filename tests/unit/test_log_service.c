@@ -286,7 +286,7 @@ static void test_refusals(void **state)
 		{ "", "", "g", "", 0, -1, 0, ERROR_INVALID_PARAMETER, "end_time_us" },
 		{ "", "", "g", "", 9, 8, 0, ERROR_INVALID_PARAMETER, "end_time_us" },
 		{ "", "", "g", "", 0, 0, 10001, ERROR_INVALID_PARAMETER, "limit" },
-		{ "999999999999", "", "g", "", 0, 0, 0, ERROR_ACCESS_DENIED, "tenant" },
+		{ "999999999999", "", "g", "", 0, 0, 0, ERROR_NOT_FOUND, "tenant" },
 	};
 
 	memset(long_name, 'g', sizeof(long_name) - 1);

@@ -326,7 +326,7 @@ static void test_sandboxes(void **state)
 	assert_string_equal(one->sandboxes[0]->sandbox_id, "two");
 	request.tenant = borrow("999999999999");
 	assert_true(client_node_list_sandboxes(node->harness.client, &request, &none, &error) < 0);
-	assert_int_equal(error.code, ERROR_ACCESS_DENIED);
+	assert_int_equal(error.code, ERROR_NOT_FOUND);
 }
 
 static void test_templates(void **state)

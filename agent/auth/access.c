@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/auth/access.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BIT(role)    (1U << (role))
+#define ADMINS       BIT(ROLE_ADMIN)
+#define DEVELOPERS   (ADMINS | BIT(ROLE_DEVELOPER))
+#define INVOKERS     (DEVELOPERS | BIT(ROLE_INVOKER))
+#define READERS      (DEVELOPERS | BIT(ROLE_AUDITOR))
+#define OVERSEERS    (ADMINS | BIT(ROLE_AUDITOR))
+#define OPERATORS    0U
+
+#define FUNCTIONS(m) "/mayfly.v1.FunctionService/" m
+#define INVOKE(m)    "/mayfly.v1.InvokeService/" m
+#define LOGS(m)      "/mayfly.v1.LogService/" m
+#define NODE(m)      "/mayfly.v1.NodeService/" m
+#define TEMPLATES(m) "/mayfly.v1.TemplateService/" m
+#define TENANTS(m)   "/mayfly.v1.TenantService/" m
+
+/* clang-format off */
+static const struct access_row rows[] = {
+	{ "/grpc.health.v1.Health/Check",   ACCESS_PUBLIC, 0,          ACCESS_READ },
+	{ "/grpc.health.v1.Health/Watch",   ACCESS_PUBLIC, 0,          ACCESS_READ },
+	{ "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+					    ACCESS_KNOWN,  0,          ACCESS_READ },
+	{ "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+					    ACCESS_KNOWN,  0,          ACCESS_READ },
+
+	{ FUNCTIONS("Create"),              ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ FUNCTIONS("Get"),                 ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ FUNCTIONS("List"),                ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ FUNCTIONS("UpdateCode"),          ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ FUNCTIONS("UpdateConfiguration"), ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ FUNCTIONS("Delete"),              ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+
+	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },
+	{ INVOKE("InvokeStream"),           ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },
+
+	{ LOGS("Get"),                      ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ LOGS("Tail"),                     ACCESS_TENANT, READERS,    ACCESS_READ },
+
+	{ NODE("GetNode"),                  ACCESS_NODE,   OPERATORS,  ACCESS_READ },
+	{ NODE("ListSandboxes"),            ACCESS_TENANT, OPERATORS,  ACCESS_READ },
+	{ NODE("ListTemplates"),            ACCESS_NODE,   OPERATORS,  ACCESS_READ },
+	{ NODE("Watch"),                    ACCESS_NODE,   OPERATORS,  ACCESS_READ },
+	{ NODE("SetStartPolicy"),           ACCESS_TENANT, OPERATORS,  ACCESS_CHANGE },
+
+	{ TEMPLATES("List"),                ACCESS_NODE,   OPERATORS,  ACCESS_READ },
+	{ TEMPLATES("Build"),               ACCESS_NODE,   OPERATORS,  ACCESS_CHANGE },
+	{ TEMPLATES("Drop"),                ACCESS_NODE,   OPERATORS,  ACCESS_CHANGE },
+
+	{ TENANTS("Create"),                ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
+	{ TENANTS("Get"),                   ACCESS_TENANT, OVERSEERS,  ACCESS_READ },
+	{ TENANTS("List"),                  ACCESS_NODE,   OPERATORS,  ACCESS_READ },
+	{ TENANTS("Update"),                ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
+	{ TENANTS("Suspend"),               ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
+	{ TENANTS("Resume"),                ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
+	{ TENANTS("Delete"),                ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
+};
+/* clang-format on */
+
+static const char *const role_names[ROLE_COUNT] = {
+	[ROLE_ADMIN] = "admin",
+	[ROLE_DEVELOPER] = "developer",
+	[ROLE_INVOKER] = "invoker",
+	[ROLE_AUDITOR] = "auditor",
+};
+
+const char *role_name(enum role role)
+{
+	return (unsigned)role < ROLE_COUNT ? role_names[role] : "invalid";
+}
+
+const struct access_row *access_rows(size_t *ret_count)
+{
+	*ret_count = ARRAY_SIZE(rows);
+	return rows;
+}
+
+const struct access_row *access_find(const char *method)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (strcmp(rows[i].method, method) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static int refuse(const char *method, const struct principal *principal, struct error *error)
+{
+	if (principal->kind == PRINCIPAL_USER)
+		return error_set(error, ERROR_ACCESS_DENIED, NULL,
+				 "User: arn:aws:iam::%s:user/%s is not authorized to perform: %s",
+				 principal->tenant, principal->name, method + 1);
+	return error_set(error, ERROR_ACCESS_DENIED, NULL, "%s may not be called.", method);
+}
+
+/* Of a user it must be the own one, whatever else there is. */
+static int choose_tenant(const struct principal *principal, const char *named,
+			 const char *default_tenant, char ret_tenant[TENANT_ID_BYTES],
+			 struct error *error)
+{
+	const char *own = principal->kind == PRINCIPAL_USER ? principal->tenant : default_tenant;
+
+	if (named[0] && !tenant_id_is_valid(named))
+		return error_set(error, ERROR_INVALID_PARAMETER, "tenant",
+				 "The tenant must be empty or an account id of 12 digits.");
+	if (named[0] && principal->kind == PRINCIPAL_USER && strcmp(named, own) != 0)
+		return error_set(error, ERROR_ACCESS_DENIED, "tenant",
+				 "Tenant %s is not accessible to users of tenant %s.", named, own);
+	(void)snprintf(ret_tenant, TENANT_ID_BYTES, "%s", named[0] ? named : own);
+	return 0;
+}
+
+int access_check(const char *method, const struct principal *principal, const char *named,
+		 const char *default_tenant, char ret_tenant[TENANT_ID_BYTES], struct error *error)
+{
+	const struct access_row *row = access_find(method);
+	bool is_known = principal->kind != PRINCIPAL_NOBODY;
+	bool is_operator = principal->kind == PRINCIPAL_OPERATOR;
+
+	ret_tenant[0] = 0;
+	if (row && row->scope == ACCESS_PUBLIC)
+		return 0;
+	if (!is_known)
+		return error_set(error, ERROR_UNAUTHENTICATED, NULL,
+				 "The security token included in the request is invalid.");
+	if (!row)
+		return refuse(method, principal, error);
+	if (row->scope == ACCESS_KNOWN)
+		return 0;
+	if (!is_operator && (row->scope != ACCESS_TENANT || !(row->roles & BIT(principal->role))))
+		return refuse(method, principal, error);
+	if (row->scope != ACCESS_TENANT)
+		return 0;
+	return choose_tenant(principal, named, default_tenant, ret_tenant, error);
+}

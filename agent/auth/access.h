@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The one table of who may call what. Pure; any thread. */
+
+#include <stddef.h>
+
+#include "agent/auth/principal.h"
+
+enum access_scope {
+	ACCESS_PUBLIC, /* anybody, known or not */
+	ACCESS_KNOWN,  /* anybody who is known */
+	ACCESS_NODE,   /* operators: it is about the node, or about all tenants */
+	ACCESS_TENANT, /* about the tenant that the request names: its users with a role that is
+			* listed, and operators */
+};
+
+enum access_effect {
+	ACCESS_READ,
+	ACCESS_INVOKE,
+	ACCESS_CHANGE, /* not while the tenant is suspended, as ACCESS_INVOKE */
+	ACCESS_MANAGE, /* a change that operators may make then too */
+};
+
+struct access_row {
+	const char *method; /* "/package.Service/Method" */
+	enum access_scope scope;
+	unsigned roles; /* bits of enum role */
+	enum access_effect effect;
+};
+
+const struct access_row *access_rows(size_t *ret_count);
+
+/* NULL: nobody may call it. */
+const struct access_row *access_find(const char *method);
+
+/* May they? `named` is the tenant that the request names, "" for the caller's own. ret_tenant gets
+ * the tenant it is about; whether that exists is not looked at, so a user learns nothing of other
+ * tenants from the answer. */
+int access_check(const char *method, const struct principal *principal, const char *named,
+		 const char *default_tenant, char ret_tenant[TENANT_ID_BYTES],
+		 struct error *error) _must_use_;

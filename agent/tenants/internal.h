@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share. Loop thread, but for what is marked as a job's. */
+
+#include <sys/queue.h>
+
+/* uthash's own choice falls through switch labels, which clang does not forgive. */
+#define HASH_FUNCTION HASH_FNV
+#include <uthash.h>
+
+#include "agent/core/lane.h"
+#include "agent/store/registry.h"
+#include "agent/tenants/record.h"
+#include "agent/tenants/tenants.h"
+
+struct change;
+TAILQ_HEAD(change_queue, change);
+
+/* An id that was given once. */
+struct entry {
+	char id[TENANT_ID_BYTES];
+	bool deleted;
+	bool going; /* its deletion is under way: nobody finds it any more */
+	struct tenant tenant;
+	UT_hash_handle hh;
+};
+
+struct tenants {
+	struct loop *loop;
+	struct registry *registry; /* borrowed; in jobs of the lane */
+	struct lane lane;
+	struct tenants_config config; /* default_tenant is owned */
+	struct entry *entries;        /* by id, in order of it */
+	unsigned count;               /* of those that are not deleted */
+	struct change_queue changes;  /* the first is under way */
+};
+
+/* tenants.c */
+struct entry *tenants_entry(const struct tenants *tenants, const char *id);
+struct entry *tenants_living_entry(const struct tenants *tenants, const char *id);
+/* Takes in what is durable. */
+void tenants_install(struct tenants *tenants, const struct tenant *tenant, bool deleted);
+
+/* tenant_change.c */
+void changes_free(struct tenants *tenants);

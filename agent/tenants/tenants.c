@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/tenants/internal.h"
+#include "mayfly/clock.h"
+#include "mayfly/log.h"
+
+/* -- looking up -- */
+
+struct entry *tenants_entry(const struct tenants *tenants, const char *id)
+{
+	struct entry *entry;
+
+	HASH_FIND_STR(tenants->entries, id, entry);
+	return entry;
+}
+
+struct entry *tenants_living_entry(const struct tenants *tenants, const char *id)
+{
+	struct entry *entry = tenants_entry(tenants, id);
+
+	return entry && !entry->deleted && !entry->going ? entry : NULL;
+}
+
+const struct tenant *tenants_find(const struct tenants *tenants, const char *id)
+{
+	struct entry *entry = tenants_living_entry(tenants, id);
+
+	return entry ? &entry->tenant : NULL;
+}
+
+const char *tenants_default(const struct tenants *tenants)
+{
+	return tenants->config.default_tenant;
+}
+
+unsigned tenants_count(const struct tenants *tenants)
+{
+	return tenants->count;
+}
+
+unsigned tenants_count_functions(const struct tenants *tenants, const char *id)
+{
+	return tenants->config.count_functions
+		       ? tenants->config.count_functions(id, tenants->config.user)
+		       : 0;
+}
+
+int tenants_check(const struct tenants *tenants, const char *id, enum access_effect effect,
+		  bool is_operator, struct error *error)
+{
+	const struct tenant *tenant = tenants_find(tenants, id);
+
+	if (!tenant)
+		return tenant_set_not_found(id, error);
+	if (tenant->state == TENANT_ACTIVE || effect == ACCESS_READ ||
+	    (effect == ACCESS_MANAGE && is_operator))
+		return 0;
+	return error_set(error, ERROR_ACCESS_DENIED, "tenant",
+			 "Tenant %s is suspended: its functions can be read, but not invoked or "
+			 "changed, until an operator of the node resumes it.",
+			 id);
+}
+
+int tenants_list(const struct tenants *tenants, unsigned max_items, const char *marker,
+		 struct tenants_page *ret, struct error *error)
+{
+	size_t max = max_items && max_items < TENANTS_PAGE_ITEMS ? max_items : TENANTS_PAGE_ITEMS;
+
+	if (max_items > TENANTS_MAX_ITEMS)
+		return error_set(error, ERROR_INVALID_PARAMETER, "max_items",
+				 "At most %d tenants can be asked for.", TENANTS_MAX_ITEMS);
+	if (marker[0] && !tenant_id_is_valid(marker))
+		return error_set(error, ERROR_INVALID_PARAMETER, "marker",
+				 "The marker is not one that a page of this list ended with.");
+	*ret = (struct tenants_page){ 0 };
+	for (const struct entry *entry = tenants->entries; entry; entry = entry->hh.next) {
+		if (entry->deleted || entry->going || strcmp(entry->id, marker) <= 0)
+			continue;
+		if (ret->count == max) {
+			memcpy(ret->next_marker, ret->tenants[max - 1]->id, TENANT_ID_BYTES);
+			break;
+		}
+		ret->tenants[ret->count++] = &entry->tenant;
+	}
+	return 0;
+}
+
+/* -- opening -- */
+
+static int by_id(const struct entry *a, const struct entry *b)
+{
+	return strcmp(a->id, b->id);
+}
+
+void tenants_install(struct tenants *tenants, const struct tenant *tenant, bool deleted)
+{
+	struct entry *entry = tenants_entry(tenants, tenant->id);
+
+	if (!entry) {
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			abort(); /* as loop_post() */
+		entry->deleted = true;
+		memcpy(entry->id, tenant->id, sizeof(entry->id));
+		HASH_ADD_KEYPTR_INORDER(hh, tenants->entries, entry->id, TENANT_ID_DIGITS, entry,
+					by_id);
+	}
+	tenants->count += (unsigned)entry->deleted;
+	tenants->count -= (unsigned)deleted;
+	entry->tenant = *tenant;
+	entry->deleted = deleted;
+	entry->going = false;
+}
+
+struct loading {
+	struct tenants *tenants;
+	struct error *error;
+};
+
+static int load_tenant(const char *key, struct slice value, uint64_t revision _unused_, void *arg)
+{
+	struct loading *loading = arg;
+	struct tenant tenant;
+	bool deleted;
+	int r = record_decode_tenant(value, &tenant, &deleted, loading->error);
+
+	if (r < 0) {
+		error_wrap(loading->error, "%s", key);
+		return r;
+	}
+	tenants_install(loading->tenants, &tenant, deleted);
+	return 0;
+}
+
+static int make_default(struct tenants *tenants, struct error *error)
+{
+	const char *id = tenants->config.default_tenant;
+	const struct entry *entry = tenants_entry(tenants, id);
+	struct tenant tenant = { .state = TENANT_ACTIVE, .created_us = clock_realtime_us() };
+	_cleanup_buf_ struct buf value = BUF_INIT;
+	char key[RECORD_KEY_BYTES];
+	int r;
+
+	if (entry && entry->deleted)
+		return error_set(error, ERROR_CONFLICT, "node.account_id",
+				 "node.account_id: tenant %s was deleted, and ids are not given "
+				 "again",
+				 id);
+	if (entry)
+		return 0;
+	(void)snprintf(tenant.id, sizeof(tenant.id), "%s", id);
+	r = record_encode_tenant(&tenant, false, &value);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot make the default tenant");
+	record_tenant_key(id, key);
+	const struct registry_write write = { .key = key, .value = buf_slice(&value) };
+	r = registry_commit(tenants->registry, &write, 1, NULL, error);
+	if (r == 0)
+		tenants_install(tenants, &tenant, false);
+	return r;
+}
+
+int tenants_open(const struct tenants_config *config, struct registry *registry, struct loop *loop,
+		 struct tenants **ret, struct error *error)
+{
+	_cleanup_(tenants_close_p) struct tenants *tenants = calloc(1, sizeof(*tenants));
+	int r;
+
+	if (!tenants)
+		return error_set_errno(error, ENOMEM, "Cannot open the tenants");
+	tenants->loop = loop;
+	tenants->registry = registry;
+	tenants->config = *config;
+	tenants->config.default_tenant = strdup(config->default_tenant);
+	lane_init(&tenants->lane, loop, 1);
+	TAILQ_INIT(&tenants->changes);
+	if (!tenants->config.default_tenant)
+		return error_set_errno(error, ENOMEM, "Cannot open the tenants");
+	struct loading loading = { tenants, error };
+	r = registry_list(registry, TENANT_RECORD_PREFIX, NULL, 0, load_tenant, &loading, error);
+	if (r >= 0)
+		r = make_default(tenants, error);
+	if (r < 0)
+		return r;
+	if (tenants->count > 1 && config->only_one)
+		log_warning("there are %u tenants. %s", tenants->count, config->only_one);
+	*ret = TAKE_PTR(tenants);
+	return 0;
+}
+
+struct tenants *tenants_close(struct tenants *tenants)
+{
+	struct entry *entry, *next;
+
+	if (!tenants)
+		return NULL;
+	changes_free(tenants);
+	HASH_ITER (hh, tenants->entries, entry, next) {
+		HASH_DEL(tenants->entries, entry);
+		free(entry);
+	}
+	free((char *)(uintptr_t)tenants->config.default_tenant);
+	free(tenants);
+	return NULL;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Every tenant of the node, in memory with the truth beneath it in the registry. A change is
+ * durable before its call reports success. Loop thread; the registry is written in jobs. */
+
+#include "agent/auth/access.h"
+#include "agent/core/loop.h"
+#include "agent/functions/tenant.h"
+
+struct tenants;
+struct registry; /* agent/store/registry.h */
+
+struct tenants_config {
+	const char *default_tenant; /* exists always; copied */
+	/* Why there may be no second tenant, a sentence; NULL: there may. Borrowed. */
+	const char *only_one;
+	/* Functions of a tenant, those being created included. */
+	unsigned (*count_functions)(const char *tenant, void *user);
+	void *user;
+};
+
+/* Loads every tenant, makes the default one if it is new. Blocks: to be called before the loop
+ * runs. The registry is borrowed and used by the tenants alone, from one job at a time. */
+int tenants_open(const struct tenants_config *config, struct registry *registry, struct loop *loop,
+		 struct tenants **ret, struct error *error) _must_use_;
+
+/* When the loop is gone or no change is under way. Copes with NULL. */
+struct tenants *tenants_close(struct tenants *tenants);
+DEFINE_CLEANUP(struct tenants, tenants_close)
+
+const char *tenants_default(const struct tenants *tenants);
+unsigned tenants_count(const struct tenants *tenants);
+
+/* Borrowed until the loop turns; NULL when there is none. */
+const struct tenant *tenants_find(const struct tenants *tenants, const char *id);
+
+unsigned tenants_count_functions(const struct tenants *tenants, const char *id);
+
+/* Is it there, and may this be done in it now? `is_operator`: who asks. */
+int tenants_check(const struct tenants *tenants, const char *id, enum access_effect effect,
+		  bool is_operator, struct error *error) _must_use_;
+
+/* In order of id, at most `max_items` (0 or more than a page: a page) after `marker`. */
+#define TENANTS_PAGE_ITEMS 50
+#define TENANTS_MAX_ITEMS  10000
+struct tenants_page {
+	const struct tenant *tenants[TENANTS_PAGE_ITEMS]; /* borrowed until the loop turns */
+	size_t count;
+	char next_marker[TENANT_ID_BYTES]; /* "" on the last page */
+};
+int tenants_list(const struct tenants *tenants, unsigned max_items, const char *marker,
+		 struct tenants_page *ret, struct error *error) _must_use_;
+
+/* `tenant` is as it is after the change, NULL on failure and after a deletion; `error` is NULL on
+ * success. Both borrowed during the call. Once, later, from the loop. */
+typedef void tenants_answer_fn(const struct tenant *tenant, const struct error *error, void *arg);
+
+/* Changes are made one after the other, in order of asking. A request is copied. */
+struct tenants_request {
+	const char *id;                     /* "" in a creation: drawn at random */
+	const char *name;                   /* NULL: as it is */
+	const struct tenant_limits *limits; /* NULL: as they are */
+};
+void tenants_create(struct tenants *tenants, const struct tenants_request *request,
+		    tenants_answer_fn *answer, void *arg);
+void tenants_update(struct tenants *tenants, const struct tenants_request *request,
+		    tenants_answer_fn *answer, void *arg);
+void tenants_set_state(struct tenants *tenants, const char *id, enum tenant_state state,
+		       tenants_answer_fn *answer, void *arg);
+/* Its id is kept, so that it is never given again. */
+void tenants_delete(struct tenants *tenants, const char *id, tenants_answer_fn *answer, void *arg);
