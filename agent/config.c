@@ -119,6 +119,11 @@ static const struct config_row rows[] = {
 	  .help = "Also listen here, without TLS and for anyone on this machine, hence on a "
 		  "loopback address only. Empty: do not." },
 
+	{ "auth", "master_key_file", PATH(auth_master_key_file), .initial = "", .optional = true,
+	  .help = "32 random bytes under which secrets are kept on disk, such as a systemd "
+		  "credential. Empty: master.key below state_dir, made at the first start; keep a copy of it "
+		  "away from those of state_dir." },
+
 	{ "vm", "libvirt_uri", TEXT(vm_libvirt_uri), .initial = "", .optional = true,
 	  .rule = rule_uri,
 	  .help = "The libvirt connection. Empty: the driver embedded in the agent, with its files "

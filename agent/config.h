@@ -38,6 +38,7 @@ struct config {
 	char *api_socket;
 	char *api_socket_group;
 	char *api_listen_tcp;
+	char *auth_master_key_file; /* "": below state_dir */
 	char *vm_libvirt_uri;
 	char *vm_emulator;
 	unsigned vm_accelerator;

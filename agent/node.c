@@ -10,6 +10,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/api/access_key_service.h"
 #include "agent/api/alias_service.h"
 #include "agent/api/function_service.h"
 #include "agent/api/concurrency_service.h"
@@ -44,6 +45,7 @@ struct node {
 	int64_t started_us;
 	char *logs_dir; /* paths below the state folder */
 	char *registry_path;
+	char *master_key_path;
 	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
 	bool stopping;
 
@@ -78,7 +80,8 @@ static int build_paths(struct node *node, struct error *error)
 {
 	const char *dir = node->config->node_state_dir;
 	if (asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
-	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0)
+	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0 ||
+	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	return 0;
 }
@@ -147,6 +150,9 @@ static int build_tenants(struct node *node, struct error *error)
 	bool on_kvm = vm_host_info(node->vm_host)->accelerator == ACCELERATOR_KVM;
 	struct tenants_config tenants_config = {
 		.default_tenant = config->node_account_id,
+		.master_key_path = *config->auth_master_key_file ? config->auth_master_key_file
+								 : node->master_key_path,
+		.make_master_key = !*config->auth_master_key_file,
 		.count_functions = count_functions,
 		.user = node->directory,
 	};
@@ -289,6 +295,9 @@ static int build_services(struct node *node, struct error *error)
 	if (r < 0)
 		return r;
 	r = tenant_service_register(node->server, node->tenants, &node->tenant_service, error);
+	if (r < 0)
+		return r;
+	r = access_key_service_register(node->server, node->tenants, error);
 	if (r < 0)
 		return r;
 	struct log_service_config log_config = { .context = &node->api,
@@ -547,6 +556,7 @@ struct node *node_close(struct node *node)
 	loop_free(node->loop);
 	host_setup_undo(&node->host);
 	free(node->registry_path);
+	free(node->master_key_path);
 	free(node->logs_dir);
 	free(node);
 	return NULL;

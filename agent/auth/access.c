@@ -18,6 +18,7 @@
 #define NODE(m)      "/mayfly.v1.NodeService/" m
 #define TEMPLATES(m) "/mayfly.v1.TemplateService/" m
 #define TENANTS(m)   "/mayfly.v1.TenantService/" m
+#define KEYS(m)      "/mayfly.v1.AccessKeyService/" m
 
 /* clang-format off */
 static const struct access_row rows[] = {
@@ -58,6 +59,11 @@ static const struct access_row rows[] = {
 	{ TENANTS("Suspend"),               ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
 	{ TENANTS("Resume"),                ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
 	{ TENANTS("Delete"),                ACCESS_NODE,   OPERATORS,  ACCESS_MANAGE },
+
+	{ KEYS("Create"),                   ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
+	{ KEYS("List"),                     ACCESS_TENANT, OVERSEERS,  ACCESS_READ },
+	{ KEYS("SetState"),                 ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
+	{ KEYS("Delete"),                   ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
 };
 /* clang-format on */
 

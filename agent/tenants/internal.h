@@ -11,11 +11,12 @@
 
 #include "agent/core/lane.h"
 #include "agent/store/registry.h"
+#include "agent/tenants/keys.h"
 #include "agent/tenants/record.h"
 #include "agent/tenants/tenants.h"
 
-struct change;
-TAILQ_HEAD(change_queue, change);
+struct edit;
+TAILQ_HEAD(edit_queue, edit);
 
 /* An id that was given once. */
 struct entry {
@@ -26,6 +27,11 @@ struct entry {
 	UT_hash_handle hh;
 };
 
+struct key_entry {
+	struct access_key key;
+	UT_hash_handle hh;
+};
+
 struct tenants {
 	struct loop *loop;
 	struct registry *registry; /* borrowed; in jobs of the lane */
@@ -33,7 +39,9 @@ struct tenants {
 	struct tenants_config config; /* default_tenant is owned */
 	struct entry *entries;        /* by id, in order of it */
 	unsigned count;               /* of those that are not deleted */
-	struct change_queue changes;  /* the first is under way */
+	struct master_key master;
+	struct key_entry *keys;  /* by id, in order of it */
+	struct edit_queue edits; /* the first is under way */
 };
 
 /* tenants.c */
@@ -42,5 +50,9 @@ struct entry *tenants_living_entry(const struct tenants *tenants, const char *id
 /* Takes in what is durable. */
 void tenants_install(struct tenants *tenants, const struct tenant *tenant, bool deleted);
 
-/* tenant_change.c */
-void changes_free(struct tenants *tenants);
+/* keys.c; without a tenant: all. */
+void keys_install(struct tenants *tenants, const struct access_key *key);
+void keys_forget_tenant(struct tenants *tenants, const char *tenant);
+
+/* edit.c */
+void edits_free(struct tenants *tenants);

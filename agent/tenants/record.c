@@ -94,3 +94,65 @@ int record_decode_tenant(struct slice bytes, struct tenant *ret, bool *ret_delet
 	*ret_deleted = message->state == DELETED;
 	return 0;
 }
+
+/* -- access keys -- */
+
+typedef Mayfly__Store__V1__StoredAccessKey stored_access_key;
+
+static void stored_access_key_free(stored_access_key *stored)
+{
+	mayfly__store__v1__stored_access_key__free_unpacked(stored, NULL);
+}
+DEFINE_CLEANUP(stored_access_key, stored_access_key_free)
+
+void record_access_key_key(const char *id, char out[RECORD_KEY_BYTES])
+{
+	(void)snprintf(out, RECORD_KEY_BYTES, ACCESS_KEY_RECORD_PREFIX "%s", id);
+}
+
+int record_encode_access_key(const struct access_key *key, struct buf *ret)
+{
+	stored_access_key message = MAYFLY__STORE__V1__STORED_ACCESS_KEY__INIT;
+	int r;
+
+	message.access_key_id = (char *)(uintptr_t)key->id;
+	message.tenant = (char *)(uintptr_t)key->tenant;
+	message.user = (char *)(uintptr_t)key->user;
+	/* The stored enum has an unspecified zero before ours. */
+	message.role = (Mayfly__Store__V1__StoredRole)(key->role + 1);
+	message.inactive = key->inactive;
+	message.created_us = key->created_us;
+	message.expires_us = key->expires_us;
+	message.sealed_secret.data = (uint8_t *)(uintptr_t)key->sealed;
+	message.sealed_secret.len = sizeof(key->sealed);
+	r = buf_reserve(ret, mayfly__store__v1__stored_access_key__get_packed_size(&message));
+	if (r < 0)
+		return r;
+	ret->len = mayfly__store__v1__stored_access_key__pack(&message, ret->data);
+	return 0;
+}
+
+int record_decode_access_key(struct slice bytes, struct access_key *ret, struct error *error)
+{
+	_cleanup_(stored_access_key_free_p) stored_access_key *message =
+		mayfly__store__v1__stored_access_key__unpack(NULL, bytes.len, bytes.data);
+
+	if (!message || !access_key_id_is_valid(message->access_key_id) ||
+	    !tenant_id_is_valid(message->tenant) ||
+	    access_key_validate_user(message->user, NULL) < 0 || message->role < 1 ||
+	    (unsigned)message->role > ROLE_COUNT ||
+	    message->sealed_secret.len != sizeof(ret->sealed))
+		return error_set(error, ERROR_INTERNAL, NULL,
+				 "An access key's record in the registry is damaged.");
+	*ret = (struct access_key){
+		.role = (enum role)(message->role - 1),
+		.inactive = message->inactive,
+		.created_us = message->created_us,
+		.expires_us = message->expires_us,
+	};
+	(void)snprintf(ret->id, sizeof(ret->id), "%s", message->access_key_id);
+	(void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", message->tenant);
+	(void)snprintf(ret->user, sizeof(ret->user), "%s", message->user);
+	memcpy(ret->sealed, message->sealed_secret.data, sizeof(ret->sealed));
+	return 0;
+}

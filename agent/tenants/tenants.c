@@ -7,6 +7,8 @@
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
+#define PROOF_KEY "auth/master-key-proof"
+
 /* -- looking up -- */
 
 struct entry *tenants_entry(const struct tenants *tenants, const char *id)
@@ -135,6 +137,60 @@ static int load_tenant(const char *key, struct slice value, uint64_t revision _u
 	return 0;
 }
 
+static int load_key(const char *record, struct slice value, uint64_t revision _unused_, void *arg)
+{
+	struct loading *loading = arg;
+	struct access_key key;
+	int r = record_decode_access_key(value, &key, loading->error);
+
+	if (r == 0 && access_key_unseal(&key, &loading->tenants->master) < 0)
+		r = error_set(loading->error, ERROR_INTERNAL, NULL,
+			      "the secret was changed, or kept under another master key");
+	if (r < 0) {
+		error_wrap(loading->error, "%s", record);
+		return r;
+	}
+	keys_install(loading->tenants, &key);
+	return 0;
+}
+
+static int put(struct tenants *tenants, const char *key, const struct buf *value,
+	       struct error *error)
+{
+	const struct registry_write write = { .key = key, .value = buf_slice(value) };
+
+	return registry_commit(tenants->registry, &write, 1, NULL, error);
+}
+
+/* The registry has a text that opens with the right key alone: so a wrong one is found out before
+ * anything is kept under it, and one that is missing is not replaced by a new one. */
+static int load_master_key(struct tenants *tenants, struct error *error)
+{
+	const char *path = tenants->config.master_key_path;
+	_cleanup_buf_ struct buf proof = BUF_INIT, plain = BUF_INIT;
+	uint64_t revision;
+	int r = registry_get(tenants->registry, PROOF_KEY, &proof, &revision, error);
+	bool is_new = r == -ENOENT;
+
+	if (r < 0 && !is_new)
+		return r;
+	r = master_key_load(path, is_new && tenants->config.make_master_key, &tenants->master,
+			    error);
+	if (r < 0)
+		return r;
+	if (is_new) {
+		r = seal(&tenants->master, PROOF_KEY, slice_from_string(PROOF_KEY), &proof);
+		return r < 0 ? error_set_errno(error, r, "cannot use the master key %s", path)
+			     : put(tenants, PROOF_KEY, &proof, error);
+	}
+	if (seal_open(&tenants->master, PROOF_KEY, buf_slice(&proof), &plain) < 0)
+		return error_set(error, ERROR_INVALID_PARAMETER, "auth.master_key_file",
+				 "the master key %s is not the one that this node's secrets were "
+				 "kept under; put that one back",
+				 path);
+	return 0;
+}
+
 static int make_default(struct tenants *tenants, struct error *error)
 {
 	const char *id = tenants->config.default_tenant;
@@ -156,8 +212,7 @@ static int make_default(struct tenants *tenants, struct error *error)
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot make the default tenant");
 	record_tenant_key(id, key);
-	const struct registry_write write = { .key = key, .value = buf_slice(&value) };
-	r = registry_commit(tenants->registry, &write, 1, NULL, error);
+	r = put(tenants, key, &value, error);
 	if (r == 0)
 		tenants_install(tenants, &tenant, false);
 	return r;
@@ -176,11 +231,17 @@ int tenants_open(const struct tenants_config *config, struct registry *registry,
 	tenants->config = *config;
 	tenants->config.default_tenant = strdup(config->default_tenant);
 	lane_init(&tenants->lane, loop, 1);
-	TAILQ_INIT(&tenants->changes);
+	TAILQ_INIT(&tenants->edits);
 	if (!tenants->config.default_tenant)
 		return error_set_errno(error, ENOMEM, "Cannot open the tenants");
 	struct loading loading = { tenants, error };
-	r = registry_list(registry, TENANT_RECORD_PREFIX, NULL, 0, load_tenant, &loading, error);
+	r = load_master_key(tenants, error);
+	if (r >= 0)
+		r = registry_list(registry, TENANT_RECORD_PREFIX, NULL, 0, load_tenant, &loading,
+				  error);
+	if (r >= 0)
+		r = registry_list(registry, ACCESS_KEY_RECORD_PREFIX, NULL, 0, load_key, &loading,
+				  error);
 	if (r >= 0)
 		r = make_default(tenants, error);
 	if (r < 0)
@@ -197,7 +258,9 @@ struct tenants *tenants_close(struct tenants *tenants)
 
 	if (!tenants)
 		return NULL;
-	changes_free(tenants);
+	edits_free(tenants);
+	keys_forget_tenant(tenants, NULL);
+	master_key_clear(&tenants->master);
 	HASH_ITER (hh, tenants->entries, entry, next) {
 		HASH_DEL(tenants->entries, entry);
 		free(entry);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Every tenant of the node, in memory with the truth beneath it in the registry. A change is
- * durable before its call reports success. Loop thread; the registry is written in jobs. */
+/* Every tenant of the node, and the access keys of its users (keys.h), in memory with the truth
+ * beneath it in the registry. A change is durable before its call reports success. Loop thread; the
+ * registry is written in jobs. */
 
 #include "agent/auth/access.h"
 #include "agent/core/loop.h"
@@ -13,6 +14,10 @@ struct registry; /* agent/store/registry.h */
 
 struct tenants_config {
 	const char *default_tenant; /* exists always; copied */
+	/* Borrowed until tenants_open() returned; made if `make_master_key` and there was none yet.
+	 */
+	const char *master_key_path;
+	bool make_master_key;
 	/* Why there may be no second tenant, a sentence; NULL: there may. Borrowed. */
 	const char *only_one;
 	/* Functions of a tenant, those being created included. */
@@ -20,7 +25,8 @@ struct tenants_config {
 	void *user;
 };
 
-/* Loads every tenant, makes the default one if it is new. Blocks: to be called before the loop
+/* Loads every tenant and access key, makes the default one if it is new. Refused when the master
+ * key is not the one that secrets were kept under. Blocks: to be called before the loop
  * runs. The registry is borrowed and used by the tenants alone, from one job at a time. */
 int tenants_open(const struct tenants_config *config, struct registry *registry, struct loop *loop,
 		 struct tenants **ret, struct error *error) _must_use_;
@@ -52,7 +58,7 @@ struct tenants_page {
 int tenants_list(const struct tenants *tenants, unsigned max_items, const char *marker,
 		 struct tenants_page *ret, struct error *error) _must_use_;
 
-/* `tenant` is as it is after the change, NULL on failure and after a deletion; `error` is NULL on
+/* `tenant` is as it is after the edit, NULL on failure and after a deletion; `error` is NULL on
  * success. Both borrowed during the call. Once, later, from the loop. */
 typedef void tenants_answer_fn(const struct tenant *tenant, const struct error *error, void *arg);
 

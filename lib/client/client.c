@@ -12,6 +12,7 @@
 #define NODES              mayfly__v1__node_service__descriptor
 #define TEMPLATES          mayfly__v1__template_service__descriptor
 #define TENANTS            mayfly__v1__tenant_service__descriptor
+#define ACCESS_KEYS        mayfly__v1__access_key_service__descriptor
 
 /* Beyond this the node hangs; the longest calls wait for templates. */
 #define CONTROL_TIMEOUT_US (1800 * 1000000LL)
@@ -216,3 +217,12 @@ DEFINE_CALL(client_tenant_update, TENANTS, "Update", UpdateTenantRequest, Tenant
 DEFINE_CALL(client_tenant_suspend, TENANTS, "Suspend", SuspendTenantRequest, Tenant)
 DEFINE_CALL(client_tenant_resume, TENANTS, "Resume", ResumeTenantRequest, Tenant)
 DEFINE_CALL(client_tenant_delete, TENANTS, "Delete", DeleteTenantRequest, DeleteTenantResponse)
+
+DEFINE_CALL(client_access_key_create, ACCESS_KEYS, "Create", CreateAccessKeyRequest,
+	    CreateAccessKeyResponse)
+DEFINE_CALL(client_access_key_list, ACCESS_KEYS, "List", ListAccessKeysRequest,
+	    ListAccessKeysResponse)
+DEFINE_CALL(client_access_key_set_state, ACCESS_KEYS, "SetState", SetAccessKeyStateRequest,
+	    AccessKey)
+DEFINE_CALL(client_access_key_delete, ACCESS_KEYS, "Delete", DeleteAccessKeyRequest,
+	    DeleteAccessKeyResponse)

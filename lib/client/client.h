@@ -12,6 +12,7 @@
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
 
+#include <mayfly/v1/access_key.pb-c.h>
 #include <mayfly/v1/alias.pb-c.h>
 #include <mayfly/v1/concurrency.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
@@ -188,3 +189,17 @@ int client_tenant_resume(struct client *client, const Mayfly__V1__ResumeTenantRe
 			 Mayfly__V1__Tenant **ret, struct error *e) _must_use_;
 int client_tenant_delete(struct client *client, const Mayfly__V1__DeleteTenantRequest *request,
 			 Mayfly__V1__DeleteTenantResponse **ret, struct error *e) _must_use_;
+
+/* -- AccessKeyService -- */
+
+int client_access_key_create(struct client *client,
+			     const Mayfly__V1__CreateAccessKeyRequest *request,
+			     Mayfly__V1__CreateAccessKeyResponse **ret, struct error *e) _must_use_;
+int client_access_key_list(struct client *client, const Mayfly__V1__ListAccessKeysRequest *request,
+			   Mayfly__V1__ListAccessKeysResponse **ret, struct error *e) _must_use_;
+int client_access_key_set_state(struct client *client,
+				const Mayfly__V1__SetAccessKeyStateRequest *request,
+				Mayfly__V1__AccessKey **ret, struct error *e) _must_use_;
+int client_access_key_delete(struct client *client,
+			     const Mayfly__V1__DeleteAccessKeyRequest *request,
+			     Mayfly__V1__DeleteAccessKeyResponse **ret, struct error *e) _must_use_;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 // links: mayfly_tenants mayfly_auth mayfly_store mayfly_functions mayfly_core mayfly_base
 
-/* Tenants: what each change does, what is refused, what is there after a restart. */
+/* Tenants and access keys: what each change does, what is refused, what is there after a restart,
+ * and how secrets are kept. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,11 +11,17 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/store/registry.h"
+#include "agent/tenants/keys.h"
 #include "agent/tenants/tenants.h"
+#include "mayfly/clock.h"
+#include "mayfly/fs.h"
 
 #define DEADLINE_US 20000000
 #define DEFAULT     "123456789012"
@@ -22,6 +29,9 @@
 #define THIRD       "000000000003"
 
 struct node {
+	char folder[64];
+	char key_path[96];
+	bool make_master_key;
 	struct registry *registry;
 	struct loop *loop;
 	struct tenants *tenants;
@@ -31,6 +41,8 @@ struct node {
 	bool has_tenant;
 	struct tenant tenant;
 	struct error error;
+	struct access_key key;
+	char secret[ACCESS_KEY_SECRET_BYTES];
 	bool inside; /* a call is under way */
 	bool answered;
 };
@@ -43,6 +55,8 @@ static unsigned count_functions(const char *tenant, void *arg)
 static void open_tenants(struct node *node)
 {
 	const struct tenants_config config = { .default_tenant = DEFAULT,
+					       .master_key_path = node->key_path,
+					       .make_master_key = node->make_master_key,
 					       .only_one = node->only_one,
 					       .count_functions = count_functions,
 					       .user = node };
@@ -62,6 +76,10 @@ static int set_up(void **state)
 {
 	struct node *node = calloc(1, sizeof(*node));
 
+	(void)snprintf(node->folder, sizeof(node->folder), "/tmp/mayfly-tenants-XXXXXX");
+	assert_non_null(mkdtemp(node->folder));
+	(void)snprintf(node->key_path, sizeof(node->key_path), "%s/key", node->folder);
+	node->make_master_key = true;
 	assert_int_equal(registry_open_memory(&node->registry, NULL), 0);
 	open_tenants(node);
 	*state = node;
@@ -75,6 +93,7 @@ static int tear_down(void **state)
 	close_tenants(node);
 	error_clear(&node->error);
 	(void)registry_close(node->registry);
+	assert_int_equal(fs_remove_tree(node->folder), 0);
 	free(node);
 	return 0;
 }
@@ -315,12 +334,264 @@ static void test_damaged_record(void **state)
 	struct node *node = *state;
 	const struct registry_write write = { .key = "tenant/" OTHER,
 					      .value = slice_from_string("\xff\xff") };
-	const struct tenants_config config = { .default_tenant = DEFAULT };
+	const struct tenants_config config = { .default_tenant = DEFAULT,
+					       .master_key_path = node->key_path };
 	struct tenants *tenants = NULL;
 
 	assert_int_equal(registry_commit(node->registry, &write, 1, NULL, NULL), 0);
 	assert_true(tenants_open(&config, node->registry, node->loop, &tenants, &node->error) < 0);
 	assert_non_null(strstr(error_text(&node->error), "tenant/" OTHER));
+}
+
+/* -- access keys -- */
+
+static void on_key(const struct access_key *key, const char *secret, const struct error *error,
+		   void *arg)
+{
+	struct node *node = arg;
+
+	if (key)
+		node->key = *key;
+	if (secret)
+		memcpy(node->secret, secret, sizeof(node->secret));
+	on_answer(NULL, error, node);
+}
+
+static enum error_code create_key(struct node *node, const char *tenant, const char *user,
+				  enum role role, int64_t expires_us)
+{
+	const struct keys_create_request request = {
+		.tenant = tenant, .user = user, .role = role, .expires_us = expires_us
+	};
+
+	node->inside = true;
+	keys_create(node->tenants, &request, on_key, node);
+	return wait_answer(node);
+}
+
+static enum error_code set_inactive(struct node *node, const char *tenant, const char *id,
+				    bool inactive)
+{
+	node->inside = true;
+	keys_set_inactive(node->tenants, tenant, id, inactive, on_key, node);
+	return wait_answer(node);
+}
+
+static enum error_code delete_key(struct node *node, const char *tenant, const char *id)
+{
+	node->inside = true;
+	keys_delete(node->tenants, tenant, id, on_key, node);
+	return wait_answer(node);
+}
+
+static int show(const struct node *node, const char *id, const char *secret, int64_t now_us,
+		struct principal *ret)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), "Mayfly %s:%s", id, secret);
+	return keys_authenticate(node->tenants, slice_from_string(text), now_us, ret);
+}
+
+static void test_key_says_who(void **state)
+{
+	struct node *node = *state;
+	struct principal who;
+	char wrong[ACCESS_KEY_SECRET_BYTES];
+
+	assert_int_equal(create(node, OTHER, "", NULL), ERROR_NONE);
+	assert_int_equal(create_key(node, OTHER, "ann", ROLE_DEVELOPER, 0), ERROR_NONE);
+	assert_true(access_key_id_is_valid(node->key.id));
+	assert_int_equal(strlen(node->secret), 40);
+	assert_int_equal(show(node, node->key.id, node->secret, 1, &who), 0);
+	assert_int_equal(who.kind, PRINCIPAL_USER);
+	assert_string_equal(who.tenant, OTHER);
+	assert_string_equal(who.name, "ann");
+	assert_string_equal(who.key_id, node->key.id);
+	assert_int_equal(who.role, ROLE_DEVELOPER);
+
+	memcpy(wrong, node->secret, sizeof(wrong));
+	wrong[39] = wrong[39] == 'A' ? 'B' : 'A';
+	assert_int_equal(show(node, node->key.id, wrong, 1, &who), -EPERM);
+	assert_int_equal(show(node, node->key.id, "", 1, &who), -EPERM);
+	assert_int_equal(show(node, "AKIAAAAAAAAAAAAAAAAA", node->secret, 1, &who), -EPERM);
+	close_tenants(node);
+	open_tenants(node);
+	assert_int_equal(show(node, node->key.id, node->secret, 1, &who), 0);
+	assert_string_equal(who.name, "ann");
+}
+
+static void test_key_that_may_not_be_used(void **state)
+{
+	const int64_t soon = clock_realtime_us() + 1000000000;
+	struct node *node = *state;
+	struct principal who;
+	char id[ACCESS_KEY_ID_BYTES];
+
+	assert_int_equal(create(node, OTHER, "", NULL), ERROR_NONE);
+	assert_int_equal(create_key(node, OTHER, "ann", ROLE_ADMIN, soon), ERROR_NONE);
+	memcpy(id, node->key.id, sizeof(id));
+	assert_int_equal(show(node, id, node->secret, soon - 1, &who), 0);
+	assert_int_equal(show(node, id, node->secret, soon, &who), -EPERM);
+
+	assert_int_equal(set_inactive(node, DEFAULT, id, true), ERROR_NOT_FOUND);
+	assert_int_equal(set_inactive(node, OTHER, id, true), ERROR_NONE);
+	assert_true(node->key.inactive);
+	assert_int_equal(show(node, id, node->secret, 1, &who), -EPERM);
+	close_tenants(node);
+	open_tenants(node);
+	assert_int_equal(show(node, id, node->secret, 1, &who), -EPERM);
+	assert_int_equal(set_inactive(node, OTHER, id, false), ERROR_NONE);
+	assert_int_equal(show(node, id, node->secret, 1, &who), 0);
+
+	assert_int_equal(delete_key(node, DEFAULT, id), ERROR_NOT_FOUND);
+	assert_int_equal(delete_key(node, OTHER, id), ERROR_NONE);
+	assert_int_equal(show(node, id, node->secret, 1, &who), -EPERM);
+	assert_int_equal(delete_key(node, OTHER, id), ERROR_NOT_FOUND);
+}
+
+static void test_key_refusals(void **state)
+{
+	struct node *node = *state;
+
+	assert_int_equal(create_key(node, DEFAULT, "", ROLE_ADMIN, 0), ERROR_INVALID_PARAMETER);
+	assert_string_equal(node->error.field, "user");
+	assert_int_equal(create_key(node, DEFAULT, "a b", ROLE_ADMIN, 0), ERROR_INVALID_PARAMETER);
+	assert_int_equal(create_key(node, DEFAULT, "a", (enum role) - 1, 0),
+			 ERROR_INVALID_PARAMETER);
+	assert_string_equal(node->error.field, "role");
+	assert_int_equal(create_key(node, DEFAULT, "a", ROLE_ADMIN, 1), ERROR_INVALID_PARAMETER);
+	assert_string_equal(node->error.field, "expires_at_us");
+	assert_int_equal(create_key(node, OTHER, "a", ROLE_ADMIN, 0), ERROR_NOT_FOUND);
+	assert_int_equal(delete_key(node, DEFAULT, "akia"), ERROR_INVALID_PARAMETER);
+	assert_string_equal(node->error.field, "access_key_id");
+}
+
+static void test_keys_go_with_their_tenant(void **state)
+{
+	const struct access_key *keys[ACCESS_KEYS_MAX];
+	struct node *node = *state;
+	struct principal who = { 0 };
+
+	assert_int_equal(create(node, OTHER, "", NULL), ERROR_NONE);
+	assert_int_equal(create_key(node, DEFAULT, "stays", ROLE_ADMIN, 0), ERROR_NONE);
+	for (unsigned i = 0; i < ACCESS_KEYS_MAX; i++)
+		assert_int_equal(create_key(node, OTHER, "ann", ROLE_ADMIN, 0), ERROR_NONE);
+	assert_int_equal(create_key(node, OTHER, "ann", ROLE_ADMIN, 0), ERROR_CONFLICT);
+	assert_int_equal(keys_list(node->tenants, OTHER, keys), ACCESS_KEYS_MAX);
+	for (unsigned i = 1; i < ACCESS_KEYS_MAX; i++)
+		assert_true(strcmp(keys[i - 1]->id, keys[i]->id) < 0);
+	assert_int_equal(delete (node, OTHER), ERROR_NONE);
+	assert_int_equal(show(node, node->key.id, node->secret, 1, &who), -EPERM);
+	close_tenants(node);
+	open_tenants(node);
+	assert_int_equal(keys_list(node->tenants, OTHER, keys), 0);
+	assert_int_equal(keys_list(node->tenants, DEFAULT, keys), 1);
+}
+
+/* -- the master key -- */
+
+static void assert_refused(struct node *node, const char *why)
+{
+	const struct tenants_config config = { .default_tenant = DEFAULT,
+					       .master_key_path = node->key_path,
+					       .make_master_key = true };
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct tenants *tenants = NULL;
+
+	assert_true(tenants_open(&config, node->registry, node->loop, &tenants, &error) < 0);
+	assert_non_null(strstr(error_text(&error), why));
+	assert_non_null(strstr(error_text(&error), node->key_path));
+}
+
+static void write_key(const struct node *node, size_t len, mode_t mode)
+{
+	uint8_t bytes[64] = { 7 };
+
+	(void)unlink(node->key_path);
+	assert_int_equal(fs_write_file_atomic(node->key_path, slice_new(bytes, len), mode), 0);
+}
+
+static void test_wrong_master_key(void **state)
+{
+	struct node *node = *state;
+	_cleanup_buf_ struct buf good = BUF_INIT;
+	struct stat st;
+
+	assert_int_equal(stat(node->key_path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_size, 32);
+	assert_int_equal(fs_read_file(node->key_path, 64, &good), 0);
+
+	write_key(node, 32, 0600);
+	assert_refused(node, "is not the one");
+	write_key(node, 31, 0600);
+	assert_refused(node, "is damaged");
+	write_key(node, 32, 0604);
+	assert_refused(node, "open to every user");
+	assert_int_equal(unlink(node->key_path), 0);
+	assert_refused(node, "is missing"); /* and none is made in its place */
+	assert_int_equal(access(node->key_path, F_OK), -1);
+
+	assert_int_equal(fs_write_file_atomic(node->key_path, buf_slice(&good), 0600), 0);
+	close_tenants(node);
+	open_tenants(node);
+}
+
+static void test_a_key_file_of_the_operator_is_not_made(void **state)
+{
+	struct node *node = *state;
+	const struct tenants_config config = { .default_tenant = DEFAULT,
+					       .master_key_path = "/nowhere/key" };
+	struct registry *registry = NULL;
+	struct tenants *tenants = NULL;
+
+	assert_int_equal(registry_open_memory(&registry, NULL), 0);
+	assert_true(tenants_open(&config, registry, node->loop, &tenants, &node->error) < 0);
+	assert_non_null(strstr(error_text(&node->error), "is missing"));
+	(void)registry_close(registry);
+}
+
+struct kept {
+	bool found;
+	const char *secret;
+};
+
+static int look_for_secret(const char *key _unused_, struct slice value, uint64_t revision _unused_,
+			   void *arg)
+{
+	struct kept *kept = arg;
+
+	kept->found |= memmem(value.data, value.len, kept->secret, 40) != NULL;
+	return 0;
+}
+
+static void test_secret_is_not_kept_as_it_is(void **state)
+{
+	struct node *node = *state;
+	struct kept kept = { .secret = node->secret };
+	uint64_t revision;
+	_cleanup_buf_ struct buf value = BUF_INIT;
+	char key[64];
+
+	assert_int_equal(create_key(node, DEFAULT, "ann", ROLE_ADMIN, 0), ERROR_NONE);
+	assert_int_equal(registry_list(node->registry, "", NULL, 0, look_for_secret, &kept, NULL),
+			 0);
+	assert_false(kept.found);
+
+	/* One changed bit of what is kept, and the agent does not start. */
+	(void)snprintf(key, sizeof(key), "access-key/%s", node->key.id);
+	assert_int_equal(registry_get(node->registry, key, &value, &revision, NULL), 0);
+	value.data[value.len - 1] ^= 1;
+	const struct registry_write write = { .key = key,
+					      .value = buf_slice(&value),
+					      .revision = REGISTRY_ANY_REVISION };
+	assert_int_equal(registry_commit(node->registry, &write, 1, NULL, NULL), 0);
+	const struct tenants_config config = { .default_tenant = DEFAULT,
+					       .master_key_path = node->key_path };
+	struct tenants *tenants = NULL;
+	assert_true(tenants_open(&config, node->registry, node->loop, &tenants, &node->error) < 0);
+	assert_non_null(strstr(error_text(&node->error), key));
 }
 
 int main(void)
@@ -334,6 +605,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_only_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged_record, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_key_says_who, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_key_that_may_not_be_used, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_key_refusals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_keys_go_with_their_tenant, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_wrong_master_key, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_key_file_of_the_operator_is_not_made, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_secret_is_not_kept_as_it_is, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
