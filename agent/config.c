@@ -64,6 +64,26 @@ static const char *rule_loopback(const char *value)
 	return "a loopback address: 127.0.0.1:PORT, [::1]:PORT or localhost:PORT";
 }
 
+static const char *rule_address(const char *value)
+{
+	static const char rule[] = "HOST:PORT or [IPV6]:PORT, with a port of 0 to 65535";
+	const char *colon = strrchr(value, ':');
+	const char *end = colon && colon > value && colon[-1] == ']' ? colon - 1 : colon;
+	bool is_v6 = end != colon;
+	if (!colon || colon == value || (is_v6 && value[0] != '['))
+		return rule;
+	/* A colon in a host is one of IPv6, which needs its brackets. */
+	const char *host_end = value + is_v6 +
+			       strspn(value + is_v6, is_v6 ? "0123456789abcdefABCDEF:."
+							   : "0123456789abcdefghijklmnopqrstuvwxyz"
+							     "ABCDEFGHIJKLMNOPQRSTUVWXYZ.-");
+	size_t digits = strspn(colon + 1, "0123456789");
+	if (host_end != end || digits < 1 || digits > 5 || colon[1 + digits] ||
+	    strtoul(colon + 1, NULL, 10) > 65535)
+		return rule;
+	return NULL;
+}
+
 static const char *rule_user_name(const char *value)
 {
 	size_t len = strlen(value);
@@ -117,12 +137,27 @@ static const struct config_row rows[] = {
 	{ "api", "listen_tcp", TEXT(api_listen_tcp), .initial = "", .optional = true,
 	  .rule = rule_loopback,
 	  .help = "Also listen here, without TLS and for anyone on this machine, hence on a "
-		  "loopback address only. Empty: do not." },
+		  "loopback address only. Callers need an access key. Empty: do not." },
+	{ "api", "listen_tcp_operator", FLAG(api_listen_tcp_operator), .initial = "no",
+	  .help = "Whoever calls there without an access key is an operator: for development, on a "
+		  "machine of one's own." },
+	{ "api", "listen_tls", TEXT(api_listen_tls), .initial = "", .optional = true,
+	  .rule = rule_address,
+	  .help = "Also listen here, with TLS 1.3, for the network: HOST:PORT or [IPV6]:PORT. "
+		  "Callers need an access key or a certificate. Empty: do not." },
+	{ "api", "tls_certificate", PATH(api_tls_certificate), .initial = "", .optional = true,
+	  .help = "The node's certificate with its chain, PEM. Read again on SIGHUP, as the two "
+		  "below; if they are not good, those read before stay in use." },
+	{ "api", "tls_key", PATH(api_tls_key), .initial = "", .optional = true,
+	  .help = "Its private key, PEM, without passphrase." },
+	{ "api", "tls_client_ca", PATH(api_tls_client_ca), .initial = "", .optional = true,
+	  .help = "Whoever shows a certificate of one of these authorities, PEM, is an operator of "
+		  "the node. Empty: nobody is asked for one." },
 
 	{ "auth", "master_key_file", PATH(auth_master_key_file), .initial = "", .optional = true,
 	  .help = "32 random bytes under which secrets are kept on disk, such as a systemd "
-		  "credential. Empty: master.key below state_dir, made at the first start; keep a copy of it "
-		  "away from those of state_dir." },
+		  "credential. Empty: master.key below state_dir, made at the first start; keep a "
+		  "copy of it, away from those of state_dir." },
 
 	{ "vm", "libvirt_uri", TEXT(vm_libvirt_uri), .initial = "", .optional = true,
 	  .rule = rule_uri,
@@ -425,6 +460,11 @@ int config_complete(struct config *config, config_problem_fn *problem, void *arg
 	if (config->logs_max_part_mb > config->logs_max_group_mb) {
 		problem("configuration", 0, "logs.max_part_mb must not be over logs.max_group_mb",
 			arg);
+		problems++;
+	}
+	if (*config->api_listen_tls && (!*config->api_tls_certificate || !*config->api_tls_key)) {
+		problem("configuration", 0,
+			"api.listen_tls needs api.tls_certificate and api.tls_key", arg);
 		problems++;
 	}
 	if (config->vm_uid_count && config->vm_uid_count <= config->pool_max_sandboxes) {

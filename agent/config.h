@@ -38,6 +38,11 @@ struct config {
 	char *api_socket;
 	char *api_socket_group;
 	char *api_listen_tcp;
+	bool api_listen_tcp_operator;
+	char *api_listen_tls;
+	char *api_tls_certificate;
+	char *api_tls_key;
+	char *api_tls_client_ca;
 	char *auth_master_key_file; /* "": below state_dir */
 	char *vm_libvirt_uri;
 	char *vm_emulator;

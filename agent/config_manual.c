@@ -13,6 +13,7 @@ static const struct {
 } sections[] = {
 	{ "node", "The node itself." },
 	{ "api", "How clients reach it." },
+	{ "auth", "Who they are." },
 	{ "vm", "How microVMs are run." },
 	{ "pool", "How many sandboxes there are, and for how long." },
 	{ "limits", "How much may run at once (docs/concurrency.md)." },

@@ -269,7 +269,8 @@ static int build_services(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
 	struct rpc_server_options options = { .post = post_to_loop, .post_ctx = node->loop };
-	node->gate = (struct gate){ .tenants = node->tenants };
+	node->gate = (struct gate){ .tenants = node->tenants,
+				    .tcp_is_operator = config->api_listen_tcp_operator };
 	gate_guard(&node->gate, &options);
 	int r = rpc_server_new(&options, &node->server, error);
 	if (r < 0)
@@ -360,6 +361,15 @@ static int serve_metrics(struct node *node, struct error *error)
 	return 0;
 }
 
+static struct rpc_tls_files tls_files(const struct config *config)
+{
+	return (struct rpc_tls_files){
+		.certificate = config->api_tls_certificate,
+		.key = config->api_tls_key,
+		.client_ca = *config->api_tls_client_ca ? config->api_tls_client_ca : NULL,
+	};
+}
+
 static int listen_and_start(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -376,6 +386,18 @@ static int listen_and_start(struct node *node, struct error *error)
 		if (r < 0)
 			return r;
 		log_info("also listening on %s (port %u)", config->api_listen_tcp, port);
+	}
+	if (*config->api_listen_tls) {
+		struct rpc_tls_files files = tls_files(config);
+		struct rpc_tls_identity *identity;
+		uint16_t port;
+		r = rpc_tls_identity_load(&files, &identity, error);
+		if (r == 0)
+			r = rpc_server_listen_tls(node->server, config->api_listen_tls, identity,
+						  &port, error);
+		if (r < 0)
+			return r;
+		log_info("also listening on %s with TLS (port %u)", config->api_listen_tls, port);
 	}
 	r = serve_metrics(node, error);
 	return r < 0 ? r : rpc_server_start(node->server, error);
@@ -444,13 +466,54 @@ static int on_stop_signal(sd_event_source *source, const struct signalfd_siginfo
 	return 0;
 }
 
-/* There is nothing to read again: the configuration is read at start. */
+/* -- SIGHUP: certificates are read again -- */
+
+struct reload {
+	struct job job;
+	struct node *node;
+	struct rpc_tls_files files;
+	struct rpc_tls_identity *identity;
+	struct error error;
+};
+
+static void reload_work(struct job *job)
+{
+	struct reload *reload = container_of(job, struct reload, job);
+	if (rpc_tls_identity_load(&reload->files, &reload->identity, &reload->error) < 0)
+		reload->identity = NULL;
+}
+
+static void reload_done(struct job *job)
+{
+	_cleanup_free_ struct reload *reload = container_of(job, struct reload, job);
+	if (reload->identity) {
+		rpc_server_set_tls_identity(reload->node->server, reload->identity);
+		log_notice("SIGHUP: new connections see the certificate in %s",
+			   reload->files.certificate);
+	} else {
+		log_warning("SIGHUP: the certificate stays as it was: %s",
+			    error_text(&reload->error));
+	}
+	error_clear(&reload->error);
+}
+
+/* The rest of the configuration is read at start only. */
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
 {
+	struct node *node = arg;
 	(void)source;
 	(void)info;
-	(void)arg;
-	log_notice("SIGHUP: the configuration is read at start only");
+	if (!*node->config->api_listen_tls) {
+		log_notice("SIGHUP: the configuration is read at start only");
+		return 0;
+	}
+	struct reload *reload = calloc(1, sizeof(*reload));
+	if (!reload)
+		abort(); /* as loop_post() */
+	reload->job = (struct job){ .work = reload_work, .done = reload_done };
+	reload->node = node;
+	reload->files = tls_files(node->config);
+	loop_submit(node->loop, &reload->job);
 	return 0;
 }
 

@@ -44,7 +44,12 @@ const struct verb *const verbs[] = {
 
 const struct verb_option common_options[] = {
 	{ "address", 0, OPTION_TEXT, "ADDRESS",
-	  "unix:/path or host:port; else $MAYFLY_ADDRESS, else the node here" },
+	  "unix:/path, host:port or tls:host:port; else $MAYFLY_ADDRESS, else the node here" },
+	{ "ca", 0, OPTION_FILE, "FILE", "who vouches for the node, PEM; else $MAYFLY_CA_FILE" },
+	{ "certificate", 0, OPTION_FILE, "FILE", "an operator's, PEM, to show to the node" },
+	{ "key", 0, OPTION_FILE, "FILE", "the key of that certificate" },
+	{ "access-key-file", 0, OPTION_FILE, "FILE",
+	  "ID:SECRET; else $MAYFLY_ACCESS_KEY_ID and $MAYFLY_SECRET_ACCESS_KEY" },
 	{ "tenant", 0, OPTION_TEXT, "ID",
 	  "whose functions, for operators; else $MAYFLY_TENANT, else the caller's own" },
 	{ "output", 'o', OPTION_CHOICE, "table|json", "for people or for scripts" },

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "agent/auth/access.h"
+#include "agent/tenants/keys.h"
+#include "mayfly/clock.h"
 
 /* The request's own field of that name, or NULL. */
 static char **find_tenant(ProtobufCMessage *request)
@@ -21,14 +23,32 @@ static char **find_tenant(ProtobufCMessage *request)
 	return (char **)((char *)request + field->offset);
 }
 
-/* Whoever reached the socket or the loopback address. */
-static void find_principal(const struct rpc_call *call, struct principal *ret)
+static void find_operator(const struct gate *gate, const struct rpc_peer *peer,
+			  struct principal *ret)
 {
+	if (peer->kind == RPC_PEER_UNIX) {
+		ret->kind = PRINCIPAL_OPERATOR;
+		(void)snprintf(ret->name, sizeof(ret->name), "uid %u", (unsigned)peer->uid);
+	} else if (peer->kind == RPC_PEER_TLS && peer->has_certificate) {
+		ret->kind = PRINCIPAL_OPERATOR;
+		(void)snprintf(ret->name, sizeof(ret->name), "%s", peer->common_name);
+	} else if (peer->kind == RPC_PEER_TCP && gate->tcp_is_operator) {
+		ret->kind = PRINCIPAL_OPERATOR;
+		(void)snprintf(ret->name, sizeof(ret->name), "loopback");
+	}
+}
+
+static void find_principal(const struct gate *gate, const struct rpc_call *call,
+			   struct principal *ret)
+{
+	struct slice authorization = rpc_call_metadata(call, "authorization");
 	struct rpc_peer peer = rpc_call_peer(call);
 
-	*ret = (struct principal){ .kind = PRINCIPAL_OPERATOR };
-	if (peer.kind == RPC_PEER_UNIX)
-		(void)snprintf(ret->name, sizeof(ret->name), "uid %u", (unsigned)peer.uid);
+	*ret = (struct principal){ .kind = PRINCIPAL_NOBODY };
+	if (!authorization.data)
+		find_operator(gate, &peer, ret);
+	else if (keys_authenticate(gate->tenants, authorization, clock_realtime_us(), ret) < 0)
+		ret->kind = PRINCIPAL_NOBODY;
 }
 
 static int admit(struct rpc_call *call, ProtobufCMessage *request, void *arg, struct error *e)
@@ -41,7 +61,7 @@ static int admit(struct rpc_call *call, ProtobufCMessage *request, void *arg, st
 	const struct access_row *row;
 	int r;
 
-	find_principal(call, &principal);
+	find_principal(gate, call, &principal);
 	r = access_check(method, &principal, named ? *named : "", tenants_default(gate->tenants),
 			 tenant, e);
 	if (r < 0 || !tenant[0])

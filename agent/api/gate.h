@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The gate before every method: who calls, may they (agent/auth has the table), in which tenant,
+/* Callers say who they are by an access key in the metadata "authorization", on any way to the
+ * node. Without one they are operators if they come by the unix socket, which lets nobody else
+ * connect, or show a certificate; else they are nobody.
+ *
+ * The gate before every method: who calls, may they (agent/auth has the table), in which tenant,
  * and is that tenant there and active. It puts the tenant into a request that left it empty, so
  * that no service decides for itself. Loop thread. */
 
@@ -10,6 +14,7 @@
 
 struct gate {
 	const struct tenants *tenants; /* borrowed; set before the server starts */
+	bool tcp_is_operator;          /* whoever calls by plain TCP without an access key */
 };
 
 /* Makes `options` ask the gate, which outlives the server. */

@@ -13,6 +13,8 @@
 #define OPERATORS    0U
 
 #define FUNCTIONS(m) "/mayfly.v1.FunctionService/" m
+#define ALIASES(m)   "/mayfly.v1.AliasService/" m
+#define CONCURRENCY(m) "/mayfly.v1.ConcurrencyService/" m
 #define INVOKE(m)    "/mayfly.v1.InvokeService/" m
 #define LOGS(m)      "/mayfly.v1.LogService/" m
 #define NODE(m)      "/mayfly.v1.NodeService/" m
@@ -35,6 +37,22 @@ static const struct access_row rows[] = {
 	{ FUNCTIONS("UpdateCode"),          ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ FUNCTIONS("UpdateConfiguration"), ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ FUNCTIONS("Delete"),              ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+
+	{ FUNCTIONS("PublishVersion"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ FUNCTIONS("ListVersionsByFunction"),
+					    ACCESS_TENANT, READERS,    ACCESS_READ },
+
+	{ ALIASES("Create"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ ALIASES("Get"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ ALIASES("List"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ ALIASES("Update"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ ALIASES("Delete"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+
+	{ CONCURRENCY("Put"),               ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ CONCURRENCY("Get"),               ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ CONCURRENCY("Delete"),            ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ CONCURRENCY("GetAccountSettings"),
+					    ACCESS_TENANT, READERS,    ACCESS_READ },
 
 	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },
 	{ INVOKE("InvokeStream"),           ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },

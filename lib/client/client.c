@@ -14,26 +14,62 @@
 #define TENANTS            mayfly__v1__tenant_service__descriptor
 #define ACCESS_KEYS        mayfly__v1__access_key_service__descriptor
 
+#define TLS_PREFIX         "tls:"
+
 /* Beyond this the node hangs; the longest calls wait for templates. */
 #define CONTROL_TIMEOUT_US (1800 * 1000000LL)
 
-int client_open(const char *address, struct client **ret, struct error *e)
+static const char *or_environment(const char *value, const char *variable)
 {
-	if (!address)
-		address = getenv(CLIENT_ADDRESS_VARIABLE);
-	if (!address || !*address)
-		address = CLIENT_DEFAULT_ADDRESS;
+	const char *found = value ? value : getenv(variable);
+	return found && *found ? found : NULL;
+}
 
-	struct client *client = calloc(1, sizeof(*client));
+static int open_channel(const struct client_options *options, struct rpc_channel **ret,
+			struct error *e)
+{
+	_cleanup_buf_ struct buf authorization = BUF_INIT;
+	const char *address = or_environment(options->address, CLIENT_ADDRESS_VARIABLE);
+	const struct rpc_channel_tls tls = {
+		.ca = or_environment(options->ca_file, "MAYFLY_CA_FILE"),
+		.certificate = or_environment(options->certificate, "MAYFLY_CLIENT_CERTIFICATE"),
+		.key = or_environment(options->key, "MAYFLY_CLIENT_KEY"),
+	};
+	enum client_transport transport = CLIENT_TCP;
+
+	if (!address)
+		address = CLIENT_DEFAULT_ADDRESS;
+	if (address[0] == '/' || strncmp(address, "unix:", strlen("unix:")) == 0)
+		transport = CLIENT_UNIX;
+	if (strncmp(address, TLS_PREFIX, strlen(TLS_PREFIX)) == 0)
+		transport = CLIENT_TLS;
+	int r = client_find_credentials(options, transport, &authorization, e);
+	if (r < 0)
+		return r;
+	r = transport == CLIENT_TLS
+		    ? rpc_channel_new_tls(address + strlen(TLS_PREFIX), &tls, ret, e)
+		    : rpc_channel_new(address, ret, e);
+	if (r == 0 && authorization.len > 0)
+		r = rpc_channel_set_authorization(*ret, buf_string(&authorization), e);
+	return r;
+}
+
+int client_open_with(const struct client_options *options, struct client **ret, struct error *e)
+{
+	_cleanup_(client_close_p) struct client *client = calloc(1, sizeof(*client));
 	if (!client)
 		return error_set_errno(e, ENOMEM, "cannot make a client");
-	int r = rpc_channel_new(address, &client->channel, e);
-	if (r < 0) {
-		free(client);
+	int r = open_channel(options, &client->channel, e);
+	if (r < 0)
 		return r;
-	}
-	*ret = client;
+	*ret = TAKE_PTR(client);
 	return 0;
+}
+
+int client_open(const char *address, struct client **ret, struct error *e)
+{
+	const struct client_options options = { .address = address };
+	return client_open_with(&options, ret, e);
 }
 
 struct client *client_close(struct client *client)

@@ -30,7 +30,22 @@
 struct client;
 struct client_stream;
 
-/* `address`: "unix:/path", "/path" or "host:port"; NULL: $MAYFLY_ADDRESS, else the default. */
+/* Where and as whom; what is NULL comes from the environment. */
+struct client_options {
+	const char *address;         /* $MAYFLY_ADDRESS, else the default */
+	const char *ca_file;         /* for tls: addresses; $MAYFLY_CA_FILE, else the system's */
+	const char *certificate;     /* an operator's; $MAYFLY_CLIENT_CERTIFICATE */
+	const char *key;             /* of that; $MAYFLY_CLIENT_KEY */
+	const char *access_key_file; /* else, but not on unix sockets, $MAYFLY_ACCESS_KEY_ID with
+				      * $MAYFLY_SECRET_ACCESS_KEY; then, with TLS alone,
+				      * $AWS_ACCESS_KEY_ID with $AWS_SECRET_ACCESS_KEY */
+};
+
+/* `address`: "unix:/path", "/path", "host:port" or "tls:host:port". */
+int client_open_with(const struct client_options *options, struct client **ret,
+		     struct error *e) _must_use_;
+
+/* The same with an address alone, which may be NULL. */
 int client_open(const char *address, struct client **ret, struct error *e) _must_use_;
 struct client *client_close(struct client *client);
 DEFINE_CLEANUP(struct client, client_close)

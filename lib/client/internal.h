@@ -9,6 +9,12 @@ struct client {
 	char *tenant;                /* owned; put into requests that name none; NULL: none */
 };
 
+enum client_transport { CLIENT_UNIX, CLIENT_TCP, CLIENT_TLS };
+
+/* What the metadata "authorization" is to say; nothing: empty. */
+int client_find_credentials(const struct client_options *options, enum client_transport transport,
+			    struct buf *ret, struct error *e) _must_use_;
+
 /* A copy of the request with the client's tenant in it, where it has room for one and names none;
  * else `request` itself. What the copy points to is the request's and the client's; *ret_copy is
  * the caller's to free(). */

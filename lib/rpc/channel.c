@@ -16,6 +16,7 @@
 #include <grpc/support/time.h>
 
 #include "mayfly/clock.h"
+#include "mayfly/fs.h"
 #include "rpc/check.h"
 #include "rpc/internal.h"
 #include "rpc/status.h"
@@ -23,10 +24,12 @@
 /* How soon a set cancel flag is seen. */
 #define CANCEL_POLL_MS     100
 #define MAX_METADATA_BYTES (64 << 10)
+#define MAX_PEM_BYTES      (1U << 20)
 
 struct rpc_channel {
 	grpc_channel *core;
-	char *address; /* owned */
+	char *address;       /* owned */
+	char *authorization; /* owned, or NULL */
 	const volatile sig_atomic_t *cancel_flag;
 };
 
@@ -49,12 +52,15 @@ struct rpc_stream {
 	struct rpc_answer answer;
 };
 
-int rpc_channel_new(const char *address, struct rpc_channel **ret, struct error *e)
+/* Releases the credentials in any case. */
+static int open_channel(const char *prefix, const char *address, grpc_channel_credentials *creds,
+			struct rpc_channel **ret, struct error *e)
 {
 	struct rpc_channel *channel = calloc(1, sizeof(*channel));
-	if (!channel ||
-	    asprintf(&channel->address, "%s%s", address[0] == '/' ? "unix:" : "", address) < 0) {
+	if (!channel || asprintf(&channel->address, "%s%s", prefix, address) < 0) {
 		free(channel);
+		grpc_channel_credentials_release(creds);
+		grpc_shutdown_blocking();
 		return error_set_errno(e, ENOMEM, "cannot make a channel to %s", address);
 	}
 
@@ -71,12 +77,66 @@ int rpc_channel_new(const char *address, struct rpc_channel **ret, struct error 
 		  { .integer = MAX_METADATA_BYTES } },
 	};
 	const grpc_channel_args all = { ARRAY_SIZE(args), args };
-	rpc_log_from_core();
-	grpc_init();
-	grpc_channel_credentials *creds = grpc_insecure_credentials_create();
 	channel->core = grpc_channel_create(channel->address, creds, &all);
 	grpc_channel_credentials_release(creds);
 	*ret = channel;
+	return 0;
+}
+
+int rpc_channel_new(const char *address, struct rpc_channel **ret, struct error *e)
+{
+	rpc_log_from_core();
+	grpc_init();
+	return open_channel(address[0] == '/' ? "unix:" : "", address,
+			    grpc_insecure_credentials_create(), ret, e);
+}
+
+static int read_pem(const char *path, struct buf *ret, struct error *e)
+{
+	int r = path ? fs_read_file(path, MAX_PEM_BYTES, ret) : 0;
+	if (r < 0)
+		return error_set_errno(e, r, "cannot read %s", path);
+	return 0;
+}
+
+int rpc_channel_new_tls(const char *address, const struct rpc_channel_tls *tls,
+			struct rpc_channel **ret, struct error *e)
+{
+	_cleanup_buf_ struct buf ca = BUF_INIT, certificate = BUF_INIT, key = BUF_INIT;
+
+	int r = read_pem(tls->ca, &ca, e);
+	if (r == 0)
+		r = read_pem(tls->certificate, &certificate, e);
+	if (r == 0)
+		r = read_pem(tls->key, &key, e);
+	if (r == 0)
+		r = tls_require_1_3(e);
+	if (r < 0)
+		return r;
+	grpc_ssl_pem_key_cert_pair pair = { .private_key = buf_string(&key),
+					    .cert_chain = buf_string(&certificate) };
+	rpc_log_from_core();
+	grpc_init();
+	grpc_channel_credentials *creds =
+		grpc_ssl_credentials_create(ca.len ? buf_string(&ca) : NULL,
+					    certificate.len && key.len ? &pair : NULL, NULL, NULL);
+	if (!creds) {
+		grpc_shutdown_blocking();
+		return error_set(e, ERROR_INVALID_PARAMETER, NULL,
+				 "cannot use TLS to %s: no certificates of authorities, or none "
+				 "that can be read",
+				 address);
+	}
+	return open_channel("", address, creds, ret, e);
+}
+
+int rpc_channel_set_authorization(struct rpc_channel *channel, const char *value, struct error *e)
+{
+	char *copy = strdup(value);
+	if (!copy)
+		return error_set_errno(e, ENOMEM, "cannot keep the access key");
+	free(channel->authorization);
+	channel->authorization = copy;
 	return 0;
 }
 
@@ -86,6 +146,9 @@ struct rpc_channel *rpc_channel_free(struct rpc_channel *channel)
 		return NULL;
 	grpc_channel_destroy(channel->core);
 	free(channel->address);
+	if (channel->authorization)
+		explicit_bzero(channel->authorization, strlen(channel->authorization));
+	free(channel->authorization);
 	free(channel);
 	grpc_shutdown_blocking();
 	return NULL;
@@ -213,10 +276,19 @@ static int start_all(struct rpc_stream *stream, const ProtobufCMessage *request,
 			   { .op = GRPC_OP_SEND_MESSAGE },
 			   { .op = GRPC_OP_SEND_CLOSE_FROM_CLIENT },
 			   { .op = GRPC_OP_RECV_INITIAL_METADATA } };
+	grpc_metadata authorization = { .key = grpc_slice_from_static_string("authorization") };
+	const char *value = stream->channel->authorization;
+	if (value) {
+		authorization.value = grpc_slice_from_copied_string(value);
+		ops[0].data.send_initial_metadata.count = 1;
+		ops[0].data.send_initial_metadata.metadata = &authorization;
+	}
 	ops[1].data.send_message.send_message = message;
 	ops[3].data.recv_initial_metadata.recv_initial_metadata = &stream->initial;
 	stream->answer.sent_us = clock_monotonic_us();
 	r = start(stream, ops, 4, &stream->sent_tag, e);
+	if (value)
+		grpc_slice_unref(authorization.value);
 	grpc_byte_buffer_destroy(message);
 	return r;
 }

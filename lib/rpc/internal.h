@@ -108,6 +108,10 @@ void listeners_stop(struct rpc_server *server);
 void listeners_free(struct rpc_server *server);
 struct rpc_peer peer_find(struct rpc_server *server, grpc_call *core);
 
+/* -- TLS -- */
+
+int tls_require_1_3(struct error *e) _must_use_;
+
 /* -- the server -- */
 
 struct health;
@@ -125,8 +129,11 @@ struct rpc_server {
 	struct method_table methods; /* constant once started */
 	struct unix_listeners listeners;
 	struct peer_table peers;
-	struct health *health;         /* owned; loop thread */
-	struct reflection *reflection; /* owned; constant once started */
+	pthread_mutex_t tls_lock;              /* guards what follows */
+	struct rpc_tls_identity *tls_identity; /* owned */
+	bool tls_is_fetched;                   /* by core */
+	struct health *health;                 /* owned; loop thread */
+	struct reflection *reflection;         /* owned; constant once started */
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;

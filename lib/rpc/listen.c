@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <grpc/grpc_security_constants.h>
 #include <grpc/support/alloc.h>
 
 #define LISTEN_BACKLOG  128
@@ -74,6 +75,34 @@ static int peer_remember(struct peer_table *peers, int *fd)
 	return r;
 }
 
+static void copy_property(const grpc_auth_context *context, const char *name,
+			  char out[RPC_PEER_TEXT_BYTES])
+{
+	grpc_auth_property_iterator found =
+		grpc_auth_context_find_properties_by_name(context, name);
+	const grpc_auth_property *property = grpc_auth_property_iterator_next(&found);
+
+	if (property)
+		(void)snprintf(out, RPC_PEER_TEXT_BYTES, "%.*s", (int)property->value_length,
+			       property->value);
+}
+
+/* Core has verified the certificate, or the handshake would have failed. */
+static void find_tls(grpc_call *core, struct rpc_peer *peer)
+{
+	char type[RPC_PEER_TEXT_BYTES] = "", certificate[RPC_PEER_TEXT_BYTES] = "";
+	grpc_auth_context *context = grpc_call_auth_context(core);
+
+	copy_property(context, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME, type);
+	if (strcmp(type, GRPC_SSL_TRANSPORT_SECURITY_TYPE) == 0) {
+		peer->kind = RPC_PEER_TLS;
+		copy_property(context, GRPC_X509_PEM_CERT_PROPERTY_NAME, certificate);
+		copy_property(context, GRPC_X509_CN_PROPERTY_NAME, peer->common_name);
+		peer->has_certificate = certificate[0] != 0;
+	}
+	grpc_auth_context_release(context);
+}
+
 struct rpc_peer peer_find(struct rpc_server *server, grpc_call *core)
 {
 	struct rpc_peer peer = { .kind = RPC_PEER_UNKNOWN, .uid = (uid_t)-1, .gid = (gid_t)-1 };
@@ -82,11 +111,14 @@ struct rpc_peer peer_find(struct rpc_server *server, grpc_call *core)
 
 	if (strncmp(name, "ipv4:", 5) == 0 || strncmp(name, "ipv6:", 5) == 0) {
 		peer.kind = RPC_PEER_TCP;
+		(void)snprintf(peer.address, sizeof(peer.address), "%s", name);
+		find_tls(core, &peer);
 	} else if (strncmp(name, "fd:", 3) == 0) {
 		unsigned long fd = strtoul(name + 3, NULL, 10);
 		(void)pthread_mutex_lock(&peers->lock);
 		if (fd < peers->count && peers->by_fd[fd].pid != 0) {
 			peer.kind = RPC_PEER_UNIX;
+			(void)snprintf(peer.address, sizeof(peer.address), "unix");
 			peer.uid = peers->by_fd[fd].uid;
 			peer.gid = peers->by_fd[fd].gid;
 			peer.pid = peers->by_fd[fd].pid;

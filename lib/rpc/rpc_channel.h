@@ -22,6 +22,21 @@ struct rpc_stream;
 
 /* Makes a channel to "unix:/path", "/path" or "host:port"; it connects with the first call. */
 int rpc_channel_new(const char *address, struct rpc_channel **ret, struct error *e) _must_use_;
+
+/* The same to "host:port" with TLS 1.3. `ca` are PEM files' names: of the authorities of the node's
+ * certificate (NULL: the system's), and of a certificate with its key to show (NULL: none). */
+struct rpc_channel_tls {
+	const char *ca;
+	const char *certificate;
+	const char *key;
+};
+int rpc_channel_new_tls(const char *address, const struct rpc_channel_tls *tls,
+			struct rpc_channel **ret, struct error *e) _must_use_;
+
+/* The metadata "authorization" of each call; copied. Before the first call. */
+int rpc_channel_set_authorization(struct rpc_channel *channel, const char *value,
+				  struct error *e) _must_use_;
+
 struct rpc_channel *rpc_channel_free(struct rpc_channel *channel);
 DEFINE_CLEANUP(struct rpc_channel, rpc_channel_free)
 

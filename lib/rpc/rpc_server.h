@@ -50,12 +50,6 @@ struct rpc_server_options {
 	size_t context_bytes; /* of rpc_call_context() */
 };
 
-/* Calls fn for every method that has a handler. */
-void rpc_server_each_method(const struct rpc_server *server,
-			    void (*fn)(const char *path, const ProtobufCMessageDescriptor *input,
-				       void *arg),
-			    void *arg);
-
 /* The FileDescriptorSet embedded in this library. */
 struct slice rpc_embedded_descriptors(void);
 
@@ -96,6 +90,28 @@ int rpc_server_listen_unix(struct rpc_server *server, const char *path, mode_t m
 /* Listens on "host:port" (port 0: any) without TLS, hence on loopback addresses only. */
 int rpc_server_listen_tcp(struct rpc_server *server, const char *address, uint16_t *ret_port,
 			  struct error *e) _must_use_;
+
+/* What a TLS listener shows: PEM files, checked to be a pair. With `client_ca` clients may show
+ * certificates, which must be of that authority; NULL: they are not asked. Any thread; blocks. */
+struct rpc_tls_files {
+	const char *certificate; /* with its chain */
+	const char *key;
+	const char *client_ca;
+};
+struct rpc_tls_identity;
+int rpc_tls_identity_load(const struct rpc_tls_files *files, struct rpc_tls_identity **ret,
+			  struct error *e) _must_use_;
+struct rpc_tls_identity *rpc_tls_identity_free(struct rpc_tls_identity *identity);
+DEFINE_CLEANUP(struct rpc_tls_identity, rpc_tls_identity_free)
+
+/* Listens on "host:port" with TLS 1.3; once for a server. Takes over the identity in any case. */
+int rpc_server_listen_tls(struct rpc_server *server, const char *address,
+			  struct rpc_tls_identity *identity, uint16_t *ret_port,
+			  struct error *e) _must_use_;
+
+/* Connections from now on see this one, which is taken over; whether clients are asked for
+ * certificates stays as it was. */
+void rpc_server_set_tls_identity(struct rpc_server *server, struct rpc_tls_identity *identity);
 
 int rpc_server_start(struct rpc_server *server, struct error *e) _must_use_;
 
@@ -159,11 +175,18 @@ const char *rpc_call_method(const struct rpc_call *call);
 enum rpc_peer_kind {
 	RPC_PEER_UNKNOWN,
 	RPC_PEER_UNIX,
-	RPC_PEER_TCP,
+	RPC_PEER_TCP, /* without TLS */
+	RPC_PEER_TLS,
 };
+
+#define RPC_PEER_TEXT_BYTES 128
 
 struct rpc_peer {
 	enum rpc_peer_kind kind;
+	char address[RPC_PEER_TEXT_BYTES];     /* "ipv4:192.0.2.1:51234" or "unix" */
+	bool has_certificate;                  /* one of the listener's client_ca */
+	char common_name[RPC_PEER_TEXT_BYTES]; /* of that certificate, cut to fit; "" if it has none
+						*/
 	uid_t uid; /* unix only, as are gid and pid: of the process that connected */
 	gid_t gid;
 	pid_t pid;

@@ -66,6 +66,7 @@ int rpc_server_new(const struct rpc_server_options *options, struct rpc_server *
 	LIST_INIT(&server->listeners);
 	(void)pthread_mutex_init(&server->lock, NULL);
 	(void)pthread_mutex_init(&server->peers.lock, NULL);
+	(void)pthread_mutex_init(&server->tls_lock, NULL);
 	pthread_condattr_t monotonic;
 	(void)pthread_condattr_init(&monotonic);
 	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -102,16 +103,6 @@ int rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDesc
 	if (server->reflection)
 		reflection_add_service(server->reflection, service->name);
 	return 0;
-}
-
-void rpc_server_each_method(const struct rpc_server *server,
-			    void (*fn)(const char *path, const ProtobufCMessageDescriptor *input,
-				       void *arg),
-			    void *arg)
-{
-	for (const struct method *m = server->methods.by_path; m; m = m->hh.next)
-		if (m->handler)
-			fn(m->path, m->input, arg);
 }
 
 void rpc_server_set_serving(struct rpc_server *server, const char *service, bool serving)
@@ -261,6 +252,8 @@ struct rpc_server *rpc_server_free(struct rpc_server *server)
 	listeners_free(server);
 	(void)pthread_mutex_destroy(&server->lock);
 	(void)pthread_mutex_destroy(&server->peers.lock);
+	(void)pthread_mutex_destroy(&server->tls_lock);
+	(void)rpc_tls_identity_free(server->tls_identity);
 	(void)pthread_cond_destroy(&server->changed);
 	free(server);
 	grpc_shutdown_blocking();

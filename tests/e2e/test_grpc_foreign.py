@@ -131,7 +131,7 @@ def test_loopback_tcp_by_configuration(private_node):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    node = private_node({"api.listen_tcp": f"127.0.0.1:{port}"}, templates=False)
+    node = private_node({"api.listen_tcp": f"127.0.0.1:{port}", "api.listen_tcp_operator": "yes"}, templates=False)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = node.protocol.node_grpc.NodeServiceStub(channel)
         assert stub.GetNode(node.protocol.node.GetNodeRequest(), timeout=30).node_id

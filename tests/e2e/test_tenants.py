@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several tenants on one node: what they share, which is nothing, and what stops them."""
 
+import os
+import signal
+import socket
+import ssl
 import subprocess
+import time
 
 import grpc
 import pytest
@@ -13,16 +18,55 @@ BLUE, GREEN, ABSENT = "111111111111", "222222222222", "999999999999"
 ECHO = "import os\ndef handler(event, context):\n    print('log of', os.environ['WHO'])\n    return os.environ['WHO']\n"
 
 
+class Authority:
+    """A certificate authority of openssl's, with what it signs."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name = folder, name
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                     "-subj", f"/CN={name}", "-keyout", self.path("key"), "-out", self.path("pem"))
+
+    def path(self, end, name=None):
+        return self.folder / f"{name or self.name}.{end}"
+
+    def openssl(self, *arguments):
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
+
+    def sign(self, name, common_name):
+        """NAME.pem and NAME.key."""
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+                     f"/CN={common_name}", "-keyout", self.path("key", name), "-out", self.path("csr", name))
+        extensions = self.path("ext", name)
+        extensions.write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\n")
+        self.openssl("x509", "-req", "-in", self.path("csr", name), "-CA", self.path("pem"), "-CAkey",
+                     self.path("key"), "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out",
+                     self.path("pem", name))
+        return self.path("pem", name), self.path("key", name)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
-def shared(protocol, build, images, base_templates):
+def shared(protocol, build, images, base_templates, tmp_path_factory):
     """A node with two tenants, who have a function of the same name."""
-    node = e2e.Node(protocol, build, images, {"node.tenants_on_tcg": "yes"})
+    folder = tmp_path_factory.mktemp("tls")
+    ca, operators = Authority(folder, "ca"), Authority(folder, "operators")
+    certificate, key = ca.sign("node", "the first")
+    node = e2e.Node(protocol, build, images, {
+        "node.tenants_on_tcg": "yes", "api.listen_tls": f"127.0.0.1:{free_port()}", "api.tls_certificate": certificate,
+        "api.tls_key": key, "api.tls_client_ca": operators.path("pem"), "api.listen_tcp": f"127.0.0.1:{free_port()}"})
+    node.ca, node.operators, node.tls = ca, operators, node.config["api.listen_tls"]
     try:
         node.state.mkdir(parents=True)
         subprocess.run(["cp", "-a", "-l", "--sparse=always", base_templates, node.state / "templates"],
                        check=True, timeout=120)
         node.start()
         node.tenants = protocol.tenant_grpc.TenantServiceStub(node.channel)
+        node.keys = protocol.access_key_grpc.AccessKeyServiceStub(node.channel)
         for tenant in (BLUE, GREEN):
             node.tenants.Create(protocol.tenant.CreateTenantRequest(tenant=tenant, name=f"team {tenant[0]}"),
                                 timeout=30)
@@ -136,3 +180,231 @@ def test_command(active, mayfly):
     assert f":{GREEN}:function:same".encode() in listed.stdout
     done = mayfly("function", "get", "same", socket=active.socket, environment={"MAYFLY_TENANT": ABSENT}, check=False)
     assert done.returncode == 3 and b"Tenant not found" in done.stderr
+
+
+# -- who calls: over TLS, by access keys --------------------------------------------------------
+
+
+class Caller:
+    """Somebody on the network: a channel, and what they say about themselves."""
+
+    def __init__(self, node, key=None, certificate=None, channel=None):
+        self.node, self.protocol = node, node.protocol
+        pair = {"private_key": certificate[1].read_bytes(), "certificate_chain": certificate[0].read_bytes()} \
+            if certificate else {}
+        self.channel = channel or grpc.secure_channel(node.tls, grpc.ssl_channel_credentials(
+            node.ca.path("pem").read_bytes(), **pair), options=e2e.UNLIMITED)
+        self.metadata = [("authorization", f"Mayfly {key.access_key.access_key_id}:{key.secret_access_key}")] \
+            if key else []
+
+    def call(self, path, request, response, streams=False):
+        """The answer, or the Refusal."""
+        make = self.channel.unary_stream if streams else self.channel.unary_unary
+        method = make(path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=response.FromString)
+        try:
+            answer = method(request, metadata=self.metadata, timeout=60)
+            return next(answer) if streams else answer
+        except grpc.RpcError as error:
+            return e2e.Refusal(self.protocol, error)
+
+    def method(self, service, name, **fields):
+        found = next(m for m in methods(self.protocol) if m.service == service and m.name == name)
+        return self.call(found.path, found.request(**fields), found.response, found.streams)
+
+
+class Method:
+    def __init__(self, module, service, method):
+        self.service, self.name = service.name, method.name
+        self.path = f"/{service.full_name}/{method.name}"
+        self.request = getattr(module, method.input_type.name)
+        self.response = getattr(module, method.output_type.name)
+        self.streams = method.name in ("InvokeStream", "Tail", "Watch", "Build")
+        self.fields = set(method.input_type.fields_by_name)
+
+    def about(self, tenant):
+        """A request that would do something, were it let."""
+        given = {"tenant": tenant, "function_name": "same", "user": "mallory", "log_group_name": "",
+                 "access_key_id": "AKIA" + "A" * 16, "runtime": "python3.13", "template_id": "base-python3.13-128"}
+        return self.request(**{k: v for k, v in given.items() if k in self.fields})
+
+
+def methods(protocol):
+    modules = (protocol.function, protocol.invoke, protocol.log, protocol.node, protocol.tenant, protocol.access_key)
+    return [Method(module, service, method) for module in modules
+            for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
+
+
+def make_key(node, tenant, role, user="ann", **options):
+    k = node.protocol.access_key
+    return node.keys.Create(k.CreateAccessKeyRequest(tenant=tenant, user=user, role=k.Role.Value(f"ROLE_{role}"),
+                                                     **options), timeout=30)
+
+
+def wait_refused(caller):
+    def refusal():
+        answer = caller.method("FunctionService", "List")
+        return answer if isinstance(answer, e2e.Refusal) else None
+    return e2e.wait_until(refusal, 60, "a refusal")
+
+
+def test_nobody(active):
+    """No key, a key nobody has, half of one: all the same, for every method."""
+    good = make_key(active, GREEN, "ADMIN")
+    callers = [Caller(active) for _ in range(4)]
+    callers[1].metadata = [("authorization", f"Mayfly {good.access_key.access_key_id}:wrong")]
+    callers[2].metadata = [("authorization", f"Mayfly AKIA{'A' * 16}:{good.secret_access_key}")]
+    callers[3].metadata = [("authorization", "Bearer x")]
+    callers.append(Caller(active, channel=grpc.insecure_channel(active.config["api.listen_tcp"])))
+    for method in methods(active.protocol):
+        told = {(r.status, r.reason, r.message) for r in
+                (c.call(method.path, method.about(GREEN), method.response, method.streams) for c in callers)}
+        assert told == {(Status.UNAUTHENTICATED, "UnrecognizedClientException",
+                         "The security token included in the request is invalid.")}, (method.path, told)
+    health = active.protocol.message
+    answer = callers[0].call("/grpc.health.v1.Health/Check", health("grpc.health.v1.HealthCheckRequest")(),
+                             health("grpc.health.v1.HealthCheckResponse"))
+    assert answer.status == 1
+
+
+def test_nobody_learns_of_methods_by_bad_requests(active):
+    """Who calls is asked before what they say."""
+    class Garbage:
+        def SerializeToString(self):
+            return b"\xff\xff\xff"
+    for method in methods(active.protocol):
+        refusal = Caller(active).call(method.path, Garbage(), method.response, method.streams)
+        assert refusal.status == Status.UNAUTHENTICATED, (method.path, refusal)
+
+
+def test_two_tenants_cannot_reach_each_other(active):
+    """By no method, with no role; and nobody can tell a tenant that is there from one that is not."""
+    for role in ("ADMIN", "DEVELOPER", "INVOKER", "AUDITOR"):
+        green = Caller(active, make_key(active, GREEN, role))
+        for method in methods(active.protocol):
+            told = []
+            for tenant in (BLUE, ABSENT):
+                refusal = green.call(method.path, method.about(tenant), method.response, method.streams)
+                assert isinstance(refusal, e2e.Refusal), (role, method.path)
+                assert refusal.status == Status.PERMISSION_DENIED, (role, method.path, refusal)
+                told.append((refusal.reason, refusal.field, refusal.message.replace(tenant, "X")))
+            assert told[0] == told[1], (role, method.path)
+    assert get(active, BLUE).function_name == "same"
+    assert "mallory" not in str(active.keys.List(
+        active.protocol.access_key.ListAccessKeysRequest(tenant=BLUE), timeout=30))
+
+
+def test_arns_do_not_reach_over(active):
+    green = Caller(active, make_key(active, GREEN, "ADMIN"))
+    told = set()
+    for tenant in (BLUE, ABSENT):
+        arn = f"arn:aws:lambda:us-east-1:{tenant}:function:same"
+        for service, name in (("FunctionService", "Get"), ("FunctionService", "Delete"), ("InvokeService", "Invoke"),
+                              ("LogService", "Get")):
+            refusal = green.method(service, name, function_name=arn)
+            assert refusal.status == Status.PERMISSION_DENIED, refusal
+            told.add(refusal.message.replace(tenant, "X"))
+    assert len(told) == 1, told
+
+
+def test_roles_at_home(active):
+    may = {"ADMIN": "list invoke keys", "DEVELOPER": "list invoke", "INVOKER": "invoke", "AUDITOR": "list keys"}
+    for role, words in may.items():
+        green = Caller(active, make_key(active, GREEN, role))
+        answers = {"list": green.method("FunctionService", "List"),
+                   "invoke": green.method("InvokeService", "Invoke", function_name="same"),
+                   "keys": green.method("AccessKeyService", "List")}
+        for word, answer in answers.items():
+            assert isinstance(answer, e2e.Refusal) == (word not in words.split()), (role, word, answer)
+    admin = Caller(active, make_key(active, GREEN, "ADMIN"))
+    assert admin.method("InvokeService", "Invoke", function_name="same").payload.decode() == f'"{GREEN}"'
+    assert [f.tenant for f in admin.method("FunctionService", "List").functions] == [GREEN]
+    assert admin.method("TenantService", "Get").tenant == GREEN
+    group = admin.method("LogService", "Get", log_group_name="/aws/lambda/same")
+    assert BLUE not in str(group)
+
+
+def test_key_out_of_use_and_expired(active):
+    k = active.protocol.access_key
+    key = make_key(active, GREEN, "DEVELOPER")
+    caller = Caller(active, key)
+    assert caller.method("FunctionService", "List").functions
+    request = {"tenant": GREEN, "access_key_id": key.access_key.access_key_id}
+    active.keys.SetState(k.SetAccessKeyStateRequest(state=k.ACCESS_KEY_STATE_INACTIVE, **request), timeout=30)
+    assert caller.method("FunctionService", "List").status == Status.UNAUTHENTICATED
+    active.keys.SetState(k.SetAccessKeyStateRequest(state=k.ACCESS_KEY_STATE_ACTIVE, **request), timeout=30)
+    assert caller.method("FunctionService", "List").functions
+    active.keys.Delete(k.DeleteAccessKeyRequest(**request), timeout=30)
+    assert caller.method("FunctionService", "List").status == Status.UNAUTHENTICATED
+
+    short = Caller(active, make_key(active, GREEN, "DEVELOPER", expires_at_us=int((time.time() + 2) * 1e6)))
+    assert wait_refused(short).status == Status.UNAUTHENTICATED
+
+
+def test_operators_certificate(active):
+    operator = Caller(active, certificate=active.operators.sign("olga", "olga"))
+    assert operator.method("NodeService", "GetNode").node_id
+    assert operator.method("FunctionService", "List", tenant=BLUE).functions
+    stranger = Authority(active.ca.folder, "strangers")
+    assert Caller(active, certificate=stranger.sign("mallory", "olga")).method(
+        "NodeService", "GetNode").status == Status.UNAVAILABLE
+
+
+def handshake(node, **limits):
+    """The common name of the certificate that a new connection sees."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(node.ca.path("pem"))
+    for key, value in limits.items():
+        setattr(context, key, value)
+    host, port = node.tls.split(":")
+    with socket.create_connection((host, int(port)), 30) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as tls:
+            return tls.version(), dict(x[0] for x in tls.getpeercert()["subject"])["commonName"]
+
+
+def test_tls_1_3_and_certificates_read_again(active):
+    assert handshake(active) == ("TLSv1.3", "the first")
+    with pytest.raises(ssl.SSLError):
+        handshake(active, maximum_version=ssl.TLSVersion.TLSv1_2)
+    caller = Caller(active, make_key(active, GREEN, "DEVELOPER"))
+    assert caller.method("FunctionService", "List").functions
+
+    certificate, key = active.config["api.tls_certificate"], active.config["api.tls_key"]
+    good = certificate.read_bytes(), key.read_bytes()
+    key.write_bytes(active.ca.path("key").read_bytes())
+    os.kill(active.process.pid, signal.SIGHUP)
+    e2e.wait_until(lambda: "is not the key of" in active.log_path.read_text(), 60, "the warning")
+    assert handshake(active) == ("TLSv1.3", "the first")
+
+    active.ca.sign("node", "the second")
+    assert (certificate.read_bytes(), key.read_bytes()) != good
+    os.kill(active.process.pid, signal.SIGHUP)
+    e2e.wait_until(lambda: handshake(active)[1] == "the second", 60, "the new certificate")
+    assert caller.method("FunctionService", "List").functions, "a connection of before goes on"
+
+
+def test_command_over_tls(active, mayfly, tmp_path):
+    address = {"MAYFLY_ADDRESS": f"tls:{active.tls}", "MAYFLY_CA_FILE": str(active.ca.path("pem"))}
+    file = tmp_path / "ann.key"
+    mayfly("access-key", "create", "ann", "--tenant", GREEN, "--role", "developer", "--to-file", file,
+           socket=active.socket)
+    assert file.stat().st_mode & 0o777 == 0o600
+    listed = mayfly("function", "list", "--output", "json", "--access-key-file", file, environment=address)
+    assert f":{GREEN}:function:same".encode() in listed.stdout
+    key_id, secret = file.read_text().strip().split(":", 1)
+    for prefix in ("MAYFLY", "AWS"):
+        shown = mayfly("invoke", "same", environment={
+            **address, f"{prefix}_ACCESS_KEY_ID": key_id, f"{prefix}_SECRET_ACCESS_KEY": secret})
+        assert GREEN.encode() in shown.stdout
+    refused = mayfly("node", "--access-key-file", file, environment=address, check=False)
+    assert refused.returncode == 7 and b"AccessDeniedException" in refused.stderr
+    assert mayfly("function", "list", environment=address, check=False).returncode == 7
+    pem, key = active.operators.sign("otto", "otto")
+    assert mayfly("node", "--certificate", pem, "--key", key, environment=address).returncode == 0
+
+
+def test_no_secret_is_written_down(active):
+    key = make_key(active, GREEN, "ADMIN")
+    Caller(active, key).method("FunctionService", "List")
+    assert key.secret_access_key not in active.log_path.read_text()
+    for path in active.state.glob("registry.db*"):
+        assert key.secret_access_key.encode() not in path.read_bytes()

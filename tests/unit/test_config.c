@@ -125,6 +125,9 @@ static void test_problems_name_line_and_rule(void **state)
 		{ "[api]\nlisten_tcp = 127.0.0.1:65536", 2,
 		  "api.listen_tcp must be a loopback address with a port of 0 to 65535, not "
 		  "'127.0.0.1:65536'" },
+		{ "[api]\nlisten_tls = example.com", 2,
+		  "api.listen_tls must be HOST:PORT or [IPV6]:PORT, with a port of 0 to 65535, not "
+		  "'example.com'" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct heard heard;
@@ -194,6 +197,33 @@ static void test_rules_between_keys(void **state)
 	assert_string_equal(heard.text, "vm.uid_count must be over pool.max_sandboxes, or 0");
 	assert_int_equal(config_set_assignment(config, "vm.uid_count=0", NULL), 0);
 	assert_int_equal(config_complete(config, hear, &heard), 0);
+
+	assert_int_equal(config_set_assignment(config, "api.listen_tls=0.0.0.0:443", NULL), 0);
+	heard = (struct heard){ 0 };
+	assert_int_equal(config_complete(config, hear, &heard), 1);
+	assert_string_equal(heard.text, "api.listen_tls needs api.tls_certificate and api.tls_key");
+	assert_int_equal(config_set_assignment(config, "api.tls_certificate=/c", NULL), 0);
+	assert_int_equal(config_set_assignment(config, "api.tls_key=/k", NULL), 0);
+	assert_int_equal(config_complete(config, hear, &heard), 0);
+}
+
+static void test_addresses_for_tls(void **state)
+{
+	static const struct {
+		const char *address;
+		int result;
+	} rows[] = {
+		{ "0.0.0.0:443", 0 },          { "[::]:443", 0 },
+		{ "[2001:db8::1]:0", 0 },      { "node-1.example.com:65535", 0 },
+		{ "[::1:443", -EINVAL },       { "::1:443", -EINVAL },
+		{ "::1]:443", -EINVAL },       { ":443", -EINVAL },
+		{ "host", -EINVAL },           { "host:", -EINVAL },
+		{ "host:65536", -EINVAL },     { "host:44a", -EINVAL },
+		{ "unix:/path:443", -EINVAL }, { "a b:443", -EINVAL },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(config_set(*state, "api", "listen_tls", rows[i].address, NULL),
+				 rows[i].result);
 }
 
 static void test_a_missing_file_is_a_problem(void **state)
@@ -256,6 +286,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_hostile_lines, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_assignments, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rules_between_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_addresses_for_tls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_missing_file_is_a_problem, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_default_file_is_read_again, setup,
 						teardown),

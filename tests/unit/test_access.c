@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// links: mayfly_auth mayfly_functions mayfly_rpc mayfly_proto_api mayfly_core mayfly_base
+
+/* Who may call what: every method that the node describes, and every kind of caller. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include <google/protobuf/descriptor.pb-c.h>
+
+#include "agent/auth/access.h"
+#include "rpc/rpc_server.h"
+
+#define DEFAULT "123456789012"
+#define OWN     "111111111111"
+#define FOREIGN "222222222222"
+#define ABSENT  "999999999999"
+
+/* Callers, in the order of the letters below. */
+static const struct principal callers[] = {
+	{ .kind = PRINCIPAL_NOBODY },
+	{ .kind = PRINCIPAL_OPERATOR, .name = "uid 0" },
+	{ .kind = PRINCIPAL_USER, .tenant = OWN, .name = "ann", .role = ROLE_ADMIN },
+	{ .kind = PRINCIPAL_USER, .tenant = OWN, .name = "dan", .role = ROLE_DEVELOPER },
+	{ .kind = PRINCIPAL_USER, .tenant = OWN, .name = "ivy", .role = ROLE_INVOKER },
+	{ .kind = PRINCIPAL_USER, .tenant = OWN, .name = "amy", .role = ROLE_AUDITOR },
+};
+
+/* What is meant, said a second time: N nobody, O operator, A admin, D developer, I invoker, U
+ * auditor. `tenant`: it is about the tenant that the request names. */
+static const struct {
+	const char *method;
+	const char *may;
+	bool tenant;
+	enum access_effect effect;
+} expected[] = {
+	{ "grpc.health.v1.Health/Check", "NOADIU", false, ACCESS_READ },
+	{ "grpc.health.v1.Health/Watch", "NOADIU", false, ACCESS_READ },
+	{ "grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "OADIU", false, ACCESS_READ },
+	{ "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "OADIU", false,
+	  ACCESS_READ },
+	{ "mayfly.v1.FunctionService/Create", "OAD", true, ACCESS_CHANGE },
+	{ "mayfly.v1.FunctionService/Get", "OADU", true, ACCESS_READ },
+	{ "mayfly.v1.FunctionService/List", "OADU", true, ACCESS_READ },
+	{ "mayfly.v1.FunctionService/UpdateCode", "OAD", true, ACCESS_CHANGE },
+	{ "mayfly.v1.FunctionService/UpdateConfiguration", "OAD", true, ACCESS_CHANGE },
+	{ "mayfly.v1.FunctionService/Delete", "OAD", true, ACCESS_CHANGE },
+	{ "mayfly.v1.InvokeService/Invoke", "OADI", true, ACCESS_INVOKE },
+	{ "mayfly.v1.InvokeService/InvokeStream", "OADI", true, ACCESS_INVOKE },
+	{ "mayfly.v1.LogService/Get", "OADU", true, ACCESS_READ },
+	{ "mayfly.v1.LogService/Tail", "OADU", true, ACCESS_READ },
+	{ "mayfly.v1.NodeService/GetNode", "O", false, ACCESS_READ },
+	{ "mayfly.v1.NodeService/ListSandboxes", "O", true, ACCESS_READ },
+	{ "mayfly.v1.NodeService/ListTemplates", "O", false, ACCESS_READ },
+	{ "mayfly.v1.NodeService/Watch", "O", false, ACCESS_READ },
+	{ "mayfly.v1.NodeService/SetStartPolicy", "O", true, ACCESS_CHANGE },
+	{ "mayfly.v1.TemplateService/List", "O", false, ACCESS_READ },
+	{ "mayfly.v1.TemplateService/Build", "O", false, ACCESS_CHANGE },
+	{ "mayfly.v1.TemplateService/Drop", "O", false, ACCESS_CHANGE },
+	{ "mayfly.v1.TenantService/Create", "O", false, ACCESS_MANAGE },
+	{ "mayfly.v1.TenantService/Get", "OAU", true, ACCESS_READ },
+	{ "mayfly.v1.TenantService/List", "O", false, ACCESS_READ },
+	{ "mayfly.v1.TenantService/Update", "O", false, ACCESS_MANAGE },
+	{ "mayfly.v1.TenantService/Suspend", "O", false, ACCESS_MANAGE },
+	{ "mayfly.v1.TenantService/Resume", "O", false, ACCESS_MANAGE },
+	{ "mayfly.v1.TenantService/Delete", "O", false, ACCESS_MANAGE },
+	{ "mayfly.v1.AccessKeyService/Create", "OA", true, ACCESS_MANAGE },
+	{ "mayfly.v1.AccessKeyService/List", "OAU", true, ACCESS_READ },
+	{ "mayfly.v1.AccessKeyService/SetState", "OA", true, ACCESS_MANAGE },
+	{ "mayfly.v1.AccessKeyService/Delete", "OA", true, ACCESS_MANAGE },
+};
+
+static bool is_expected(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		if (strcmp(expected[i].method, path + 1) == 0)
+			return true;
+	return false;
+}
+
+/* A service that is added without a row here and there is found here, not by a user. */
+static void test_every_method_has_a_row(void **state _unused_)
+{
+	struct slice bytes = rpc_embedded_descriptors();
+	Google__Protobuf__FileDescriptorSet *set =
+		google__protobuf__file_descriptor_set__unpack(NULL, bytes.len, bytes.data);
+	size_t methods = 0, rows;
+
+	assert_non_null(set);
+	for (size_t f = 0; f < set->n_file; f++)
+		for (size_t s = 0; s < set->file[f]->n_service; s++)
+			for (size_t m = 0; m < set->file[f]->service[s]->n_method; m++) {
+				char path[160];
+
+				(void)snprintf(path, sizeof(path), "/%s.%s/%s",
+					       set->file[f]->package,
+					       set->file[f]->service[s]->name,
+					       set->file[f]->service[s]->method[m]->name);
+				if (!access_find(path) || !is_expected(path))
+					fail_msg("%s is not in the table", path);
+				methods++;
+			}
+	(void)access_rows(&rows);
+	assert_int_equal(rows, methods);
+	assert_int_equal(ARRAY_SIZE(expected), methods);
+	google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
+}
+
+static void test_every_caller_of_every_method(void **state _unused_)
+{
+	static const char letters[] = "NOADIU";
+
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(callers); k++) {
+			_cleanup_error_ struct error error = ERROR_INIT;
+			bool may = strchr(expected[i].may, letters[k]) != NULL;
+			char method[160], tenant[TENANT_ID_BYTES];
+			int r;
+
+			(void)snprintf(method, sizeof(method), "/%s", expected[i].method);
+			assert_int_equal(access_find(method)->effect, expected[i].effect);
+			r = access_check(method, &callers[k], "", DEFAULT, tenant, &error);
+			if ((r == 0) != may)
+				fail_msg("%s by %c", method, letters[k]);
+			if (!may) {
+				assert_int_equal(error.code, k == 0 ? ERROR_UNAUTHENTICATED
+								    : ERROR_ACCESS_DENIED);
+				continue;
+			}
+			assert_string_equal(tenant, !expected[i].tenant ? ""
+						    : k == 1            ? DEFAULT
+									: OWN);
+		}
+}
+
+/* The answer is the same whether the other tenant exists or not, and comes before anything looks.
+ */
+static void test_a_user_stays_at_home(void **state _unused_)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		for (size_t k = 2; k < ARRAY_SIZE(callers); k++) {
+			_cleanup_error_ struct error foreign = ERROR_INIT, absent = ERROR_INIT;
+			char method[160], tenant[TENANT_ID_BYTES];
+
+			if (!expected[i].tenant)
+				continue;
+			(void)snprintf(method, sizeof(method), "/%s", expected[i].method);
+			assert_true(access_check(method, &callers[k], FOREIGN, DEFAULT, tenant,
+						 &foreign) < 0);
+			assert_true(access_check(method, &callers[k], ABSENT, DEFAULT, tenant,
+						 &absent) < 0);
+			assert_int_equal(foreign.code, ERROR_ACCESS_DENIED);
+			assert_int_equal(absent.code, ERROR_ACCESS_DENIED);
+			assert_int_equal(strlen(error_text(&foreign)), strlen(error_text(&absent)));
+		}
+}
+
+static void test_named_tenants(void **state _unused_)
+{
+	const char *get = "/mayfly.v1.FunctionService/Get";
+	_cleanup_error_ struct error error = ERROR_INIT;
+	char tenant[TENANT_ID_BYTES];
+
+	assert_int_equal(access_check(get, &callers[1], FOREIGN, DEFAULT, tenant, NULL), 0);
+	assert_string_equal(tenant, FOREIGN);
+	assert_int_equal(access_check(get, &callers[2], OWN, DEFAULT, tenant, NULL), 0);
+	assert_string_equal(tenant, OWN);
+	assert_true(access_check(get, &callers[1], "12", DEFAULT, tenant, &error) < 0);
+	assert_int_equal(error.code, ERROR_INVALID_PARAMETER);
+	assert_string_equal(error.field, "tenant");
+}
+
+static void test_what_is_not_in_the_table(void **state _unused_)
+{
+	char tenant[TENANT_ID_BYTES];
+
+	for (size_t k = 0; k < ARRAY_SIZE(callers); k++) {
+		_cleanup_error_ struct error error = ERROR_INIT;
+
+		assert_true(access_check("/mayfly.v1.FunctionService/Burn", &callers[k], "",
+					 DEFAULT, tenant, &error) < 0);
+		assert_int_equal(error.code, k ? ERROR_ACCESS_DENIED : ERROR_UNAUTHENTICATED);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_method_has_a_row),
+		cmocka_unit_test(test_every_caller_of_every_method),
+		cmocka_unit_test(test_a_user_stays_at_home),
+		cmocka_unit_test(test_named_tenants),
+		cmocka_unit_test(test_what_is_not_in_the_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
