@@ -112,6 +112,17 @@ static int build_logs(struct node *node, struct error *error)
 	return log_store_open(&log_config, node->loop, &node->logs, error);
 }
 
+/* 0: what the node gives to all. */
+static unsigned concurrency_of_tenant(const char *id, void *arg)
+{
+	const struct node *node = arg;
+	const struct tenant *tenant = node->tenants ? tenants_find(node->tenants, id) : NULL;
+
+	return tenant && tenant->limits.has_concurrent_executions
+		       ? tenant->limits.concurrent_executions
+		       : 0;
+}
+
 static int build_directory(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -133,6 +144,8 @@ static int build_directory(struct node *node, struct error *error)
 		.runtimes = runtimes,
 		.runtime_count = count,
 		.concurrency_limit = (unsigned)config->limits_concurrency,
+		.limit_of_tenant = concurrency_of_tenant,
+		.limit_of_tenant_arg = node,
 		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
 	};
 	return directory_open(&directory_config, node->registry, node->loop, &node->directory,
@@ -245,6 +258,8 @@ static int build_pool(struct node *node, struct error *error)
 		.max_waiting_bytes = config->pool_max_waiting_mb * MIB,
 		.limits = {
 			.tenant = (unsigned)config->limits_concurrency,
+			.of_tenant = concurrency_of_tenant,
+			.of_tenant_arg = node,
 			.requests = (unsigned)config->limits_requests_per_concurrency,
 			.scaling = (unsigned)config->limits_scaling_per_10s,
 		},

@@ -107,6 +107,8 @@ void directory_stop(struct directory *directory, loop_fn *done, void *arg)
 static int copy_config(struct directory *directory, const struct directory_config *config)
 {
 	directory->concurrency_limit = config->concurrency_limit;
+	directory->limit_of_tenant = config->limit_of_tenant;
+	directory->limit_of_tenant_arg = config->limit_of_tenant_arg;
 	directory->unreserved_minimum = config->unreserved_minimum;
 	directory->state_dir = strdup(config->state_dir);
 	directory->region = strdup(config->region);

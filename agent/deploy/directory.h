@@ -19,6 +19,9 @@ struct directory_config {
 	const char *const *runtimes; /* those with an image; copied */
 	size_t runtime_count;
 	unsigned concurrency_limit;  /* of a tenant: invocations at once */
+	/* Its own limit, 0: the above; NULL: no tenant has one. */
+	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
+	void *limit_of_tenant_arg;
 	unsigned unreserved_minimum; /* of them, what reservations must leave */
 };
 

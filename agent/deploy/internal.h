@@ -67,6 +67,8 @@ struct directory {
 	char **runtimes;
 	size_t runtime_count;
 	unsigned concurrency_limit;
+	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
+	void *limit_of_tenant_arg;
 	unsigned unreserved_minimum;
 	struct deploy_hooks hooks;
 	struct entry *entries; /* by key */

@@ -31,6 +31,15 @@ static uint64_t reserved_beside(const struct change *change)
 	return sum;
 }
 
+static uint64_t limit_of(const struct directory *directory, const char *tenant)
+{
+	unsigned own = directory->limit_of_tenant
+			       ? directory->limit_of_tenant(tenant, directory->limit_of_tenant_arg)
+			       : 0;
+
+	return own > 0 ? own : directory->concurrency_limit;
+}
+
 static int check_room(struct change *change)
 {
 	const struct directory *directory = change->directory;
@@ -39,7 +48,7 @@ static int check_room(struct change *change)
 	if (!change->reserved)
 		return 0;
 	sum = reserved_beside(change) + *change->reserved;
-	if (sum + directory->unreserved_minimum <= directory->concurrency_limit)
+	if (sum + directory->unreserved_minimum <= limit_of(directory, change->tenant))
 		return 0;
 	return error_set(&change->error, ERROR_INVALID_PARAMETER, "reserved_concurrent_executions",
 			 "Specified ReservedConcurrentExecutions for function decreases account's "

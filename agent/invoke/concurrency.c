@@ -218,10 +218,18 @@ static int throttle(struct concurrency *concurrency, struct concurrency_function
 	return r;
 }
 
+static unsigned tenant_limit(const struct concurrency *concurrency, const char *tenant)
+{
+	const struct concurrency_limits *limits = &concurrency->limits;
+	unsigned own = limits->of_tenant ? limits->of_tenant(tenant, limits->of_tenant_arg) : 0;
+
+	return own > 0 ? own : limits->tenant;
+}
+
 static unsigned unreserved_limit(const struct concurrency *concurrency,
 				 const struct concurrency_tenant *tenant)
 {
-	unsigned limit = concurrency->limits.tenant;
+	unsigned limit = tenant_limit(concurrency, tenant->id);
 
 	return limit > tenant->reserved ? limit - tenant->reserved : 0;
 }
@@ -303,7 +311,7 @@ void concurrency_tenant_usage(struct concurrency *concurrency, const char *tenan
 {
 	const struct concurrency_tenant *found;
 
-	*ret = (struct concurrency_usage){ .limit = concurrency->limits.tenant };
+	*ret = (struct concurrency_usage){ .limit = tenant_limit(concurrency, tenant) };
 	HASH_FIND_STR(concurrency->tenants, tenant, found);
 	if (!found)
 		return;

@@ -25,7 +25,10 @@
 #define THROTTLE_RESERVED_RATE       "ReservedFunctionInvocationRateLimitExceeded"
 
 struct concurrency_limits {
-	unsigned tenant;   /* invocations of one tenant at once */
+	unsigned tenant; /* invocations of one tenant at once */
+	/* A tenant's own limit, 0: the above; NULL: no tenant has one. */
+	unsigned (*of_tenant)(const char *tenant, void *arg);
+	void *of_tenant_arg;
 	unsigned requests; /* a second, for each unit of a limit */
 	unsigned scaling;  /* environments that a function may gain in ten seconds */
 };

@@ -48,6 +48,8 @@ static struct concurrency_limits fill_limits(const struct concurrency_limits *gi
 {
 	return (struct concurrency_limits){
 		.tenant = or_default(given->tenant, CONCURRENCY_TENANT_DEFAULT),
+		.of_tenant = given->of_tenant,
+		.of_tenant_arg = given->of_tenant_arg,
 		.requests = or_default(given->requests, CONCURRENCY_REQUESTS_DEFAULT),
 		.scaling = or_default(given->scaling, CONCURRENCY_SCALING_DEFAULT),
 	};

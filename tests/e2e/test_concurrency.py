@@ -86,6 +86,21 @@ def test_the_tenant_s_limit(limited, function):
     assert limited.log_text(function).count("runs") == limited.log_text(function).count("REPORT")
 
 
+def test_a_tenant_s_own_limit(limited, function):
+    t = limited.protocol.tenant
+    tenants = limited.protocol.tenant_grpc.TenantServiceStub(limited.channel)
+    tenants.Update(t.UpdateTenantRequest(tenant="123456789012", limits=t.TenantLimits(concurrent_executions=1)),
+                   timeout=30)
+    try:
+        assert account(limited).limit.concurrent_executions == 1
+        [future] = held(limited, function, 1, 4)
+        assert throttle(limited, function) == "ConcurrentInvocationLimitExceeded"
+        assert limited.result(future).json == {"hold": 4}
+    finally:
+        tenants.Update(t.UpdateTenantRequest(tenant="123456789012", limits=t.TenantLimits()), timeout=30)
+    assert account(limited).limit.concurrent_executions == 3
+
+
 def test_a_reservation(limited, function):
     assert not get(limited, function).HasField("reserved_concurrent_executions")
     other = limited.create(e2e.PYTHON, {"index.py": HOLD["index.py"] + "# another\n"}, timeout_seconds=120)

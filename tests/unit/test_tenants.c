@@ -196,11 +196,13 @@ static void test_create_and_restart(void **state)
 static void test_update(void **state)
 {
 	const struct tenant_limits both = { .has_concurrent_executions = true,
+					    .concurrent_executions = 1,
 					    .has_code_storage_bytes = true,
 					    .code_storage_bytes = 5 };
 	const struct tenant_limits none = { 0 };
 	const struct tenant_limits over = { .has_concurrent_executions = true,
 					    .concurrent_executions = 1000001 };
+	const struct tenant_limits nothing = { .has_concurrent_executions = true };
 	char long_name[TENANT_NAME_MAX + 2];
 	struct node *node = *state;
 
@@ -218,6 +220,7 @@ static void test_update(void **state)
 
 	assert_int_equal(update(node, OTHER, NULL, &over), ERROR_INVALID_PARAMETER);
 	assert_string_equal(node->error.field, "limits.concurrent_executions");
+	assert_int_equal(update(node, OTHER, NULL, &nothing), ERROR_INVALID_PARAMETER);
 	assert_int_equal(update(node, OTHER, long_name, NULL), ERROR_INVALID_PARAMETER);
 	assert_int_equal(update(node, OTHER, "a\nb", NULL), ERROR_INVALID_PARAMETER);
 	assert_string_equal(node->error.field, "name");
