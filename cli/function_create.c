@@ -54,6 +54,7 @@ static int run(struct context *context, const struct arguments *arguments)
 	put_text(&request.handler, arguments, "handler");
 	put_text(&request.description, arguments, "description");
 	put_options(&request, &options);
+	request.publish = argument_flag(arguments, "publish");
 
 	r = client_function_create(context->client, &request, &function, &context->error);
 	if (r == 0 && !argument_flag(arguments, "no-wait"))
@@ -64,6 +65,7 @@ static int run(struct context *context, const struct arguments *arguments)
 static const struct verb_option options[] = {
 	FUNCTION_CODE_OPTIONS,
 	FUNCTION_CONFIGURATION_OPTIONS,
+	FUNCTION_PUBLISH_OPTION,
 	FUNCTION_WAIT_OPTIONS,
 	{ 0 },
 };

@@ -26,10 +26,12 @@ const struct verb verb_function_delete = {
 	.min = 1,
 	.max = 1,
 	.name_option = "function-name",
-	.summary = "Delete a function",
-	.help = "Prints nothing when it worked.\n\n"
-		"Example:\n"
-		"  mayfly function delete area\n",
+	.summary = "Delete a function, or a version of it",
+	.help = "Prints nothing when it worked. Without --qualifier all versions and aliases "
+		"go.\n\n"
+		"Examples:\n"
+		"  mayfly function delete area\n"
+		"  mayfly function delete area --qualifier 1\n",
 	.options = options,
 	.run = run,
 };

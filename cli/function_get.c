@@ -18,7 +18,7 @@ static int run(struct context *context, const struct arguments *arguments)
 
 static const struct verb_option options[] = {
 	{ "function-name", 0, OPTION_TEXT, "NAME", "instead of the operand NAME" },
-	{ "qualifier", 0, OPTION_TEXT, "VERSION", "a version; $LATEST by default" },
+	{ "qualifier", 0, OPTION_TEXT, "QUALIFIER", "a version or an alias; $LATEST by default" },
 	{ 0 },
 };
 
@@ -29,7 +29,7 @@ const struct verb verb_function_get = {
 	.max = 1,
 	.name_option = "function-name",
 	.summary = "Show a function",
-	.help = "NAME may be a name, a partial ARN or a full ARN.\n\n"
+	.help = "NAME may be a name, NAME:QUALIFIER, a partial ARN or a full ARN.\n\n"
 		"Examples:\n"
 		"  mayfly function get area\n"
 		"  mayfly function get area --output json\n",

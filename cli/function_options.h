@@ -50,6 +50,11 @@ struct function_options {
 		"dir", 0, OPTION_FILE, "FOLDER", "make the package of this folder"                 \
 	}
 
+#define FUNCTION_PUBLISH_OPTION                                                                    \
+	{                                                                                          \
+		"publish", 0, OPTION_FLAG, NULL, "publish a version too, and show that"            \
+	}
+
 #define FUNCTION_WAIT_OPTIONS                                                                      \
 	{ "wait", 0, OPTION_FLAG, NULL, "wait until it is ready (this is the default)" },          \
 	{                                                                                          \

@@ -17,6 +17,7 @@ static int run(struct context *context, const struct arguments *arguments)
 	request.function_name = (char *)operand(arguments, 0);
 	request.zip_file = (ProtobufCBinaryData){ options.zip.len, options.zip.data };
 	request.dry_run = argument_flag(arguments, "dry-run");
+	request.publish = argument_flag(arguments, "publish");
 	if (revision)
 		request.revision_id = (char *)revision;
 
@@ -31,6 +32,7 @@ static const struct verb_option options[] = {
 	{ "function-name", 0, OPTION_TEXT, "NAME", "instead of the operand NAME" },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "check the package, change nothing" },
 	{ "revision-id", 0, OPTION_TEXT, "ID", "only if this is the current revision" },
+	FUNCTION_PUBLISH_OPTION,
 	FUNCTION_WAIT_OPTIONS,
 	{ 0 },
 };

@@ -18,6 +18,11 @@ static bool is_settled(const Mayfly__V1__Function *function)
 		       MAYFLY__V1__LAST_UPDATE_STATUS__LAST_UPDATE_STATUS_IN_PROGRESS;
 }
 
+static bool is_published(const Mayfly__V1__Function *function)
+{
+	return *function->version && strcmp(function->version, "$LATEST") != 0;
+}
+
 static int look(struct context *context, Mayfly__V1__Function **function)
 {
 	Mayfly__V1__GetFunctionRequest request = MAYFLY__V1__GET_FUNCTION_REQUEST__INIT;
@@ -25,6 +30,8 @@ static int look(struct context *context, Mayfly__V1__Function **function)
 
 	request.tenant = (*function)->tenant;
 	request.function_name = (*function)->function_name;
+	if (is_published(*function))
+		request.qualifier = (*function)->version;
 	int r = client_function_get(context->client, &request, &now, &context->error);
 	if (r < 0)
 		return r;
@@ -119,6 +126,8 @@ int function_print(const struct context *context, const Mayfly__V1__Function *f)
 	clock_format_iso8601(f->last_modified_us, modified);
 	output_field("Name", "%s", f->function_name);
 	output_field("ARN", "%s", f->function_arn);
+	if (is_published(f))
+		output_field("Version", "%s", f->version);
 	output_field("State", "%s%s%s", name_of_function_state((int)f->state),
 		     *f->state_reason ? ": " : "", f->state_reason);
 	if (f->last_update_status)

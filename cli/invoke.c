@@ -279,7 +279,7 @@ static int run(struct context *context, const struct arguments *arguments)
 static const struct verb_option options[] = {
 	{ "function-name", 0, OPTION_TEXT, "NAME", "instead of the operand NAME" },
 	{ "payload", 'p', OPTION_FILE, "JSON|@FILE|-", "the event; {} by default" },
-	{ "qualifier", 0, OPTION_TEXT, "VERSION", "a version; $LATEST by default" },
+	{ "qualifier", 0, OPTION_TEXT, "QUALIFIER", "a version or an alias; $LATEST by default" },
 	{ "log", 'l', OPTION_CHOICE, "tail|none", "print the last 4 KB of the log to stderr" },
 	{ "log-type", 0, OPTION_CHOICE, "Tail|None", "the same, as the aws command has it" },
 	{ "stream", 's', OPTION_FLAG, NULL, "print the response as it comes" },
@@ -296,7 +296,8 @@ const struct verb verb_invoke = {
 	.max = 1,
 	.name_option = "function-name",
 	.summary = "Run a function and print its response",
-	.help = "The response goes to stdout, all else to stderr. -v shows where the time went.\n"
+	.help = "NAME may be NAME:QUALIFIER or an ARN.\n"
+		"The response goes to stdout, all else to stderr. -v shows where the time went.\n"
 		"Exit code 8: the function ran and failed; its error is the response.\n"
 		"--stream with --output json prints an object per line: Start, each PayloadChunk\n"
 		"as it comes, its Payload in base64, and last InvokeComplete, with ErrorCode and\n"

@@ -269,6 +269,31 @@ json_t *json_from_phases(const Mayfly__V1__Phases *phases)
 	return object;
 }
 
+static json_t *json_from_routing(const Mayfly__V1__AliasRoutingConfiguration *routing)
+{
+	json_t *weights = json_object();
+
+	for (size_t i = 0; i < routing->n_additional_version_weights; i++)
+		(void)json_object_set_new(weights, routing->additional_version_weights[i]->key,
+					  json_real(routing->additional_version_weights[i]->value));
+	return json_pack("{s:o}", "AdditionalVersionWeights", weights);
+}
+
+json_t *json_from_alias(const Mayfly__V1__Alias *alias)
+{
+	json_t *object = json_object();
+
+	put_text(object, "AliasArn", alias->alias_arn);
+	put_text(object, "Name", alias->name);
+	put_text(object, "FunctionVersion", alias->function_version);
+	(void)json_object_set_new(object, "Description", json_string(alias->description));
+	if (alias->routing_config)
+		(void)json_object_set_new(object, "RoutingConfig",
+					  json_from_routing(alias->routing_config));
+	put_text(object, "RevisionId", alias->revision_id);
+	return object;
+}
+
 static json_t *json_from_change(const Mayfly__V1__FunctionChange *change)
 {
 	json_t *object = json_object();

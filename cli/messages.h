@@ -9,6 +9,7 @@
 #include "client/client.h"
 
 json_t *json_from_function(const Mayfly__V1__Function *function);
+json_t *json_from_alias(const Mayfly__V1__Alias *alias);
 json_t *json_from_node(const Mayfly__V1__Node *node);
 json_t *json_from_gauges(const Mayfly__V1__Gauges *gauges);
 json_t *json_from_sandbox(const Mayfly__V1__Sandbox *sandbox);

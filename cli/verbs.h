@@ -7,15 +7,22 @@
 
 extern const struct verb verb_function_create;
 extern const struct verb verb_function_get;
+extern const struct verb verb_function_list_versions;
 extern const struct verb verb_function_list;
 extern const struct verb verb_function_update_code;
 extern const struct verb verb_function_update_configuration;
 extern const struct verb verb_function_delete;
+extern const struct verb verb_function_publish_version;
 extern const struct verb verb_concurrency_put;
 extern const struct verb verb_concurrency_get;
 extern const struct verb verb_concurrency_delete;
 extern const struct verb verb_account;
 extern const struct verb verb_invoke;
+extern const struct verb verb_alias_create;
+extern const struct verb verb_alias_get;
+extern const struct verb verb_alias_list;
+extern const struct verb verb_alias_update;
+extern const struct verb verb_alias_delete;
 extern const struct verb verb_logs;
 extern const struct verb verb_node;
 extern const struct verb verb_sandboxes;

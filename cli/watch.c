@@ -5,6 +5,11 @@
 #include "cli/verbs.h"
 #include "mayfly/clock.h"
 
+static bool is_published(const Mayfly__V1__FunctionChange *change)
+{
+	return *change->version && strcmp(change->version, "$LATEST") != 0;
+}
+
 static void print_gauges(const Mayfly__V1__Gauges *g)
 {
 	char memory[TEXT_BYTES];
@@ -38,7 +43,9 @@ static void print_event(const Mayfly__V1__NodeEvent *event)
 			     event->template_->reason);
 		break;
 	case MAYFLY__V1__NODE_EVENT__EVENT_FUNCTION:
-		(void)printf("function  %s %s%s%s\n", event->function->function_name,
+		(void)printf("function  %s%s%s %s%s%s\n", event->function->function_name,
+			     is_published(event->function) ? ":" : "",
+			     is_published(event->function) ? event->function->version : "",
 			     event->function->state,
 			     *event->function->last_update_status ? ", update " : "",
 			     event->function->last_update_status);

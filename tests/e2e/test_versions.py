@@ -2,6 +2,7 @@
 """Published versions and aliases: what runs when a qualifier says so, what an update of $LATEST leaves
 alone, and what is there after a crash."""
 
+import json
 import re
 import time
 
@@ -140,6 +141,28 @@ def test_an_alias_leads_to_versions(node, versioned):
     assert refusal.message == "Unable to delete version because the following aliases reference it: [live]"
     node.aliases.Delete(a.DeleteAliasRequest(function_name=versioned, name="live"), timeout=30)
     assert node.refusal(node.invoke, f"{versioned}:live").message == f"Function not found: {arn}"
+
+
+def test_the_command(node, deploy, mayfly):
+    name = deploy(e2e.PYTHON, code("one"))
+    version = json.loads(mayfly("function", "publish-version", name, "-o", "json").stdout)
+    assert (version["Version"], version["State"]) == ("1", "Active")
+    listed = json.loads(mayfly("function", "list-versions", name, "-o", "json").stdout)["Versions"]
+    assert [v["Version"] for v in listed] == ["$LATEST", "1"]
+    update_code(node, name, code("two"))
+    publish(node, name)
+    alias = json.loads(mayfly("alias", "create", name, "live", "--function-version", "1", "--routing-config",
+                              "AdditionalVersionWeights={2=1.0}", "-o", "json").stdout)
+    assert alias["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 1.0}}
+    assert json.loads(mayfly("alias", "list", name, "-o", "json").stdout) == {"Aliases": [alias]}
+    assert json.loads(mayfly("invoke", name, "--qualifier", "live").stdout)["version"] == "2"
+    mayfly("alias", "update", name, "live", "--routing-config", "{}")
+    assert json.loads(mayfly("invoke", f"{name}:live").stdout)["version"] == "1"
+    refused = mayfly("function", "delete", name, "--qualifier", "1", check=False)
+    assert refused.returncode == 4 and b"[live]" in refused.stderr
+    mayfly("alias", "delete", name, "live")
+    mayfly("function", "delete", name, "--qualifier", "1")
+    assert list_versions(node, name) == ["$LATEST", "2"]
 
 
 def test_versions_survive_a_kill(private_node):

@@ -24,6 +24,7 @@ struct node {
 	char dir[64], address[128];
 	ProtobufCMessage *last; /* owned; a copy of the last request */
 	unsigned gets;          /* of the loop, as is what follows */
+	char got_qualifier[32]; /* by Get */
 	unsigned invokes;
 	struct gate deleted;
 	struct rpc_call *watcher;
@@ -53,7 +54,7 @@ static void remember(const ProtobufCMessage *request)
 
 /* -- the scripted services -- */
 
-static void answer_function(struct rpc_call *call, const char *name, int state)
+static void answer_function(struct rpc_call *call, const char *name, const char *version, int state)
 {
 	Mayfly__V1__Function function = MAYFLY__V1__FUNCTION__INIT;
 	Mayfly__V1__EnvironmentVariable variable = MAYFLY__V1__ENVIRONMENT_VARIABLE__INIT;
@@ -64,6 +65,7 @@ static void answer_function(struct rpc_call *call, const char *name, int state)
 	function.environment = variables;
 	function.n_environment = 1;
 	function.function_name = (char *)name;
+	function.version = (char *)version;
 	function.function_arn = (char *)"arn:aws:lambda:us-east-1:000000000000:function:f";
 	function.runtime = (char *)"python3.13";
 	function.memory_size_mb = 128;
@@ -81,13 +83,13 @@ static void on_create(struct rpc_call *call, const ProtobufCMessage *request, vo
 	node.gets = 0;
 	remember(request);
 	answer_function(call, ((const Mayfly__V1__CreateFunctionRequest *)request)->function_name,
-			MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_PENDING);
+			"$LATEST", MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_PENDING);
 }
 
 static void on_update(struct rpc_call *call, const ProtobufCMessage *request, void *user _unused_)
 {
 	remember(request);
-	answer_function(call, "f", MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_ACTIVE);
+	answer_function(call, "f", "$LATEST", MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_ACTIVE);
 }
 
 /* Pending at the first look, then settled by its name. */
@@ -101,8 +103,11 @@ static void on_get(struct rpc_call *call, const ProtobufCMessage *message, void 
 		rpc_call_fail(call, &e);
 		return;
 	}
+	(void)snprintf(node.got_qualifier, sizeof(node.got_qualifier), "%s",
+		       ((const Mayfly__V1__GetFunctionRequest *)message)->qualifier);
 	int settled = strcmp(name, "broken") == 0 ? 4 : 2;
-	answer_function(call, name, node.gets++ == 0 ? 1 : settled);
+	answer_function(call, name, *node.got_qualifier ? node.got_qualifier : "$LATEST",
+			node.gets++ == 0 ? 1 : settled);
 }
 
 /* Pages of two functions, five in all. */
@@ -242,6 +247,88 @@ static void on_delete(struct rpc_call *call, const ProtobufCMessage *message _un
 	rpc_call_reply(call, &response.base);
 }
 
+/* Version 3, Pending until it is asked for. */
+static void on_publish(struct rpc_call *call, const ProtobufCMessage *message, void *user _unused_)
+{
+	Mayfly__V1__Function version = MAYFLY__V1__FUNCTION__INIT;
+
+	(void)gate_value(&node.remembered);
+	node.gets = 0;
+	remember(message);
+	version.function_name = (char *)"f";
+	version.version = (char *)"3";
+	version.state = MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_PENDING;
+	rpc_call_reply(call, &version.base);
+}
+
+/* $LATEST and version 1, a page each. */
+static void on_versions(struct rpc_call *call, const ProtobufCMessage *message, void *user _unused_)
+{
+	const Mayfly__V1__ListVersionsByFunctionRequest *request =
+		(const Mayfly__V1__ListVersionsByFunctionRequest *)message;
+	Mayfly__V1__ListVersionsByFunctionResponse page =
+		MAYFLY__V1__LIST_VERSIONS_BY_FUNCTION_RESPONSE__INIT;
+	Mayfly__V1__Function version = MAYFLY__V1__FUNCTION__INIT, *pointer = &version;
+
+	version.function_name = request->function_name;
+	version.version = (char *)(*request->marker ? "1" : "$LATEST");
+	page.versions = &pointer;
+	page.n_versions = 1;
+	page.next_marker = (char *)(*request->marker ? "" : "a");
+	rpc_call_reply(call, &page.base);
+}
+
+static void fill_alias(Mayfly__V1__Alias *alias)
+{
+	static Mayfly__V1__AliasRoutingConfiguration routing =
+		MAYFLY__V1__ALIAS_ROUTING_CONFIGURATION__INIT;
+	static Mayfly__V1__AliasRoutingConfiguration__AdditionalVersionWeightsEntry weight =
+		MAYFLY__V1__ALIAS_ROUTING_CONFIGURATION__ADDITIONAL_VERSION_WEIGHTS_ENTRY__INIT;
+	static Mayfly__V1__AliasRoutingConfiguration__AdditionalVersionWeightsEntry *weights[] = {
+		&weight
+	};
+
+	mayfly__v1__alias__init(alias);
+	weight.key = (char *)"2";
+	weight.value = 0.25;
+	routing.additional_version_weights = weights;
+	routing.n_additional_version_weights = 1;
+	alias->alias_arn = (char *)"arn:aws:lambda:us-east-1:000000000000:function:f:live";
+	alias->name = (char *)"live";
+	alias->function_version = (char *)"1";
+	alias->routing_config = &routing;
+}
+
+static void on_alias(struct rpc_call *call, const ProtobufCMessage *message, void *user _unused_)
+{
+	Mayfly__V1__Alias alias;
+
+	remember(message);
+	fill_alias(&alias);
+	rpc_call_reply(call, &alias.base);
+}
+
+static void on_aliases(struct rpc_call *call, const ProtobufCMessage *message, void *user _unused_)
+{
+	Mayfly__V1__ListAliasesResponse page = MAYFLY__V1__LIST_ALIASES_RESPONSE__INIT;
+	Mayfly__V1__Alias alias, *pointer = &alias;
+
+	remember(message);
+	fill_alias(&alias);
+	page.aliases = &pointer;
+	page.n_aliases = 1;
+	rpc_call_reply(call, &page.base);
+}
+
+static void on_delete_alias(struct rpc_call *call, const ProtobufCMessage *message,
+			    void *user _unused_)
+{
+	Mayfly__V1__DeleteAliasResponse response = MAYFLY__V1__DELETE_ALIAS_RESPONSE__INIT;
+
+	remember(message);
+	rpc_call_reply(call, &response.base);
+}
+
 static void on_policy(struct rpc_call *call, const ProtobufCMessage *message, void *user _unused_)
 {
 	Mayfly__V1__SetStartPolicyResponse response = MAYFLY__V1__SET_START_POLICY_RESPONSE__INIT;
@@ -310,7 +397,14 @@ static int start_node(void **state _unused_)
 							       { "UpdateCode", on_update },
 							       { "UpdateConfiguration", on_update },
 							       { "Delete", on_delete },
+							       { "PublishVersion", on_publish },
+							       { "ListVersionsByFunction",
+								 on_versions },
 							       { 0 } };
+	static const struct rpc_method_handler aliases[] = {
+		{ "Create", on_alias }, { "Get", on_alias },           { "List", on_aliases },
+		{ "Update", on_alias }, { "Delete", on_delete_alias }, { 0 }
+	};
 	static const struct rpc_method_handler invoke[] = { { "Invoke", on_invoke },
 							    { "InvokeStream", on_stream },
 							    { 0 } };
@@ -336,6 +430,9 @@ static int start_node(void **state _unused_)
 	assert_int_equal(rpc_server_add_service(node.server,
 						&mayfly__v1__function_service__descriptor,
 						functions, NULL, NULL),
+			 0);
+	assert_int_equal(rpc_server_add_service(node.server, &mayfly__v1__alias_service__descriptor,
+						aliases, NULL, NULL),
 			 0);
 	assert_int_equal(rpc_server_add_service(node.server,
 						&mayfly__v1__invoke_service__descriptor, invoke,
