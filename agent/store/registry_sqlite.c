@@ -1,31 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "agent/store/database.h"
 #include "agent/store/registry.h"
-#include "mayfly/fs.h"
 
-#define SCHEMA_VERSION  1
-#define APPLICATION_ID  0x4d61796c /* "Mayl": tells our file from another's */
-#define BUSY_TIMEOUT_MS 5000
+#define SCHEMA_VERSION 1
+#define APPLICATION_ID 0x4d61796c /* "Mayl": tells our file from another's */
 
-#define TEXT(x)         #x
-#define TEXT_OF(macro)  TEXT(macro)
-
-static const char schema[] =
-	"BEGIN IMMEDIATE;"
-	"CREATE TABLE entry (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL,"
-	" revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-	"CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1),"
-	" revision INTEGER NOT NULL) STRICT;"
-	"INSERT INTO counter VALUES (1, 0);"
-	"PRAGMA application_id = " TEXT_OF(APPLICATION_ID) ";"
-							   "PRAGMA user_version = " TEXT_OF(
-								   SCHEMA_VERSION) ";"
-										   "COMMIT;";
+static const struct database_kind registry_kind = {
+	.name = "registry",
+	.application_id = APPLICATION_ID,
+	.version = SCHEMA_VERSION,
+	.schema = "CREATE TABLE entry (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL,"
+		  " revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+		  "CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1),"
+		  " revision INTEGER NOT NULL) STRICT;"
+		  "INSERT INTO counter VALUES (1, 0);",
+	.check_max_bytes = INT64_MAX,
+};
 
 enum statement {
 	BEGIN,
@@ -56,44 +49,13 @@ static const char *const sql[_STATEMENT_COUNT] = {
 
 struct sqlite {
 	struct registry base;
-	sqlite3 *connection;
+	struct database database;
 	sqlite3_stmt *statements[_STATEMENT_COUNT];
-	char *path;
 };
-
-/* A statement in use: reset when its scope ends, so that none holds a read lock. */
-static void reset_p(sqlite3_stmt **statement)
-{
-	if (*statement) {
-		(void)sqlite3_reset(*statement);
-		(void)sqlite3_clear_bindings(*statement);
-	}
-}
-#define _cleanup_reset_ _cleanup_(reset_p)
 
 static int refuse(const struct sqlite *sqlite, const char *doing, struct error *error)
 {
-	int code = sqlite3_errcode(sqlite->connection) & 0xff;
-	const char *text = sqlite3_errmsg(sqlite->connection);
-
-	if (code == SQLITE_FULL)
-		return error_set(error, ERROR_UNAVAILABLE, NULL,
-				 "The disk of the node's state is full; nothing was changed.");
-	if (code == SQLITE_NOMEM)
-		return error_set_errno(error, ENOMEM, "Cannot %s the registry", doing);
-	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-		return error_set(error, ERROR_INTERNAL, NULL, "The registry %s is damaged: %s.",
-				 sqlite->path, text);
-	return error_set(error, ERROR_UNAVAILABLE, NULL, "Cannot %s the registry %s: %s.", doing,
-			 sqlite->path, text);
-}
-
-/* Runs a statement without parameters to its end. */
-static int run(struct sqlite *sqlite, enum statement which)
-{
-	_cleanup_reset_ sqlite3_stmt *statement = sqlite->statements[which];
-
-	return sqlite3_step(statement) == SQLITE_DONE ? 0 : -EIO;
+	return database_refuse(&sqlite->database, doing, error);
 }
 
 static void bind_key(sqlite3_stmt *statement, const char *key)
@@ -235,7 +197,7 @@ static int write_all(struct sqlite *sqlite, const struct registry_write *writes,
 		r = write_one(sqlite, &writes[i], *ret_revision, error);
 	if (r < 0)
 		return r;
-	return run(sqlite, COMMIT) < 0 ? refuse(sqlite, "write", error) : 0;
+	return database_run(sqlite->statements[COMMIT]) < 0 ? refuse(sqlite, "write", error) : 0;
 }
 
 static int sqlite_commit(struct registry *registry, const struct registry_write *writes,
@@ -245,13 +207,11 @@ static int sqlite_commit(struct registry *registry, const struct registry_write 
 	uint64_t revision = 0;
 	int r;
 
-	if (run(sqlite, BEGIN) < 0)
+	if (database_run(sqlite->statements[BEGIN]) < 0)
 		return refuse(sqlite, "write", error);
 	r = write_all(sqlite, writes, count, &revision, error);
 	if (r < 0) {
-		/* Some errors have rolled back by themselves; then there is nothing to undo. */
-		if (!sqlite3_get_autocommit(sqlite->connection))
-			(void)run(sqlite, ROLLBACK);
+		database_roll_back(&sqlite->database, sqlite->statements[ROLLBACK]);
 		return r;
 	}
 	if (ret_revision)
@@ -265,8 +225,7 @@ static struct registry *sqlite_close(struct registry *registry)
 
 	for (unsigned i = 0; i < _STATEMENT_COUNT; i++)
 		(void)sqlite3_finalize(sqlite->statements[i]);
-	(void)sqlite3_close(sqlite->connection);
-	free(sqlite->path);
+	database_close(&sqlite->database);
 	free(sqlite);
 	return NULL;
 }
@@ -278,131 +237,6 @@ static const struct registry_ops sqlite_ops = {
 	.close = sqlite_close,
 };
 
-static int execute(struct sqlite *sqlite, const char *text, struct error *error)
-{
-	if (sqlite3_exec(sqlite->connection, text, NULL, NULL, NULL) == SQLITE_OK)
-		return 0;
-	return refuse(sqlite, "open", error);
-}
-
-/* The first column of the first row; `text` has one of each. */
-static int query(struct sqlite *sqlite, const char *text, int64_t *ret_number, bool *ret_is_ok,
-		 struct error *error)
-{
-	sqlite3_stmt *statement = NULL;
-	const char *value;
-	int step;
-
-	if (sqlite3_prepare_v2(sqlite->connection, text, -1, &statement, NULL) != SQLITE_OK)
-		return refuse(sqlite, "open", error);
-	step = sqlite3_step(statement);
-	if (step == SQLITE_ROW) {
-		*ret_number = sqlite3_column_int64(statement, 0);
-		value = (const char *)sqlite3_column_text(statement, 0);
-		*ret_is_ok = value && (strcmp(value, "ok") == 0 || strcmp(value, "wal") == 0);
-	}
-	if (sqlite3_finalize(statement) != SQLITE_OK || step != SQLITE_ROW)
-		return refuse(sqlite, "open", error);
-	return 0;
-}
-
-static int check_version(struct sqlite *sqlite, struct error *error)
-{
-	int64_t application = 0, version = 0, tables = 0;
-	bool ok;
-	int r;
-
-	r = query(sqlite, "PRAGMA application_id", &application, &ok, error);
-	if (r == 0)
-		r = query(sqlite, "PRAGMA user_version", &version, &ok, error);
-	if (r == 0)
-		r = query(sqlite, "SELECT count(*) FROM sqlite_schema", &tables, &ok, error);
-	if (r < 0)
-		return r;
-	if (tables == 0 && version == 0 && application == 0)
-		return execute(sqlite, schema, error);
-	if (application != APPLICATION_ID || version < 1)
-		return error_set(error, ERROR_INTERNAL, NULL,
-				 "%s is not a registry of this program.", sqlite->path);
-	if (version > SCHEMA_VERSION)
-		return error_set(error, ERROR_INTERNAL, NULL,
-				 "The registry %s has version %lld; this program knows versions "
-				 "up to %d. Install the newer program again.",
-				 sqlite->path, (long long)version, SCHEMA_VERSION);
-	return 0;
-}
-
-static int check_integrity(struct sqlite *sqlite, struct error *error)
-{
-	int64_t number;
-	bool ok = false;
-	int r;
-
-	r = query(sqlite, "PRAGMA quick_check(1)", &number, &ok, error);
-	if (r < 0)
-		return r;
-	if (!ok)
-		return error_set(error, ERROR_INTERNAL, NULL,
-				 "The registry %s is damaged; restore it from a copy.",
-				 sqlite->path);
-	return 0;
-}
-
-static int set_up(struct sqlite *sqlite, struct error *error)
-{
-	int64_t number;
-	bool is_wal = false;
-	int r;
-
-	(void)sqlite3_extended_result_codes(sqlite->connection, 1);
-	(void)sqlite3_busy_timeout(sqlite->connection, BUSY_TIMEOUT_MS);
-	r = query(sqlite, "PRAGMA journal_mode = WAL", &number, &is_wal, error);
-	if (r < 0)
-		return r;
-	if (!is_wal)
-		return error_set(error, ERROR_INTERNAL, NULL,
-				 "The file system of %s cannot hold a write-ahead log.",
-				 sqlite->path);
-	/* FULL: a commit is on the disk before it returns. */
-	r = execute(sqlite, "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF", error);
-	if (r < 0)
-		return r;
-	r = check_integrity(sqlite, error);
-	if (r < 0)
-		return r;
-	r = check_version(sqlite, error);
-	if (r < 0)
-		return r;
-	for (unsigned i = 0; i < _STATEMENT_COUNT; i++)
-		if (sqlite3_prepare_v3(sqlite->connection, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-				       &sqlite->statements[i], NULL) != SQLITE_OK)
-			return refuse(sqlite, "open", error);
-	return 0;
-}
-
-/* The file's name must survive a power cut as its content does. */
-static int sync_folder(const char *path, struct error *error)
-{
-	_cleanup_free_ char *folder = strdup(path);
-	char *slash = folder ? strrchr(folder, '/') : NULL;
-	int r;
-
-	if (!folder)
-		return error_set_errno(error, ENOMEM, "Cannot open the registry");
-	if (slash)
-		slash[slash == folder] = 0;
-	r = fs_sync_directory(slash ? folder : ".");
-	return r < 0 ? error_set_errno(error, r, "Cannot sync the folder of %s", path) : 0;
-}
-
-/* Environment variables of functions may be secrets; SQLite gives its other files the same mode. */
-static int create_file(const char *path, struct error *error)
-{
-	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	return fd < 0 ? error_set_errno(error, errno, "Cannot open the registry %s", path) : 0;
-}
-
 int registry_open_sqlite(const char *path, struct registry **ret, struct error *error)
 {
 	_cleanup_(registry_close_p) struct registry *registry = NULL;
@@ -413,20 +247,9 @@ int registry_open_sqlite(const char *path, struct registry **ret, struct error *
 		return error_set_errno(error, ENOMEM, "Cannot open the registry");
 	sqlite->base.ops = &sqlite_ops;
 	registry = &sqlite->base;
-	sqlite->path = strdup(path);
-	if (!sqlite->path)
-		return error_set_errno(error, ENOMEM, "Cannot open the registry");
-
-	r = create_file(path, error);
-	if (r < 0)
-		return r;
-	if (sqlite3_open_v2(path, &sqlite->connection,
-			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
-		return refuse(sqlite, "open", error);
-	r = set_up(sqlite, error);
-	if (r < 0)
-		return r;
-	r = sync_folder(path, error);
+	r = database_open(&sqlite->database, &registry_kind, path, true, error);
+	for (unsigned i = 0; i < _STATEMENT_COUNT && r == 0; i++)
+		r = database_prepare(&sqlite->database, sql[i], &sqlite->statements[i], error);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(registry);

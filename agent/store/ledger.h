@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The ledger: one durable record of every invocation that ran, and what they come to by the hour.
+ * Records are added in transactions, each together with its part of the rollups, so that both are
+ * there or neither. Every call blocks: in jobs, or before the loop runs.
+ *
+ * Three users may work at once, each alone: who writes (commit, trim), who reads (query, read,
+ * reconcile, recount), and who checkpoints. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mayfly/cleanup.h"
+#include "mayfly/error.h"
+#include "mayfly/id.h"
+
+#define LEDGER_TENANT_BYTES   33 /* with NUL, as the next two */
+#define LEDGER_FUNCTION_BYTES 65
+#define LEDGER_VERSION_BYTES  33
+#define LEDGER_HOUR_US        3600000000LL
+
+/* How a sandbox came to an invocation, and how the invocation ended. On disk: never renumber. */
+enum ledger_start {
+	LEDGER_START_WARM,
+	LEDGER_START_SPARE,
+	LEDGER_START_RESTORE,
+	LEDGER_START_SNAP_START,
+	LEDGER_START_BOOT,
+};
+
+enum ledger_result {
+	LEDGER_OK,
+	LEDGER_FUNCTION_ERROR, /* the function's own, a crash of its runtime among them */
+	LEDGER_TIMEOUT,
+	LEDGER_SANDBOX_FAILURE,
+};
+
+/* One invocation, in the figures of its REPORT line. */
+struct ledger_record {
+	struct ledger_record *next; /* of those who gather records */
+	uint64_t sequence;          /* given by ledger_commit(), in order of durability */
+	char request_id[UUID_BYTES];
+	char tenant[LEDGER_TENANT_BYTES];
+	char function[LEDGER_FUNCTION_BYTES];
+	char version[LEDGER_VERSION_BYTES];
+	int64_t started_us; /* Unix time of START */
+	int64_t duration_us;
+	int64_t init_us; /* negative: the line has none, as the next two */
+	int64_t restore_us;
+	int64_t billed_restore_ms;
+	int64_t billed_ms;
+	int64_t memory_mb;
+	int64_t max_memory_mb;
+	int64_t event_bytes;
+	int64_t answer_bytes;
+	int64_t streamed_bytes; /* the part of answer_bytes that was streamed */
+	enum ledger_start start;
+	enum ledger_result result;
+	bool withheld; /* the caller had an error instead of the answer */
+};
+
+/* What records are summed up to, by function, version and hour of START. */
+enum ledger_figure {
+	LEDGER_INVOCATIONS,
+	LEDGER_ERRORS, /* all that are not LEDGER_OK */
+	LEDGER_TIMEOUTS,
+	LEDGER_FAILURES,
+	LEDGER_COLD_STARTS,
+	LEDGER_WITHHELD,
+	LEDGER_DURATION_US,
+	LEDGER_INIT_US,
+	LEDGER_BILLED_MS, /* with billed restores, as the next */
+	LEDGER_MB_MS,     /* billed milliseconds, each times its MemorySize */
+	LEDGER_EVENT_BYTES,
+	LEDGER_ANSWER_BYTES,
+	LEDGER_STREAMED_BYTES,
+	LEDGER_MAX_MEMORY_MB, /* the largest, not the sum */
+	_LEDGER_FIGURES,
+};
+
+const char *ledger_figure_name(enum ledger_figure figure);
+
+struct ledger;
+
+/* Opens or makes the file PATH (its folder exists). `full`: commits survive the loss of power, else
+ * only the end of this process. Refused with an error that says why: a file that is damaged, not
+ * ours, or written by a newer version. */
+int ledger_open(const char *path, bool full, struct ledger **ret, struct error *error) _must_use_;
+/* Copes with NULL. */
+struct ledger *ledger_close(struct ledger *ledger);
+DEFINE_CLEANUP(struct ledger, ledger_close)
+
+/* Room below which nothing more should be begun: what runs already can still be recorded. */
+#define LEDGER_RESERVE_BYTES (8LL << 20)
+
+/* Whether the disk has room beyond that. Asks the kernel, not the disk: any thread. */
+int ledger_check_room(const struct ledger *ledger, struct error *error) _must_use_;
+
+/* -- who writes -- */
+
+struct ledger_state {
+	uint64_t last_sequence; /* the newest record's */
+	uint64_t trimmed;       /* all records up to here were deleted */
+};
+void ledger_get_state(const struct ledger *ledger, struct ledger_state *ret);
+
+/* All records from `first` on, and their rollups, or nothing. One whose request id is there already
+ * is left out, and gets sequence 0: so a commit whose outcome is not known may be repeated. True in
+ * `ret_wal_is_long`: time to checkpoint. */
+int ledger_commit(struct ledger *ledger, struct ledger_record *first, bool *ret_wal_is_long,
+		  struct error *error) _must_use_;
+
+/* Deletes the oldest records, at most `limit`, up to the first that began at or after `before_us`.
+ * Their rollups stay. */
+int ledger_trim(struct ledger *ledger, int64_t before_us, unsigned limit, unsigned *ret_deleted,
+		struct error *error) _must_use_;
+
+/* -- who checkpoints: moves what was committed from the log into the file; commits go on -- */
+int ledger_checkpoint(struct ledger *ledger, struct error *error) _must_use_;
+
+/* -- who reads -- */
+
+/* "" in a text: all. Times are half open. */
+struct ledger_filter {
+	char tenant[LEDGER_TENANT_BYTES];
+	char function[LEDGER_FUNCTION_BYTES];
+	char version[LEDGER_VERSION_BYTES];
+	int64_t from_us;
+	int64_t to_us;
+};
+
+enum ledger_group {
+	LEDGER_BY_TENANT = 1 << 0,
+	LEDGER_BY_FUNCTION = 1 << 1,
+	LEDGER_BY_VERSION = 1 << 2,
+	LEDGER_BY_HOUR = 1 << 3,
+	LEDGER_BY_DAY = 1 << 4, /* UTC */
+};
+
+struct ledger_query {
+	struct ledger_filter filter; /* whole hours count: those that begin within its times */
+	unsigned groups;             /* LEDGER_BY_…; 0: all in one row */
+	/* By key, or the largest of this figure first. */
+	bool by_figure;
+	enum ledger_figure figure;
+	uint64_t offset;
+	uint32_t limit;
+};
+
+/* What is not grouped by is "" and 0. */
+struct ledger_row {
+	char tenant[LEDGER_TENANT_BYTES];
+	char function[LEDGER_FUNCTION_BYTES];
+	char version[LEDGER_VERSION_BYTES];
+	int64_t begins_us; /* of the hour or day */
+	int64_t figures[_LEDGER_FIGURES];
+};
+
+/* Borrowed during the call. A negative result ends it and is returned. */
+typedef int ledger_row_fn(const struct ledger_row *row, void *arg);
+int ledger_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *fn,
+		 void *arg, struct error *error) _must_use_;
+
+/* At most `limit` records after `after`, in order of sequence. */
+typedef int ledger_record_fn(const struct ledger_record *record, void *arg);
+int ledger_read(struct ledger *ledger, const struct ledger_filter *filter, uint64_t after,
+		uint32_t limit, ledger_record_fn *fn, void *arg, struct error *error) _must_use_;
+
+/* Sums the records (after, through] up anew, by tenant, function and version. */
+int ledger_recount(struct ledger *ledger, uint64_t after, uint64_t through, ledger_row_fn *fn,
+		   void *arg, struct error *error) _must_use_;
+
+/* Sums all records up anew, and tells each hour of a function and version whose rollup says
+ * otherwise: `counted` of the records, `rolled` of the rollup. */
+typedef int ledger_difference_fn(const struct ledger_row *counted, const struct ledger_row *rolled,
+				 void *arg);
+struct ledger_reconciled {
+	uint64_t records;
+	uint64_t rollups; /* compared */
+	uint64_t trimmed; /* left out: records of theirs were deleted */
+};
+int ledger_reconcile(struct ledger *ledger, ledger_difference_fn *fn, void *arg,
+		     struct ledger_reconciled *ret, struct error *error) _must_use_;

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#include "agent/store/ledger_internal.h"
+
+static const struct database_kind ledger_kind = {
+	.name = "ledger",
+	.application_id = 0x4d61794c, /* "MayL" */
+	.version = 1,
+	.schema = "CREATE TABLE series (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL,"
+		  " function TEXT NOT NULL, version TEXT NOT NULL,"
+		  " UNIQUE (tenant, function, version)) STRICT;"
+		  /* AUTOINCREMENT: a sequence is not used again when all records are deleted. */
+		  "CREATE TABLE record (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+		  " request_id BLOB NOT NULL UNIQUE, series INTEGER NOT NULL,"
+		  " started_us INTEGER NOT NULL, duration_us INTEGER NOT NULL, init_us INTEGER,"
+		  " restore_us INTEGER, billed_restore_ms INTEGER, billed_ms INTEGER NOT NULL,"
+		  " memory_mb INTEGER NOT NULL, max_memory_mb INTEGER NOT NULL,"
+		  " event_bytes INTEGER NOT NULL, answer_bytes INTEGER NOT NULL,"
+		  " streamed_bytes INTEGER NOT NULL, start INTEGER NOT NULL,"
+		  " result INTEGER NOT NULL, withheld INTEGER NOT NULL) STRICT;"
+		  "CREATE TABLE rollup (series INTEGER NOT NULL, hour INTEGER NOT NULL,"
+		  " first_sequence INTEGER NOT NULL, last_sequence INTEGER NOT NULL,"
+		  " invocations INTEGER NOT NULL, errors INTEGER NOT NULL,"
+		  " timeouts INTEGER NOT NULL, failures INTEGER NOT NULL,"
+		  " cold_starts INTEGER NOT NULL, withheld INTEGER NOT NULL,"
+		  " duration_us INTEGER NOT NULL, init_us INTEGER NOT NULL,"
+		  " billed_ms INTEGER NOT NULL, mb_ms INTEGER NOT NULL,"
+		  " event_bytes INTEGER NOT NULL, answer_bytes INTEGER NOT NULL,"
+		  " streamed_bytes INTEGER NOT NULL, max_memory_mb INTEGER NOT NULL,"
+		  " PRIMARY KEY (series, hour)) STRICT, WITHOUT ROWID;"
+		  "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1),"
+		  " trimmed INTEGER NOT NULL) STRICT;"
+		  "INSERT INTO state VALUES (1, 0);",
+	.check_max_bytes = 64LL << 20, /* read in about a second */
+};
+
+static const char *const write_sql[_LEDGER_WRITES] = {
+	[LEDGER_BEGIN] = "BEGIN IMMEDIATE",
+	[LEDGER_COMMIT] = "COMMIT",
+	[LEDGER_ROLLBACK] = "ROLLBACK",
+	[LEDGER_FIND_SERIES] =
+		"SELECT id FROM series WHERE tenant = ?1 AND function = ?2 AND version = ?3",
+	[LEDGER_ADD_SERIES] = "INSERT INTO series (tenant, function, version) VALUES (?1, ?2, ?3)",
+	[LEDGER_ADD_RECORD] =
+		"INSERT INTO record (request_id, series, started_us, duration_us, init_us,"
+		" restore_us, billed_restore_ms, billed_ms, memory_mb, max_memory_mb, event_bytes,"
+		" answer_bytes, streamed_bytes, start, result, withheld)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+		" ON CONFLICT (request_id) DO NOTHING",
+	/* LEDGER_ROLL_UP is put together. */
+	[LEDGER_OLDEST] = "SELECT sequence, started_us FROM record ORDER BY sequence LIMIT ?1",
+	[LEDGER_DELETE] = "DELETE FROM record WHERE sequence <= ?1",
+	[LEDGER_SET_TRIMMED] = "UPDATE state SET trimmed = ?1",
+};
+
+static int append_roll_up(struct buf *sql)
+{
+	int r = buf_append_string(
+		sql, "INSERT INTO rollup (series, hour, first_sequence, last_sequence, ");
+
+	if (r == 0)
+		r = ledger_append_names(sql, NULL);
+	if (r == 0)
+		r = buf_append_format(
+			sql, ") SELECT series, started_us / %lld, min(sequence), max(sequence), ",
+			LEDGER_HOUR_US);
+	if (r == 0)
+		r = ledger_append_sums(sql, false);
+	if (r == 0)
+		r = buf_append_string(sql, " FROM record WHERE sequence > ?1 GROUP BY 1, 2"
+					   " ON CONFLICT (series, hour) DO UPDATE SET"
+					   " last_sequence = excluded.last_sequence, ");
+	return r < 0 ? r : ledger_append_additions(sql);
+}
+
+static int prepare_writes(struct ledger *ledger, struct error *error)
+{
+	_cleanup_buf_ struct buf roll_up = BUF_INIT;
+	int r = append_roll_up(&roll_up);
+
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot open the ledger");
+	for (unsigned i = 0; i < _LEDGER_WRITES && r == 0; i++)
+		r = database_prepare(&ledger->writer,
+				     i == LEDGER_ROLL_UP ? buf_string(&roll_up) : write_sql[i],
+				     &ledger->writes[i], error);
+	return r;
+}
+
+static int read_state(struct ledger *ledger, struct error *error)
+{
+	sqlite3_stmt *statement = NULL;
+	int r = database_prepare(
+		&ledger->writer,
+		"SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'record'), 0),"
+		" trimmed FROM state",
+		&statement, error);
+
+	if (r < 0)
+		return r;
+	if (sqlite3_step(statement) != SQLITE_ROW)
+		r = database_refuse(&ledger->writer, "read", error);
+	ledger->state = (struct ledger_state){
+		.last_sequence = (uint64_t)sqlite3_column_int64(statement, 0),
+		.trimmed = (uint64_t)sqlite3_column_int64(statement, 1),
+	};
+	(void)sqlite3_finalize(statement);
+	return r;
+}
+
+static int on_wal(void *arg, sqlite3 *connection _unused_, const char *name _unused_, int pages)
+{
+	struct ledger *ledger = arg;
+
+	ledger->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static int open_connections(struct ledger *ledger, const char *path, bool full, struct error *error)
+{
+	int r = database_open(&ledger->writer, &ledger_kind, path, full, error);
+
+	if (r == 0)
+		r = database_open_again(&ledger->reader, &ledger->writer, error);
+	if (r == 0)
+		r = database_execute(&ledger->reader, "PRAGMA query_only = ON", error);
+	if (r == 0)
+		r = database_open_again(&ledger->checkpointer, &ledger->writer, error);
+	if (r < 0)
+		return r;
+	/* In the place of the checkpoint that a commit does by itself now and then. */
+	(void)sqlite3_wal_hook(ledger->writer.connection, on_wal, ledger);
+	return 0;
+}
+
+int ledger_open(const char *path, bool full, struct ledger **ret, struct error *error)
+{
+	_cleanup_(ledger_close_p) struct ledger *ledger = calloc(1, sizeof(*ledger));
+	int r;
+
+	if (!ledger)
+		return error_set_errno(error, ENOMEM, "Cannot open the ledger");
+	r = open_connections(ledger, path, full, error);
+	if (r == 0)
+		r = prepare_writes(ledger, error);
+	if (r == 0)
+		r = read_state(ledger, error);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(ledger);
+	return 0;
+}
+
+struct ledger *ledger_close(struct ledger *ledger)
+{
+	if (!ledger)
+		return NULL;
+	for (unsigned i = 0; i < _LEDGER_WRITES; i++)
+		(void)sqlite3_finalize(ledger->writes[i]);
+	database_close(&ledger->checkpointer);
+	database_close(&ledger->reader);
+	database_close(&ledger->writer);
+	free(ledger);
+	return NULL;
+}
+
+void ledger_get_state(const struct ledger *ledger, struct ledger_state *ret)
+{
+	*ret = ledger->state;
+}
+
+int ledger_check_room(const struct ledger *ledger, struct error *error)
+{
+	struct statvfs disk;
+
+	if (statvfs(ledger->writer.path, &disk) < 0)
+		return error_set_errno(error, errno, "Cannot look at the disk of the ledger");
+	/* What is free for everybody: file systems keep some for themselves, of root, too. */
+	if (disk.f_bavail > LEDGER_RESERVE_BYTES / disk.f_frsize)
+		return 0;
+	return error_set(error, ERROR_UNAVAILABLE, NULL,
+			 "The disk of the node's state is full but for the last %lld MiB.",
+			 LEDGER_RESERVE_BYTES >> 20);
+}
