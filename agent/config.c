@@ -11,9 +11,11 @@
 #define MINUTE_S 60
 #define HOUR_S   (60 * MINUTE_S)
 #define DAY_S    (24 * HOUR_S)
+#define PICO     1000000000000ULL
 
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
+static const char *const syncs[] = { "full", "normal", NULL };
 
 /* -- rules of single keys: NULL, or what the value must be -- */
 
@@ -275,6 +277,25 @@ static const struct config_row rows[] = {
 	{ "logs", "flush_after_ms", NUMBER(logs_flush_after_ms, 1, MINUTE_S * 1000),
 	  .initial = "20", .unit = "ms",
 	  .help = "Lines are gathered for so long before they are written." },
+
+	{ "ledger", "sync", CHOICE(ledger_sync, syncs), .initial = "normal",
+	  .help = "What the usage record of an answered invocation survives: normal, the end of "
+		  "the agent at any moment; full, also the loss of power, for which each answer "
+		  "waits for the disk." },
+	{ "ledger", "raw_keep_days", NUMBER(ledger_raw_keep_days, 1, 3650), .initial = "35",
+	  .unit = "days",
+	  .help = "Single records are deleted after so long: more than a month, so that its bill "
+		  "can be checked. The hourly sums stay." },
+	{ "ledger", "answer_wait_ms", NUMBER(ledger_answer_wait_ms, 1, HOUR_S * 1000),
+	  .initial = "5000", .unit = "ms",
+	  .help = "An invocation whose record cannot be written for so long is answered with an "
+		  "error, and recorded later." },
+	{ "ledger", "price_request_pico", NUMBER(ledger_price_request_pico, 0, PICO),
+	  .initial = "0", .unit = "10^-12 units of money",
+	  .help = "What an invocation costs: 200000 is 0.20 per million." },
+	{ "ledger", "price_gb_second_pico", NUMBER(ledger_price_gb_second_pico, 0, PICO),
+	  .initial = "0", .unit = "10^-12 units of money",
+	  .help = "What a billed second of 1,024 MB costs: 16666700 is 0.0000166667." },
 };
 /* clang-format on */
 

@@ -16,7 +16,8 @@
 #define CONFIG_MAX_FILE_BYTES (1U << 20)
 #define CONFIG_MAX_LINE_BYTES 4096U
 
-/* Values of vm.accelerator and node.log_level, in the order of their names in the table. */
+/* Values of vm.accelerator, node.log_level and ledger.sync, in the order of their names in the
+ * table. */
 enum config_accelerator { CONFIG_ACCELERATOR_AUTO, CONFIG_ACCELERATOR_KVM, CONFIG_ACCELERATOR_TCG };
 enum config_log_level {
 	CONFIG_LOG_ERROR,
@@ -25,6 +26,8 @@ enum config_log_level {
 	CONFIG_LOG_INFO,
 	CONFIG_LOG_DEBUG,
 };
+
+enum config_sync { CONFIG_SYNC_FULL, CONFIG_SYNC_NORMAL };
 
 /* Strings are owned; "" where a key is left empty. What each means is in the table. */
 struct config {
@@ -85,6 +88,11 @@ struct config {
 	uint64_t logs_max_part_mb;
 	uint64_t logs_max_waiting_mb;
 	uint64_t logs_flush_after_ms;
+	unsigned ledger_sync;
+	uint64_t ledger_raw_keep_days;
+	uint64_t ledger_answer_wait_ms;
+	uint64_t ledger_price_request_pico;
+	uint64_t ledger_price_gb_second_pico;
 };
 
 #define CONFIG_INIT ((struct config){ 0 })

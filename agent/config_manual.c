@@ -19,6 +19,7 @@ static const struct {
 	{ "limits", "How much may run at once (docs/concurrency.md)." },
 	{ "metrics", "What is told to monitoring." },
 	{ "logs", "What is kept of the functions' logs." },
+	{ "ledger", "The usage of functions: docs/usage.md." },
 };
 
 static void print_values(FILE *out, const struct config_row *row)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/account/account.h"
 #include "agent/api/access_key_service.h"
 #include "agent/api/alias_service.h"
 #include "agent/api/function_service.h"
@@ -20,8 +21,10 @@
 #include "agent/api/node_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
+#include "agent/api/usage_service.h"
 #include "agent/host_setup.h"
 #include "agent/http/metrics_server.h"
+#include "agent/store/ledger.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
@@ -46,6 +49,7 @@ struct node {
 	char *logs_dir; /* paths below the state folder */
 	char *registry_path;
 	char *master_key_path;
+	char *ledger_path;
 	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
 	bool stopping;
 
@@ -58,6 +62,8 @@ struct node {
 	struct directory *directory;
 	struct registry *tenant_registry; /* a connection of its own */
 	struct tenants *tenants;
+	struct ledger *ledger;
+	struct account *account;
 	struct pool *pool;
 	struct invoker *invoker;
 	struct api_context api;
@@ -72,6 +78,7 @@ struct node {
 	struct node_service *node_service;
 	struct template_service *template_service;
 	struct tenant_service *tenant_service;
+	struct usage_service *usage_service;
 };
 
 /* -- building -- */
@@ -81,7 +88,8 @@ static int build_paths(struct node *node, struct error *error)
 	const char *dir = node->config->node_state_dir;
 	if (asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
 	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0 ||
-	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0)
+	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0 ||
+	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	return 0;
 }
@@ -150,6 +158,23 @@ static int build_directory(struct node *node, struct error *error)
 	};
 	return directory_open(&directory_config, node->registry, node->loop, &node->directory,
 			      error);
+}
+
+static int build_account(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = ledger_open(node->ledger_path, config->ledger_sync == CONFIG_SYNC_FULL,
+			    &node->ledger, error);
+	if (r < 0)
+		return r;
+	struct account_config account_config = {
+		.ledger = node->ledger,
+		.answer_wait_us = (int64_t)config->ledger_answer_wait_ms * USEC_PER_MSEC,
+		.raw_keep_us = (int64_t)config->ledger_raw_keep_days * 86400 * USEC_PER_SEC,
+		.prices = { .request_pico = config->ledger_price_request_pico,
+			    .gb_second_pico = config->ledger_price_gb_second_pico },
+	};
+	return account_new(&account_config, node->loop, &node->account, error);
 }
 
 static unsigned count_functions(const char *tenant, void *directory)
@@ -265,8 +290,8 @@ static int build_pool(struct node *node, struct error *error)
 		},
 		.max_metrics = (unsigned)config->metrics_max_functions,
 	};
-	return invoker_new(&invoker_config, node->loop, node->directory, node->pool, &node->invoker,
-			   error);
+	return invoker_new(&invoker_config, node->loop, node->directory, node->pool, node->account,
+			   &node->invoker, error);
 }
 
 static void prepare_function(const struct function *function, const struct function_config *config,
@@ -337,6 +362,10 @@ static int build_services(struct node *node, struct error *error)
 		.invoker = node->invoker,
 		.warnings = node->host.warnings,
 	};
+	r = usage_service_register(node->server, node->account, &node->api, &node->usage_service,
+				   error);
+	if (r < 0)
+		return r;
 	r = node_service_register(node->server, &node_config, &node->node_service, error);
 	if (r < 0)
 		return r;
@@ -426,10 +455,16 @@ static void on_flushed(void *arg)
 	loop_exit_when_idle(node->loop, 0);
 }
 
-static void on_templates_stopped(void *arg)
+static void on_accounted(void *arg)
 {
 	struct node *node = arg;
 	log_store_flush(node->logs, on_flushed, node);
+}
+
+static void on_templates_stopped(void *arg)
+{
+	struct node *node = arg;
+	account_flush(node->account, on_accounted, node);
 }
 
 /* Templates come after all who may wait for one: what an accepted invocation needs is built. Logs
@@ -466,6 +501,7 @@ static void node_stop(struct node *node)
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=Waiting for running invocations.");
 	log_service_stop(node->log_service);
 	node_service_stop(node->node_service);
+	usage_service_stop(node->usage_service);
 	rpc_server_shutdown(node->server, (unsigned)(node->config->node_drain_s * MSEC_PER_SEC),
 			    on_server_drained, node);
 	pool_drain(node->pool, (int64_t)node->config->node_drain_s * USEC_PER_SEC, on_pool_drained,
@@ -562,6 +598,7 @@ int node_open(const struct config *config, struct node **ret, struct error *erro
 		return r;
 	static int (*const steps[])(struct node * node, struct error * error) = {
 		build_paths, build_machines, build_logs,       build_directory, build_tenants,
+		build_account,
 		build_pool,  build_services, listen_and_start, handle_signals,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -606,6 +643,8 @@ struct node *node_close(struct node *node)
 	if (node->loop)
 		loop_end_jobs(node->loop);
 	tenant_service_free(node->tenant_service);
+	if (node->usage_service)
+		usage_service_free(node->usage_service);
 	if (node->template_service)
 		template_service_free(node->template_service);
 	if (node->node_service)
@@ -624,6 +663,8 @@ struct node *node_close(struct node *node)
 	pool_free(node->pool);
 	tenants_close(node->tenants);
 	registry_close(node->tenant_registry);
+	account_free(node->account);
+	ledger_close(node->ledger);
 	directory_close(node->directory);
 	registry_close(node->registry);
 	log_store_close(node->logs);
@@ -633,6 +674,7 @@ struct node *node_close(struct node *node)
 		vm_host_close(node->vm_host);
 	loop_free(node->loop);
 	host_setup_undo(&node->host);
+	free(node->ledger_path);
 	free(node->registry_path);
 	free(node->master_key_path);
 	free(node->logs_dir);

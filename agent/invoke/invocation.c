@@ -51,6 +51,7 @@ static void free_invocation(struct invocation *invocation)
 	concurrency_give_back(invocation->invoker->concurrency, &invocation->grant);
 	invocation->invoker->running--;
 	timer_disarm(&invocation->wait_timer);
+	account_drop(invocation->entry);
 	error_clear(&invocation->error);
 	buf_free(&invocation->response);
 	buf_free(&invocation->error_body);
@@ -164,6 +165,22 @@ static void count_from_thaw(struct phase_stamps *stamps, int64_t resume_done_us)
 	stamps->sent_us = thawed_us < stamps->complete_us ? thawed_us : stamps->complete_us;
 }
 
+static void on_recorded(const struct error *error, void *arg)
+{
+	struct invocation *invocation = arg;
+
+	if (error && error_copy(&invocation->error, error) < 0)
+		(void)error_set_errno(&invocation->error, ENOMEM, "Cannot record the usage");
+	invocation_finish(invocation);
+}
+
+/* What ran is recorded before anybody hears of it. */
+static void settle(struct invocation *invocation)
+{
+	account_record(invocation->invoker->account, TAKE_PTR(invocation->entry), on_recorded,
+		       invocation);
+}
+
 void invocation_complete(struct invocation *invocation, const struct report *report,
 			 const char *end_reason)
 {
@@ -176,7 +193,7 @@ void invocation_complete(struct invocation *invocation, const struct report *rep
 	report_write_end(invocation, report);
 	invocation->sandbox = NULL;
 	sandbox_release(sandbox, end_reason);
-	invocation_finish(invocation);
+	settle(invocation);
 }
 
 /* The event was with the guest, so the function may have run: that is the function's error, never
@@ -363,7 +380,7 @@ static void on_lost(struct demand *demand, const char *reason, bool delivered)
 	set_sandbox_failure(invocation, reason, &failure);
 	report_write_end(invocation, &failure.report);
 	invocation->sandbox = NULL;
-	invocation_finish(invocation);
+	settle(invocation);
 }
 
 static void on_overdue(struct demand *demand)
@@ -422,6 +439,9 @@ int invocation_place(struct invocation *invocation)
 	struct sandbox *sandbox;
 	int r = admission_find(invocation, &function);
 
+	if (r == 0 && !invocation->entry)
+		r = account_admit(invocation->invoker->account, &invocation->entry,
+				  &invocation->error);
 	if (r < 0)
 		return r;
 	r = pool_acquire(invocation->invoker->pool, function, &invocation->demand, &sandbox,

@@ -3,12 +3,14 @@
 
 /* Invocations: from a request, made by whichever front, to its answer. The invoker admits, finds a
  * sandbox through the pool, carries the event in and the response out, writes START, END and
- * REPORT, and counts. It also tells the pool what the directory says. All calls and callbacks:
- * loop thread; callbacks never run inside invoker_submit(). */
+ * REPORT, counts, and answers once the account has recorded what ran. It also tells the pool what
+ * the directory says. All calls and callbacks: loop thread; callbacks never run inside
+ * invoker_submit(). */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/account/account.h"
 #include "agent/core/loop.h"
 #include "agent/deploy/directory.h"
 #include "agent/invoke/concurrency.h"
@@ -37,7 +39,8 @@ struct invoker_config {
 };
 
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
-		struct pool *pool, struct invoker **ret, struct error *error) _must_use_;
+		struct pool *pool, struct account *account, struct invoker **ret,
+		struct error *error) _must_use_;
 /* After the pool was drained: then no invocation is left. Copes with NULL. */
 struct invoker *invoker_free(struct invoker *invoker);
 DEFINE_CLEANUP(struct invoker, invoker_free)

@@ -3,6 +3,7 @@
 
 /* What the files of this room share. Loop thread. */
 
+#include "agent/account/account.h"
 #include "agent/invoke/invocation.h"
 #include "agent/invoke/phases.h"
 #include "agent/invoke/trace_id.h"
@@ -14,6 +15,7 @@ struct invoker {
 	struct pool *pool;
 	struct concurrency *concurrency;
 	struct metrics *metrics;
+	struct account *account;
 	char *region;
 	char *default_tenant;
 	double (*draw)(void *arg);
@@ -44,6 +46,7 @@ struct invocation {
 	uint64_t held_bytes;     /* its part of waiting_bytes */
 	struct concurrency_grant grant;
 	bool retried;
+	struct account_entry *entry; /* for its record; owned until that is handed over */
 
 	struct sandbox *sandbox;    /* bound, or NULL */
 	struct sandbox_facts facts; /* as bound; its strings are the sandbox's */
@@ -116,9 +119,10 @@ struct report {
 /* START, once the guest may have seen the event: one that another sandbox gets after all leaves no
  * line. */
 void report_write_start(struct invocation *invocation);
+/* With it the entry's record, in the same figures. */
 void report_write_end(struct invocation *invocation, const struct report *report);
 
-/* invocation.c: lines, counters, the sandbox's release (`end_reason` NULL: it may go on), the
- * answer. */
+/* invocation.c: lines, counters, the sandbox's release (`end_reason` NULL: it may go on); the
+ * answer once the record is durable. */
 void invocation_complete(struct invocation *invocation, const struct report *report,
 			 const char *end_reason);

@@ -65,7 +65,8 @@ static double draw_random(void *arg _unused_)
 }
 
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
-		struct pool *pool, struct invoker **ret, struct error *error)
+		struct pool *pool, struct account *account, struct invoker **ret,
+		struct error *error)
 {
 	_cleanup_(invoker_free_p) struct invoker *invoker = calloc(1, sizeof(*invoker));
 	const struct concurrency_limits limits = fill_limits(&config->limits);
@@ -77,6 +78,7 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 		.loop = loop,
 		.directory = directory,
 		.pool = pool,
+		.account = account,
 		.region = strdup(config->region),
 		.default_tenant = strdup(config->default_tenant),
 		.draw = config->draw ? config->draw : draw_random,

@@ -85,6 +85,64 @@ static void write_cause(struct invocation *invocation, const struct report *repo
 			   log_line_crash(&line, lines, report->crash, report->error_type));
 }
 
+static enum ledger_start ledger_start(const struct invocation *invocation)
+{
+	switch (phases_start_kind(&invocation->facts, invocation->stamps.queued_us)) {
+	case INVOCATION_START_SPARE:
+		return LEDGER_START_SPARE;
+	case INVOCATION_START_RESTORE:
+		return LEDGER_START_RESTORE;
+	case INVOCATION_START_SNAP_START:
+		return LEDGER_START_SNAP_START;
+	case INVOCATION_START_BOOT:
+		return LEDGER_START_BOOT;
+	default:
+		return LEDGER_START_WARM;
+	}
+}
+
+static enum ledger_result ledger_result(enum line_status status)
+{
+	switch (status) {
+	case LINE_SUCCESS:
+		return LEDGER_OK;
+	case LINE_TIMEOUT:
+		return LEDGER_TIMEOUT;
+	case LINE_FAILURE:
+		return LEDGER_SANDBOX_FAILURE;
+	default:
+		return LEDGER_FUNCTION_ERROR;
+	}
+}
+
+/* The bill is what the line says: a tenant can compute it anew. */
+static void fill_record(const struct invocation *invocation, const struct line_report *line,
+			enum line_status status, struct ledger_record *ret)
+{
+	bool streaming = invocation->request.streaming;
+
+	*ret = (struct ledger_record){
+		.started_us = invocation->bound_at_us,
+		.duration_us = line->duration_us,
+		.init_us = line->init_us,
+		.restore_us = line->restore_us,
+		.billed_restore_ms = line->billed_restore_ms,
+		.billed_ms = (int64_t)line->billed_ms,
+		.memory_mb = line->memory_mb,
+		.max_memory_mb = (int64_t)log_line_megabytes(line->max_memory_bytes),
+		.event_bytes = (int64_t)invocation->request.payload.len,
+		.answer_bytes = (int64_t)(streaming ? invocation->response_bytes
+						    : invocation->response.len),
+		.streamed_bytes = (int64_t)(streaming ? invocation->response_bytes : 0),
+		.start = ledger_start(invocation),
+		.result = ledger_result(status),
+	};
+	(void)snprintf(ret->request_id, sizeof(ret->request_id), "%s", invocation->id);
+	(void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", invocation->tenant);
+	(void)snprintf(ret->function, sizeof(ret->function), "%s", invocation->function_name);
+	(void)snprintf(ret->version, sizeof(ret->version), "%s", invocation->facts.version);
+}
+
 void report_write_end(struct invocation *invocation, const struct report *report)
 {
 	_cleanup_buf_ struct buf line = BUF_INIT;
@@ -107,6 +165,7 @@ void report_write_end(struct invocation *invocation, const struct report *report
 	if (lines.format == LOG_TEXT && report->status == LINE_ERROR && !report->crash)
 		text.status = LINE_SUCCESS;
 	fill_start(invocation, &text);
+	fill_record(invocation, &text, report->status, &invocation->entry->record);
 	if (report->status != LINE_SUCCESS)
 		write_cause(invocation, report, now_us);
 	write_line(invocation, now_us, &line, log_line_end(&line, lines, invocation->id));

@@ -53,9 +53,9 @@ static struct decimal milliseconds(int64_t us)
 	return out;
 }
 
-static uint64_t megabytes(uint64_t bytes)
+uint64_t log_line_megabytes(uint64_t bytes)
 {
-	return (bytes + BYTES_PER_MB - 1) / BYTES_PER_MB;
+	return bytes / BYTES_PER_MB + (bytes % BYTES_PER_MB > 0);
 }
 
 static int append_status(struct buf *to, enum line_status status, const char *error_type,
@@ -142,7 +142,7 @@ int log_line_report(struct buf *to, struct line_style style, int64_t time_us,
 			      " ms\tMemory Size: %u MB\tMax Memory Used: %" PRIu64 " MB\t",
 			      report->request_id, milliseconds(report->duration_us).text,
 			      report->billed_ms, report->memory_mb,
-			      megabytes(report->max_memory_bytes));
+			      log_line_megabytes(report->max_memory_bytes));
 	if (r >= 0 && report->init_us >= 0)
 		r = buf_append_format(to, "Init Duration: %s ms\t",
 				      milliseconds(report->init_us).text);

@@ -73,6 +73,8 @@ struct line_report {
 	enum line_status status;
 	const char *error_type; /* with LINE_ERROR and LINE_FAILURE */
 };
+/* As a report says memory: rounded up. */
+uint64_t log_line_megabytes(uint64_t bytes) _pure_;
 int log_line_report(struct buf *to, struct line_style style, int64_t time_us,
 		    const struct line_report *report) _must_use_;
 

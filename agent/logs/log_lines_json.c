@@ -6,8 +6,6 @@
 
 #include "mayfly/clock.h"
 
-#define BYTES_PER_MB (1ULL << 20)
-
 static const char *const status_names[] = {
 	[LINE_SUCCESS] = "success",
 	[LINE_ERROR] = "error",
@@ -110,7 +108,7 @@ int log_json_start(struct buf *to, struct line_style style, int64_t time_us, con
 
 static json_t *report_metrics(const struct line_report *report)
 {
-	uint64_t used_mb = (report->max_memory_bytes + BYTES_PER_MB - 1) / BYTES_PER_MB;
+	uint64_t used_mb = log_line_megabytes(report->max_memory_bytes);
 	json_t *metrics =
 		json_pack("{s:f,s:I,s:i,s:I}", "durationMs", milliseconds(report->duration_us),
 			  "billedDurationMs", (json_int_t)report->billed_ms, "memorySizeMB",

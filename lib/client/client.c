@@ -15,6 +15,7 @@
 #define ACCESS_KEYS        mayfly__v1__access_key_service__descriptor
 
 #define TLS_PREFIX         "tls:"
+#define USAGE              mayfly__v1__usage_service__descriptor
 
 /* Beyond this the node hangs; the longest calls wait for templates. */
 #define CONTROL_TIMEOUT_US (1800 * 1000000LL)
@@ -262,3 +263,7 @@ DEFINE_CALL(client_access_key_set_state, ACCESS_KEYS, "SetState", SetAccessKeySt
 	    AccessKey)
 DEFINE_CALL(client_access_key_delete, ACCESS_KEYS, "Delete", DeleteAccessKeyRequest,
 	    DeleteAccessKeyResponse)
+DEFINE_CALL(client_usage_query, USAGE, "Query", QueryUsageRequest, QueryUsageResponse)
+DEFINE_STREAM(client_usage_export, USAGE, "Export", ExportUsageRequest, ExportUsageResponse)
+DEFINE_EMPTY_CALL(client_usage_reconcile, USAGE, "Reconcile", RECONCILE_USAGE_REQUEST,
+		  ReconcileUsageRequest, ReconcileUsageResponse)

@@ -20,6 +20,7 @@
 #include <mayfly/v1/log.pb-c.h>
 #include <mayfly/v1/node.pb-c.h>
 #include <mayfly/v1/tenant.pb-c.h>
+#include <mayfly/v1/usage.pb-c.h>
 
 #define CLIENT_DEFAULT_ADDRESS  "unix:/run/mayfly/mayfly.sock"
 #define CLIENT_ADDRESS_VARIABLE "MAYFLY_ADDRESS"
@@ -218,3 +219,13 @@ int client_access_key_set_state(struct client *client,
 int client_access_key_delete(struct client *client,
 			     const Mayfly__V1__DeleteAccessKeyRequest *request,
 			     Mayfly__V1__DeleteAccessKeyResponse **ret, struct error *e) _must_use_;
+/* -- UsageService -- */
+
+int client_usage_query(struct client *client, const Mayfly__V1__QueryUsageRequest *request,
+		       Mayfly__V1__QueryUsageResponse **ret, struct error *e) _must_use_;
+int client_usage_export(struct client *client, const Mayfly__V1__ExportUsageRequest *request,
+			struct client_stream **ret, struct error *e) _must_use_;
+int client_usage_export_next(struct client_stream *stream, Mayfly__V1__ExportUsageResponse **ret,
+			     struct error *e) _must_use_;
+int client_usage_reconcile(struct client *client, Mayfly__V1__ReconcileUsageResponse **ret,
+			   struct error *e) _must_use_;

@@ -283,6 +283,7 @@ class Node:
         self.logs = p.log_grpc.LogServiceStub(self.channel)
         self.node = p.node_grpc.NodeServiceStub(self.channel)
         self.templates = p.node_grpc.TemplateServiceStub(self.channel)
+        self.usage = p.usage_grpc.UsageServiceStub(self.channel)
 
     def disconnect(self):
         if self.channel:

@@ -581,6 +581,13 @@ def assert_says_disk_is_full(refusal):
     assert re.search(r"[Nn]o space|disk .* is full", refusal.message), refusal
 
 
+def assert_nothing_runs(node, name):
+    """What runs must be recorded, so a full disk refuses it before."""
+    refusal = node.refusal(node.invocations.Invoke, node.protocol.invoke.InvokeRequest(function_name=name))
+    assert refusal.status == Status.UNAVAILABLE and "cannot record usage" in refusal.message, refusal
+    assert_says_disk_is_full(refusal)
+
+
 def made_templates(node):
     return {t.template_id: t.created_at_us for t in node.template_list()}
 
@@ -598,26 +605,26 @@ def test_creation_on_a_full_disk(full_disk):
     node, name, fill, empty = full_disk
     fill()
 
-    # It is refused, and not half done; what there is goes on serving.
+    # It is refused, and not half done.
     package = {"index.py": SLEEPER["index.py"], "data": os.urandom(1 << 20)}
     assert_says_disk_is_full(node.refusal(node.functions.Create, node.create_request("refused", e2e.PYTHON, package)))
-    assert node.invoke(name).json == "awake"
+    assert_nothing_runs(node, name)
     assert node.refusal(node.functions.Get, node.protocol.function.GetFunctionRequest(
         function_name="refused")).status == Status.NOT_FOUND
 
     empty()
+    assert node.invoke(name).json == "awake", "at once, and of the sandbox that lived through it"
     made = node.create(e2e.PYTHON, package)
     assert node.invoke(made).json == "awake"
 
 
 def test_cold_start_on_a_full_disk(full_disk):
-    """It is refused with the cause, and does not cost the template, which has no part in it."""
+    """It is refused before, and does not cost the template, which has no part in it."""
     node, name, fill, empty = full_disk
     templates = made_templates(node)
     node.end_idle(name)
     fill()
-    assert_says_disk_is_full(node.refusal(node.invocations.Invoke, node.protocol.invoke.InvokeRequest(
-        function_name=name)))
+    assert_nothing_runs(node, name)
     assert node.sandboxes(name) == []
     node.assert_nothing_left()
 
@@ -657,9 +664,9 @@ def test_deletion_on_a_full_disk(full_disk):
     fill()
     assert_says_disk_is_full(node.refusal(node.functions.Delete, request))
     assert node.get(name).state == node.protocol.function.FUNCTION_STATE_ACTIVE
-    assert node.invoke(name).json == "awake"
 
     empty()
+    assert node.invoke(name).json == "awake"
     node.delete(name)
     node.restart()
     assert node.refusal(node.functions.Get, node.protocol.function.GetFunctionRequest(

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 // links: mayfly_invoke mayfly_functions mayfly_core mayfly_base
 
-/* How much may wait for a sandbox, in bytes. The pool and the directory are doubles, which the
- * linker takes before the real ones. */
+/* How much may wait for a sandbox, in bytes; what is recorded of what ran. The pool, the directory
+ * and the account are doubles, which the linker takes before the real ones. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +17,7 @@
 #include <systemd/sd-event.h>
 
 #include "agent/deploy/alias_directory.h"
+#include "agent/invoke/billing.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
 
@@ -92,6 +93,48 @@ int pool_acquire(struct pool *pool _unused_, const struct function *f _unused_,
 	return idle;
 }
 
+static unsigned admitted;
+static bool ledger_fails; /* nothing may run */
+static bool records_late; /* the record is held, and with it the answer */
+static struct account_entry *held;
+static struct ledger_record recorded;
+
+int account_admit(struct account *account _unused_, struct account_entry **ret, struct error *error)
+{
+	if (ledger_fails)
+		return error_set(error, ERROR_UNAVAILABLE, NULL, "no ledger");
+	admitted++;
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+struct account_entry *account_drop(struct account_entry *entry)
+{
+	if (entry)
+		admitted--;
+	free(entry);
+	return NULL;
+}
+
+static void tell(struct account_entry *entry, const struct error *error)
+{
+	admitted--;
+	entry->done(error, entry->arg);
+	free(entry);
+}
+
+void account_record(struct account *account _unused_, struct account_entry *entry,
+		    account_recorded_fn *done, void *arg)
+{
+	recorded = entry->record;
+	entry->done = done;
+	entry->arg = arg;
+	if (records_late)
+		held = entry;
+	else
+		tell(entry, NULL);
+}
+
 void pool_cancel(struct pool *pool _unused_, struct demand *demand _unused_)
 {
 	cancelled++;
@@ -99,7 +142,9 @@ void pool_cancel(struct pool *pool _unused_, struct demand *demand _unused_)
 
 void sandbox_get_facts(const struct sandbox *sandbox _unused_, struct sandbox_facts *ret)
 {
-	*ret = (struct sandbox_facts){ .id = "ab", .version = "$LATEST", .invocations = 2 };
+	*ret = (struct sandbox_facts){
+		.id = "ab", .version = "$LATEST", .invocations = 2, .memory_mb = 128
+	};
 }
 
 const struct function_config *sandbox_config(const struct sandbox *sandbox _unused_)
@@ -250,7 +295,7 @@ static void make_invoker(struct fixture *f, unsigned concurrency)
 					 .limits.tenant = concurrency };
 
 	invoker_free(f->invoker);
-	assert_int_equal(invoker_new(&config, f->loop, NULL, NULL, &f->invoker, NULL), 0);
+	assert_int_equal(invoker_new(&config, f->loop, NULL, NULL, NULL, &f->invoker, NULL), 0);
 }
 
 static int set_up(void **state)
@@ -263,7 +308,7 @@ static int set_up(void **state)
 	memset(f->large, 'x', LARGE_BYTES);
 	f->large[0] = f->large[LARGE_BYTES - 1] = '"';
 	alias = NULL;
-	idle = false;
+	idle = ledger_fails = records_late = false;
 	cancelled = 0;
 	*state = f;
 	return 0;
@@ -274,6 +319,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(f->invoker->running, 0);
+	assert_int_equal(admitted, 0);
 	assert_int_equal(f->invoker->waiting_bytes, 0);
 	invoker_free(f->invoker);
 	loop_free(f->loop);
@@ -442,6 +488,108 @@ static void an_alias_is_drawn_once_for_each_invocation(void **state)
 	give_up(&b);
 }
 
+/* -- what ran -- */
+
+static void answer(struct asker *asker, const char *payload)
+{
+	Mayfly__Guest__V1__GuestMessage message = MAYFLY__GUEST__V1__GUEST_MESSAGE__INIT;
+	Mayfly__Guest__V1__ResponseStart start = MAYFLY__GUEST__V1__RESPONSE_START__INIT;
+	Mayfly__Guest__V1__ResponseChunk chunk = MAYFLY__GUEST__V1__RESPONSE_CHUNK__INIT;
+	Mayfly__Guest__V1__InvocationDone done = MAYFLY__GUEST__V1__INVOCATION_DONE__INIT;
+	Mayfly__Guest__V1__Outcome outcome = MAYFLY__GUEST__V1__OUTCOME__INIT;
+	struct demand *demand = &asker->invocation->demand;
+	char *id = (char *)(uintptr_t)invocation_request_id(asker->invocation);
+
+	start.request_id = chunk.request_id = done.request_id = id;
+	message.kind_case = MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESPONSE_START;
+	message.response_start = &start;
+	invocation_demand_events.on_message(demand, &message);
+	chunk.data = (ProtobufCBinaryData){ .len = strlen(payload),
+					    .data = (uint8_t *)(uintptr_t)payload };
+	message.kind_case = MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_RESPONSE_CHUNK;
+	message.response_chunk = &chunk;
+	invocation_demand_events.on_message(demand, &message);
+	outcome.status = MAYFLY__GUEST__V1__STATUS__STATUS_OK;
+	done.outcome = &outcome;
+	done.max_memory_bytes = 36 * MIB + 1;
+	message.kind_case = MAYFLY__GUEST__V1__GUEST_MESSAGE__KIND_INVOCATION_DONE;
+	message.invocation_done = &done;
+	invocation_demand_events.on_message(demand, &message);
+}
+
+static void the_answer_comes_after_the_record(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+	char id[UUID_BYTES];
+
+	idle = records_late = true;
+	ask(f, &a, slice_from_string("{\"a\":1}"));
+	(void)snprintf(id, sizeof(id), "%s", invocation_request_id(a.invocation));
+	answer(&a, "\"four\"");
+	assert_false(a.answered);
+	assert_string_equal(recorded.request_id, id);
+	assert_string_equal(recorded.tenant, "123456789012");
+	assert_string_equal(recorded.function, "f");
+	assert_string_equal(recorded.version, "$LATEST");
+	assert_int_equal(recorded.result, LEDGER_OK);
+	assert_int_equal(recorded.start, LEDGER_START_WARM);
+	assert_int_equal(recorded.event_bytes, 7);
+	assert_int_equal(recorded.answer_bytes, 6);
+	assert_int_equal(recorded.streamed_bytes, 0);
+	assert_int_equal(recorded.memory_mb, 128);
+	assert_int_equal(recorded.max_memory_mb, 37);
+	assert_int_equal(recorded.init_us, -1);
+	assert_int_equal(recorded.restore_us, -1);
+	assert_int_equal(recorded.billed_restore_ms, -1);
+	assert_int_equal(recorded.billed_ms, billing_milliseconds(recorded.duration_us, 0));
+	tell(held, NULL);
+	assert_true(a.answered);
+	assert_int_equal(a.code, ERROR_NONE);
+}
+
+static void an_answer_without_a_record_is_withheld(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct asker a;
+
+	idle = records_late = true;
+	ask(f, &a, slice_from_string("{}"));
+	answer(&a, "1");
+	(void)error_set(&error, ERROR_INTERNAL, NULL, "too late");
+	tell(held, &error);
+	assert_int_equal(a.code, ERROR_INTERNAL);
+	assert_string_equal(a.text, "too late");
+}
+
+static void a_lost_sandbox_is_recorded(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	idle = true;
+	ask(f, &a, slice_from_string("{}"));
+	lose(&a);
+	assert_int_equal(a.code, ERROR_NONE);
+	assert_int_equal(recorded.result, LEDGER_SANDBOX_FAILURE);
+	assert_int_equal(recorded.max_memory_mb, 0);
+	assert_true(recorded.billed_ms >= 1);
+	assert_true(recorded.answer_bytes > 0);
+}
+
+static void nothing_runs_without_a_ledger(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	idle = ledger_fails = true;
+	ask(f, &a, slice_from_string("{}"));
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.code, ERROR_UNAVAILABLE);
+	assert_string_equal(a.text, "no ledger");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +602,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_event_is_let_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_alias_is_drawn_once_for_each_invocation, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(the_answer_comes_after_the_record, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(an_answer_without_a_record_is_withheld, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_lost_sandbox_is_recorded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nothing_runs_without_a_ledger, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Accounts for every invocation that runs a function. The order for each: account_admit() before
+ * it runs, then account_record() when it ended, whose callback releases the answer; or
+ * account_drop() if no function ran. All calls and callbacks: loop thread; callbacks never run
+ * inside the call that asked for them. */
+
+#include "agent/core/loop.h"
+#include "agent/store/ledger.h"
+
+struct account;
+
+struct account_prices {
+	uint64_t request_pico; /* 10^-12 units of money each */
+	uint64_t gb_second_pico;
+};
+
+struct account_config {
+	struct ledger *ledger;  /* borrowed for the account's life */
+	int64_t answer_wait_us; /* how long an answer waits for a ledger that cannot be written */
+	int64_t raw_keep_us;    /* records are deleted after it; their rollups stay */
+	struct account_prices prices;
+};
+
+int account_new(const struct account_config *config, struct loop *loop, struct account **ret,
+		struct error *error) _must_use_;
+/* After loop_end_jobs(). What still waits is lost; see account_flush(). Copes with NULL. */
+struct account *account_free(struct account *account);
+DEFINE_CLEANUP(struct account, account_free)
+
+/* Waits until all is written; gives up, with an error in the log, when that fails. Last. */
+void account_flush(struct account *account, loop_fn *done, void *arg);
+
+/* -- an invocation -- */
+
+/* NULL: recorded. An error: it could not be in time, and will be as soon as it can. */
+typedef void account_recorded_fn(const struct error *error, void *arg);
+
+struct account_entry {
+	struct ledger_record record; /* of who was admitted, until account_record() */
+
+	/* Of the account. */
+	account_recorded_fn *done;
+	void *arg;
+	int64_t since_us;
+};
+
+/* May a function run? Then *ret, the caller's, is where its record goes. */
+int account_admit(struct account *account, struct account_entry **ret,
+		  struct error *error) _must_use_;
+/* No function ran. Copes with NULL; returns NULL. */
+struct account_entry *account_drop(struct account_entry *entry);
+/* Takes the entry. `done` comes exactly once, unless the account is freed before. */
+void account_record(struct account *account, struct account_entry *entry, account_recorded_fn *done,
+		    void *arg);
+
+/* Hears of each record once it is durable, in order. One listener; NULL: none. */
+typedef void account_listener(const struct ledger_record *record, void *arg);
+void account_set_listener(struct account *account, account_listener *fn, void *arg);
+
+/* -- reading. Results are borrowed during the callback. -- */
+
+struct account_rows {
+	const struct error *error; /* set: nothing else is */
+	const struct ledger_row *rows;
+	size_t count;
+	bool more;               /* beyond the query's limit */
+	struct ledger_row total; /* of all groups, also those beyond */
+};
+typedef void account_rows_fn(const struct account_rows *result, void *arg);
+int account_query(struct account *account, const struct ledger_query *query, account_rows_fn *fn,
+		  void *arg) _must_use_;
+
+struct account_records {
+	const struct error *error;
+	const struct ledger_record *records;
+	size_t count;
+	bool more;
+};
+typedef void account_records_fn(const struct account_records *result, void *arg);
+/* At most `limit` after the record `after`; see ledger_read(). */
+int account_read(struct account *account, const struct ledger_filter *filter, uint64_t after,
+		 uint32_t limit, account_records_fn *fn, void *arg) _must_use_;
+/* Records up to this sequence were deleted. */
+uint64_t account_trimmed(const struct account *account);
+
+/* A figure that should be what another is. */
+struct account_difference {
+	struct ledger_row counted; /* of the records */
+	struct ledger_row claimed; /* of the rollup, or of the counters since the start */
+	bool of_counters;          /* then only the figures that counters have are compared */
+};
+
+#define ACCOUNT_DIFFERENCES_MAX 1000
+
+struct account_reconciled {
+	const struct error *error;
+	const struct account_difference *differences; /* the first of them */
+	size_t count;
+	uint64_t total; /* differences in sum */
+	struct ledger_reconciled sums;
+	uint64_t counted_since_start; /* invocations, by the counters */
+	bool counters_compared;       /* no: records since the start were deleted */
+	uint64_t waiting;             /* records not yet durable */
+};
+typedef void account_reconciled_fn(const struct account_reconciled *result, void *arg);
+int account_reconcile(struct account *account, account_reconciled_fn *fn, void *arg) _must_use_;
+
+/* -- prices -- */
+
+struct account_money {
+	uint64_t units;
+	uint64_t picos; /* below 10^12 */
+};
+
+const struct account_prices *account_prices(const struct account *account);
+/* What invocations and billed megabyte-milliseconds cost, rounded once, half up, to a pico. */
+struct account_money account_cost(const struct account_prices *prices, uint64_t invocations,
+				  uint64_t mb_ms);

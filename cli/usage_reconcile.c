@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/usage.h"
+#include "cli/verbs.h"
+#include "mayfly/clock.h"
+
+static json_t *difference_json(const Mayfly__V1__UsageDifference *difference)
+{
+	json_t *figures = json_array();
+
+	for (size_t i = 0; i < difference->n_figures; i++)
+		(void)json_array_append_new(figures, json_string(difference->figures[i]));
+	return json_pack("{s:s,s:o,s:o,s:o}", "ClaimedBy", difference->claimed_by, "Figures",
+			 figures, "Counted", usage_row_json(difference->counted), "Claimed",
+			 usage_row_json(difference->claimed));
+}
+
+static int print_json(const Mayfly__V1__ReconcileUsageResponse *sums)
+{
+	json_t *differences = json_array();
+
+	for (size_t i = 0; i < sums->n_differences; i++)
+		(void)json_array_append_new(differences, difference_json(sums->differences[i]));
+	return output_json(json_pack(
+		"{s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:o}", "Records", (json_int_t)sums->records,
+		"Rollups", (json_int_t)sums->rollups, "RollupsLeftOut",
+		(json_int_t)sums->rollups_left_out, "InvocationsSinceStart",
+		(json_int_t)sums->invocations_since_start, "Waiting", (json_int_t)sums->waiting,
+		"CountersCompared", (int)sums->counters_compared, "DifferenceCount",
+		(json_int_t)sums->difference_count, "Differences", differences));
+}
+
+static void add_difference(struct table *table, const Mayfly__V1__UsageDifference *difference)
+{
+	const Mayfly__V1__UsageRow *counted = difference->counted;
+	char hour[CLOCK_ISO8601_BYTES] = "since start", figures[256] = "";
+
+	if (counted->begins_us > 0)
+		clock_format_iso8601(counted->begins_us, hour);
+	for (size_t i = 0; i < difference->n_figures; i++) {
+		size_t len = strlen(figures);
+
+		(void)snprintf(figures + len, sizeof(figures) - len, "%s%s", i ? "," : "",
+			       difference->figures[i]);
+	}
+	table_cell(table, "%s", counted->tenant);
+	table_cell(table, "%s", counted->function_name);
+	table_cell(table, "%s", counted->version);
+	table_cell(table, "%.16s", hour);
+	table_cell(table, "%s", difference->claimed_by);
+	table_cell(table, "%" PRIu64, counted->figures->invocations);
+	table_cell(table, "%" PRIu64, difference->claimed->figures->invocations);
+	table_cell(table, "%s", figures);
+}
+
+static void print_table(const Mayfly__V1__ReconcileUsageResponse *sums)
+{
+	static const char *const headers[] = { "TENANT",  "FUNCTION", "VERSION", "HOUR", "BY",
+					       "COUNTED", "CLAIMED",  "FIGURES", NULL };
+	_cleanup_table_ struct table table = { .headers = headers };
+
+	(void)printf("%" PRIu64 " records counted anew, %" PRIu64 " hourly sums compared, %" PRIu64
+		     " left out (records deleted)\n",
+		     sums->records, sums->rollups, sums->rollups_left_out);
+	(void)printf("%" PRIu64 " invocations since the start, %s; %" PRIu64 " not yet durable\n",
+		     sums->invocations_since_start,
+		     sums->counters_compared ? "compared" : "not compared (records deleted)",
+		     sums->waiting);
+	(void)printf("%" PRIu64 " differences\n", sums->difference_count);
+	for (size_t i = 0; i < sums->n_differences; i++)
+		if (sums->differences[i]->counted && sums->differences[i]->counted->figures &&
+		    sums->differences[i]->claimed && sums->differences[i]->claimed->figures)
+			add_difference(&table, sums->differences[i]);
+	if (sums->n_differences > 0)
+		table_print(&table);
+}
+
+static int run(struct context *context, const struct arguments *arguments _unused_)
+{
+	_cleanup_message_ Mayfly__V1__ReconcileUsageResponse *sums = NULL;
+	int r = client_usage_reconcile(context->client, &sums, &context->error);
+
+	if (r < 0)
+		return r;
+	if (context->json)
+		r = print_json(sums);
+	else
+		print_table(sums);
+	if (r == 0 && sums->difference_count > 0)
+		r = error_set(&context->error, ERROR_INTERNAL, NULL,
+			      "the ledger does not agree with itself");
+	return r;
+}
+
+const struct verb verb_usage_reconcile = {
+	.name = "usage reconcile",
+	.operands = "",
+	.summary = "Check the ledger against itself and the node's counters",
+	.help = "Counts all records anew, and compares with the hourly sums and with what the "
+		"node\n"
+		"counted since its start. Exit code 1 if anything differs.\n\n"
+		"Examples:\n"
+		"  mayfly usage reconcile\n"
+		"  mayfly usage reconcile --output json\n",
+	.run = run,
+};

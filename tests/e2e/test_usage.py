@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger: a bill is what the REPORT lines say, and whoever was answered is recorded, once,
+whatever happens to the agent."""
+
+import json
+import re
+import subprocess
+import threading
+
+import grpc
+import pytest
+
+import node as e2e
+
+PRICE_REQUEST, PRICE_GB_SECOND = 200_000, 16_666_700
+CODE = {"index.py": """
+import time
+def handler(event, context):
+    time.sleep(event.get("sleep", 0))
+    if event.get("fail"):
+        raise ValueError("no")
+    return event
+"""}
+REPORT = re.compile(
+    rf"REPORT RequestId: (?P<id>{e2e.UUID})\tDuration: (?P<duration>[0-9.]+) ms\t"
+    r"Billed Duration: (?P<billed>\d+) ms\tMemory Size: (?P<memory>\d+) MB\t"
+    r"Max Memory Used: (?P<used>\d+) MB\t(Init Duration: (?P<init>[0-9.]+) ms\t)?"
+    r"(Restore Duration: [0-9.]+ ms\tBilled Restore Duration: (?P<restore>\d+) ms\t)?")
+
+
+def export(node, **filters):
+    u = node.protocol.usage
+    pages = node.usage.Export(u.ExportUsageRequest(filter=u.UsageFilter(**filters)), timeout=60)
+    return [record for page in pages for record in page.records]
+
+
+def query(node, *groups, **options):
+    u = node.protocol.usage
+    filters = u.UsageFilter(**options.pop("filter", {}))
+    return node.usage.Query(u.QueryUsageRequest(
+        filter=filters, group_by=[u.UsageGroup.Value("USAGE_GROUP_" + g) for g in groups], **options), timeout=60)
+
+
+def reconcile(node):
+    return node.usage.Reconcile(node.protocol.usage.ReconcileUsageRequest(), timeout=60)
+
+
+def report_lines(node, name, count):
+    """The log is written a moment after the answer."""
+    def lines():
+        found = [m.groupdict() for m in REPORT.finditer(node.log_text(name))]
+        return len(found) >= count and found
+
+    return e2e.wait_until(lines, 30, f"{count} REPORT lines of {name}")
+
+
+def cost(requests, mb_ms):
+    return requests * PRICE_REQUEST + (mb_ms * PRICE_GB_SECOND + 512_000) // 1_024_000
+
+
+def picos(money):
+    return money.units * 10**12 + money.picos
+
+
+@pytest.fixture
+def priced(private_node):
+    return private_node({"ledger.price_request_pico": PRICE_REQUEST,
+                         "ledger.price_gb_second_pico": PRICE_GB_SECOND})
+
+
+def test_a_bill_is_what_the_report_lines_say(priced, build):
+    node, u = priced, priced.protocol.usage
+    area = node.create(e2e.PYTHON, CODE, name="area", timeout_seconds=1)
+    other = node.create(e2e.PYTHON, CODE, name="other")
+    watch = node.usage.Watch(u.WatchUsageRequest(filter=u.UsageFilter(function_name=area)), timeout=120)
+    results = [node.invoke(area, {"n": n}) for n in range(3)]
+    results.append(node.invoke(area, {"fail": True}))
+    results.append(node.invoke(area, {"sleep": 30}))
+    i = node.protocol.invoke
+    stream = list(node.invocations.InvokeStream(
+        i.InvokeRequest(function_name=other, payload=b'{"a": 1}'), timeout=60))
+    streamed = sum(len(m.payload_chunk) for m in stream)
+
+    # What ran no function leaves no record.
+    assert node.refusal(node.invocations.Invoke, i.InvokeRequest(function_name="nobody")).status \
+        == grpc.StatusCode.NOT_FOUND
+    node.refusal(node.invocations.Invoke, i.InvokeRequest(function_name=area, payload=b"{"))
+    node.invocations.Invoke(
+        i.InvokeRequest(function_name=area, invocation_type=i.INVOCATION_TYPE_DRY_RUN), timeout=30)
+
+    records = {r.request_id: r for r in export(node)}
+    reports = {name: report_lines(node, name, count) for name, count in ((area, 5), (other, 1))}
+    assert set(records) == {line["id"] for lines in reports.values() for line in lines}
+    for name, lines in reports.items():
+        for line in lines:
+            record = records[line["id"]]
+            assert (record.function_name, record.version) == (name, "$LATEST")
+            assert f"{record.duration_us / 1000:.2f}" == line["duration"]
+            assert (record.billed_ms, record.memory_size_mb, record.max_memory_used_mb) == \
+                tuple(int(line[k]) for k in ("billed", "memory", "used"))
+            assert record.HasField("init_us") == (line["init"] is not None)
+            assert record.HasField("billed_restore_ms") == (line["restore"] is not None)
+    mine = [records[r.request_id] for r in results]
+    assert [u.UsageResult.Name(r.result)[13:] for r in mine] == \
+        ["OK", "OK", "OK", "FUNCTION_ERROR", "TIMEOUT"]
+    assert [i.StartKind.Name(r.start_kind)[11:] for r in mine] == [r.start for r in results]
+    assert (mine[1].event_bytes, mine[1].answer_bytes, mine[1].streamed_bytes) == (8, 8, 0)
+    last = records[reports[other][0]["id"]]
+    assert (last.event_bytes, last.answer_bytes, last.streamed_bytes) == (8, streamed, streamed)
+
+    # Sums and cost, from the lines alone.
+    answer = query(node, "FUNCTION", "HOUR")
+    totals = {}
+    for row in answer.rows:
+        requests, billed, errors = totals.get(row.function_name, (0, 0, 0))
+        totals[row.function_name] = (requests + row.figures.invocations,
+                                     billed + row.figures.billed_mb_ms, errors + row.figures.errors)
+    bills = {name: (len(lines), sum(int(x["billed"]) * int(x["memory"]) for x in lines),
+                    2 if name == area else 0) for name, lines in reports.items()}
+    assert totals == bills
+    requests, mb_ms = sum(b[0] for b in bills.values()), sum(b[1] for b in bills.values())
+    assert picos(answer.total.cost) == cost(requests, mb_ms)
+    only = query(node, filter={"function_name": area})
+    assert picos(only.total.cost) == cost(*bills[area][:2])
+    first = query(node, "FUNCTION", order=u.USAGE_ORDER_INVOCATIONS, max_items=1)
+    assert [r.function_name for r in first.rows] == [area] and first.next_marker
+    second = query(node, "FUNCTION", order=u.USAGE_ORDER_INVOCATIONS, max_items=1, marker=first.next_marker)
+    assert [r.function_name for r in second.rows] == [other] and not second.next_marker
+    refusal = node.refusal(node.usage.Query, u.QueryUsageRequest(marker="x"))
+    assert refusal.status == grpc.StatusCode.INVALID_ARGUMENT and refusal.field == "marker"
+
+    assert [next(watch).record.request_id for _ in results] == [r.request_id for r in results]
+    watch.cancel()
+    sums = reconcile(node)
+    assert not sums.differences and sums.counters_compared
+    assert (sums.records, sums.invocations_since_start, sums.waiting) == (6, 6, 0)
+    check_command(node, build, records)
+
+
+def check_command(node, build, records):
+    def mayfly(*args):
+        done = subprocess.run([build / "cli/mayfly", "usage", *args, "--address", f"unix:{node.socket}"],
+                              capture_output=True, timeout=60)
+        assert done.returncode == 0, done
+        return done.stdout.decode()
+
+    table = mayfly("query", "--by", "function").splitlines()
+    assert table[0].split()[:2] == ["FUNCTION", "INVOCATIONS"]
+    assert [line.split()[:2] for line in table[1:]] == [["area", "5"], ["other", "1"], ["total", "6"]]
+    shown = json.loads(mayfly("query", "--by", "function,day", "--output", "json"))
+    assert [row["Invocations"] for row in shown["Rows"]] == [5, 1] and shown["Total"]["Errors"] == 2
+    lines = mayfly("export", "--format", "csv").splitlines()
+    assert lines[0].startswith("request_id,tenant,function_name,version,started_at,")
+    assert {line.split(",")[0] for line in lines[1:]} == set(records)
+    objects = [json.loads(line) for line in mayfly("export", "--output", "json", "other").splitlines()]
+    assert [o["FunctionName"] for o in objects] == ["other"]
+    assert "6 records" in mayfly("reconcile")
+
+
+def test_what_was_answered_is_recorded_whatever_happens(private_node):
+    """kill -9 under load, again and again."""
+    node = private_node({"pool.spares": 0, "pool.spares_on_deploy": "no"})
+    name = node.create(e2e.PYTHON, CODE)
+    answered = []
+
+    def load(until):
+        while not until.is_set():
+            try:
+                answered.append(node.invoke(name, {}, log=False, timeout=60).request_id)
+            except (grpc.RpcError, grpc.FutureCancelledError, ValueError):
+                return  # killed
+
+    for _ in range(3):
+        done, before = threading.Event(), len(answered)
+        threads = [threading.Thread(target=load, args=(done,), daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        e2e.wait_until(lambda: len(answered) >= before + 20, 120, "answers")
+        node.process.kill()
+        node.process.wait(30)
+        done.set()
+        for thread in threads:
+            thread.join(60)
+        node.kill()
+        node.start()
+        recorded = [record.request_id for record in export(node)]
+        assert len(recorded) == len(set(recorded))
+        assert set(answered) <= set(recorded)
+        # Beyond them at most what was under way.
+        assert len(recorded) - len(answered) <= 3 * 3
+    assert query(node).total.figures.invocations == len(recorded)
+    sums = reconcile(node)
+    assert not sums.differences and sums.records == len(recorded)
