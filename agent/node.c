@@ -597,9 +597,8 @@ int node_open(const struct config *config, struct node **ret, struct error *erro
 	if (r < 0)
 		return r;
 	static int (*const steps[])(struct node * node, struct error * error) = {
-		build_paths, build_machines, build_logs,       build_directory, build_tenants,
-		build_account,
-		build_pool,  build_services, listen_and_start, handle_signals,
+		build_paths,   build_machines, build_logs,     build_directory,  build_tenants,
+		build_account, build_pool,     build_services, listen_and_start, handle_signals,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		r = steps[i](node, error);

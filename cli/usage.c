@@ -77,7 +77,6 @@ int usage_filter(const struct arguments *arguments, Mayfly__V1__UsageFilter *ret
 	ret->function_name = (char *)operand(arguments, 0);
 	if (version)
 		ret->version = (char *)version;
-	ret->all_tenants = argument_flag(arguments, "all-tenants");
 	return parse_times(arguments, ret, e);
 }
 

@@ -88,6 +88,7 @@ static int run(struct context *context, const struct arguments *arguments)
 	if (r < 0)
 		return r;
 	request.filter = &filter;
+	request.all_tenants = argument_flag(arguments, "all-tenants");
 	if (token)
 		request.resume_token = (char *)token;
 	r = client_usage_export(context->client, &request, &stream, &context->error);

@@ -206,6 +206,7 @@ static int run(struct context *context, const struct arguments *arguments)
 		return error_set(&context->error, ERROR_INVALID_PARAMETER, "limit",
 				 "--limit must be at least 1");
 	request.filter = &filter;
+	request.all_tenants = argument_flag(arguments, "all-tenants");
 	request.order = parse_order(argument(arguments, "sort"));
 	name_columns(&listing, &request);
 	listing.rows = context->json ? json_array() : NULL;

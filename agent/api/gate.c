@@ -51,6 +51,18 @@ static void find_principal(const struct gate *gate, const struct rpc_call *call,
 		ret->kind = PRINCIPAL_NOBODY;
 }
 
+/* Whether the request is about every tenant. */
+static bool is_about_all(const ProtobufCMessage *request)
+{
+	const ProtobufCFieldDescriptor *field =
+		request ? protobuf_c_message_descriptor_get_field_by_name(request->descriptor,
+									  "all_tenants")
+			: NULL;
+
+	return field && field->type == PROTOBUF_C_TYPE_BOOL &&
+	       *(const protobuf_c_boolean *)((const char *)request + field->offset);
+}
+
 static int admit(struct rpc_call *call, ProtobufCMessage *request, void *arg, struct error *e)
 {
 	const struct gate *gate = arg;
@@ -66,6 +78,9 @@ static int admit(struct rpc_call *call, ProtobufCMessage *request, void *arg, st
 			 tenant, e);
 	if (r < 0 || !tenant[0])
 		return r;
+	if (is_about_all(request) && principal.kind != PRINCIPAL_OPERATOR)
+		return error_set(e, ERROR_ACCESS_DENIED, "all_tenants",
+				 "Only operators may ask for all tenants.");
 	row = access_find(method);
 	r = tenants_check(gate->tenants, tenant, row->effect, principal.kind == PRINCIPAL_OPERATOR,
 			  e);

@@ -46,8 +46,9 @@ static int decode_times(const Mayfly__V1__UsageFilter *message, struct ledger_fi
 	return 0;
 }
 
-int usage_decode_filter(const struct api_context *context, const Mayfly__V1__UsageFilter *message,
-			struct ledger_filter *ret, struct error *error)
+int usage_decode_filter(const struct api_context *context, const char *named, bool all_tenants,
+			const Mayfly__V1__UsageFilter *message, struct ledger_filter *ret,
+			struct error *error)
 {
 	static const Mayfly__V1__UsageFilter none = MAYFLY__V1__USAGE_FILTER__INIT;
 	struct ledger_filter filter = { 0 };
@@ -56,17 +57,14 @@ int usage_decode_filter(const struct api_context *context, const Mayfly__V1__Usa
 
 	if (!message)
 		message = &none;
-	if (message->all_tenants && message->tenant[0])
-		return error_set(error, ERROR_INVALID_PARAMETER, "all_tenants",
-				 "One of tenant and all_tenants may be given, and not both.");
-	r = api_resolve_tenant(context, message->tenant, &tenant, error);
+	r = api_resolve_tenant(context, named, &tenant, error);
 	if (r == 0)
 		r = decode_names(context, message, tenant, &filter, error);
 	if (r == 0)
 		r = decode_times(message, &filter, error);
 	if (r < 0)
 		return r;
-	if (!message->all_tenants)
+	if (!all_tenants)
 		(void)snprintf(filter.tenant, sizeof(filter.tenant), "%s", tenant);
 	*ret = filter;
 	return 0;

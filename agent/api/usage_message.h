@@ -10,8 +10,9 @@
 #include <mayfly/v1/usage.pb-c.h>
 
 /* `message` may be NULL: everything of the caller's. */
-int usage_decode_filter(const struct api_context *context, const Mayfly__V1__UsageFilter *message,
-			struct ledger_filter *ret, struct error *error) _must_use_;
+int usage_decode_filter(const struct api_context *context, const char *named, bool all_tenants,
+			const Mayfly__V1__UsageFilter *message, struct ledger_filter *ret,
+			struct error *error) _must_use_;
 
 bool usage_filter_has(const struct ledger_filter *filter, const struct ledger_record *record);
 

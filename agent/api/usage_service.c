@@ -102,7 +102,8 @@ static int decode_query(const struct usage_service *service,
 			const Mayfly__V1__QueryUsageRequest *message, struct ledger_query *ret,
 			struct error *error)
 {
-	int r = usage_decode_filter(service->context, message->filter, &ret->filter, error);
+	int r = usage_decode_filter(service->context, message->tenant, message->all_tenants,
+				    message->filter, &ret->filter, error);
 
 	if (r == 0)
 		r = decode_groups(message, &ret->groups, error);
@@ -212,7 +213,8 @@ static int begin_export(struct usage_service *service, struct rpc_call *call,
 {
 	struct ledger_filter filter;
 	uint64_t after;
-	int r = usage_decode_filter(service->context, message->filter, &filter, error);
+	int r = usage_decode_filter(service->context, message->tenant, message->all_tenants,
+				    message->filter, &filter, error);
 
 	if (r == 0)
 		r = parse_number(message->resume_token, "resume_token", &after, error);
@@ -229,7 +231,8 @@ static int begin_watch(struct usage_service *service, struct rpc_call *call,
 		       const Mayfly__V1__WatchUsageRequest *message, struct error *error)
 {
 	struct ledger_filter filter;
-	int r = usage_decode_filter(service->context, message->filter, &filter, error);
+	int r = usage_decode_filter(service->context, message->tenant, message->all_tenants,
+				    message->filter, &filter, error);
 
 	if (r < 0)
 		return r;

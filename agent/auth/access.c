@@ -4,23 +4,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BIT(role)    (1U << (role))
-#define ADMINS       BIT(ROLE_ADMIN)
-#define DEVELOPERS   (ADMINS | BIT(ROLE_DEVELOPER))
-#define INVOKERS     (DEVELOPERS | BIT(ROLE_INVOKER))
-#define READERS      (DEVELOPERS | BIT(ROLE_AUDITOR))
-#define OVERSEERS    (ADMINS | BIT(ROLE_AUDITOR))
-#define OPERATORS    0U
+#define BIT(role)      (1U << (role))
+#define ADMINS         BIT(ROLE_ADMIN)
+#define DEVELOPERS     (ADMINS | BIT(ROLE_DEVELOPER))
+#define INVOKERS       (DEVELOPERS | BIT(ROLE_INVOKER))
+#define READERS        (DEVELOPERS | BIT(ROLE_AUDITOR))
+#define OVERSEERS      (ADMINS | BIT(ROLE_AUDITOR))
+#define OPERATORS      0U
 
-#define FUNCTIONS(m) "/mayfly.v1.FunctionService/" m
-#define ALIASES(m)   "/mayfly.v1.AliasService/" m
+#define FUNCTIONS(m)   "/mayfly.v1.FunctionService/" m
+#define ALIASES(m)     "/mayfly.v1.AliasService/" m
 #define CONCURRENCY(m) "/mayfly.v1.ConcurrencyService/" m
-#define INVOKE(m)    "/mayfly.v1.InvokeService/" m
-#define LOGS(m)      "/mayfly.v1.LogService/" m
-#define NODE(m)      "/mayfly.v1.NodeService/" m
-#define TEMPLATES(m) "/mayfly.v1.TemplateService/" m
-#define TENANTS(m)   "/mayfly.v1.TenantService/" m
-#define KEYS(m)      "/mayfly.v1.AccessKeyService/" m
+#define USAGE(m)       "/mayfly.v1.UsageService/" m
+#define INVOKE(m)      "/mayfly.v1.InvokeService/" m
+#define LOGS(m)        "/mayfly.v1.LogService/" m
+#define NODE(m)        "/mayfly.v1.NodeService/" m
+#define TEMPLATES(m)   "/mayfly.v1.TemplateService/" m
+#define TENANTS(m)     "/mayfly.v1.TenantService/" m
+#define KEYS(m)        "/mayfly.v1.AccessKeyService/" m
 
 /* clang-format off */
 static const struct access_row rows[] = {
@@ -53,6 +54,11 @@ static const struct access_row rows[] = {
 	{ CONCURRENCY("Delete"),            ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ CONCURRENCY("GetAccountSettings"),
 					    ACCESS_TENANT, READERS,    ACCESS_READ },
+
+	{ USAGE("Query"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ USAGE("Watch"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ USAGE("Reconcile"),               ACCESS_NODE,   OPERATORS,  ACCESS_READ },
 
 	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },
 	{ INVOKE("InvokeStream"),           ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },

@@ -18,7 +18,7 @@ struct directory_config {
 	const char *default_tenant;  /* 12 digits */
 	const char *const *runtimes; /* those with an image; copied */
 	size_t runtime_count;
-	unsigned concurrency_limit;  /* of a tenant: invocations at once */
+	unsigned concurrency_limit; /* of a tenant: invocations at once */
 	/* Its own limit, 0: the above; NULL: no tenant has one. */
 	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
 	void *limit_of_tenant_arg;

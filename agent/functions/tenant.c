@@ -40,10 +40,11 @@ int tenant_validate_limits(const struct tenant_limits *limits, struct error *err
 	if (limits->has_concurrent_executions &&
 	    (limits->concurrent_executions == 0 ||
 	     limits->concurrent_executions > TENANT_CONCURRENT_EXECUTIONS_MAX))
-		return error_set(error, ERROR_INVALID_PARAMETER, "limits.concurrent_executions",
-				 "The limit of concurrent executions must be from 1 to %u; a tenant "
-				 "is stopped by suspending it.",
-				 TENANT_CONCURRENT_EXECUTIONS_MAX);
+		return error_set(
+			error, ERROR_INVALID_PARAMETER, "limits.concurrent_executions",
+			"The limit of concurrent executions must be from 1 to %u; a tenant "
+			"is stopped by suspending it.",
+			TENANT_CONCURRENT_EXECUTIONS_MAX);
 	if (limits->has_code_storage_bytes &&
 	    limits->code_storage_bytes > TENANT_CODE_STORAGE_MAX_BYTES)
 		return error_set(error, ERROR_INVALID_PARAMETER, "limits.code_storage_bytes",

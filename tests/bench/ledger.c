@@ -3,7 +3,8 @@
 /* What a usage record costs: 100,000 of 1,000 functions and 100 tenants within an hour, committed
  * in batches of 1 to 1,000, and one at a time through the account, as a warm invocation meets it.
  *
- * usage: bench-ledger [FOLDER]     (default /var/tmp; the disk under it is part of the figures) */
+ * usage: mayfly-bench-ledger [FOLDER]     (default /var/tmp; the disk under it is part of the
+ * figures) */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 
 static void die(const char *doing, const struct error *error)
 {
-	(void)fprintf(stderr, "bench-ledger: cannot %s: %s\n", doing, error_text(error));
+	(void)fprintf(stderr, "mayfly-bench-ledger: cannot %s: %s\n", doing, error_text(error));
 	exit(1);
 }
 

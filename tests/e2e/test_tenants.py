@@ -218,7 +218,7 @@ class Method:
         self.path = f"/{service.full_name}/{method.name}"
         self.request = getattr(module, method.input_type.name)
         self.response = getattr(module, method.output_type.name)
-        self.streams = method.name in ("InvokeStream", "Tail", "Watch", "Build")
+        self.streams = method.name in ("InvokeStream", "Tail", "Watch", "Build", "Export")
         self.fields = set(method.input_type.fields_by_name)
 
     def about(self, tenant):
@@ -229,7 +229,8 @@ class Method:
 
 
 def methods(protocol):
-    modules = (protocol.function, protocol.invoke, protocol.log, protocol.node, protocol.tenant, protocol.access_key)
+    modules = (protocol.function, protocol.invoke, protocol.log, protocol.node, protocol.tenant, protocol.access_key,
+               protocol.alias, protocol.concurrency, protocol.usage)
     return [Method(module, service, method) for module in modules
             for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
 
@@ -291,6 +292,20 @@ def test_two_tenants_cannot_reach_each_other(active):
     assert get(active, BLUE).function_name == "same"
     assert "mallory" not in str(active.keys.List(
         active.protocol.access_key.ListAccessKeysRequest(tenant=BLUE), timeout=30))
+
+
+def test_usage_of_all_tenants_is_for_operators(active):
+    active.invoke("same", tenant=BLUE)
+    for role in ("ADMIN", "AUDITOR"):
+        green = Caller(active, make_key(active, GREEN, role))
+        for name in ("Query", "Export", "Watch"):
+            refusal = green.method("UsageService", name, all_tenants=True)
+            assert (refusal.status, refusal.field) == (Status.PERMISSION_DENIED, "all_tenants"), (role, name)
+        u = active.protocol.usage
+        answer = green.method("UsageService", "Query", group_by=[u.USAGE_GROUP_TENANT])
+        assert {row.tenant for row in answer.rows} <= {GREEN}
+    everything = active.usage.Query(u.QueryUsageRequest(all_tenants=True, group_by=[u.USAGE_GROUP_TENANT]), timeout=30)
+    assert BLUE in {row.tenant for row in everything.rows}
 
 
 def test_arns_do_not_reach_over(active):

@@ -131,7 +131,7 @@ static void bash_completes(void **state _unused_)
 	static const struct {
 		const char *typed, *wanted, *unwanted;
 	} cases[] = {
-		{ "mayfly ''", " invoke logs ", "create" },
+		{ "mayfly ''", " logs node ", "create" },
 		{ "mayfly fu", "[function]", NULL },
 		{ "mayfly function ''", "[create get ", "invoke" },
 		{ "mayfly function create --run", "[--runtime]", NULL },
@@ -160,7 +160,7 @@ static void zsh_completes(void **state _unused_)
 	static const struct {
 		const char *typed, *wanted, *unwanted;
 	} cases[] = {
-		{ "mayfly ''", " invoke logs ", "create" },
+		{ "mayfly ''", " logs node ", "create" },
 		{ "mayfly function ''", "[-- create get ", "invoke" },
 		{ "mayfly bench burst --", "--hold-ms", "--rate" },
 		{ "mayfly node --output ''", "[-- table json]", NULL },
