@@ -10,6 +10,7 @@ struct listing {
 	json_t *functions;
 	uint64_t left;
 	char marker[512];
+	const char *function_version; /* borrowed; "" or ALL */
 };
 
 static void add(struct listing *listing, const Mayfly__V1__Function *f)
@@ -18,6 +19,8 @@ static void add(struct listing *listing, const Mayfly__V1__Function *f)
 
 	(void)json_array_append_new(listing->functions, json_from_function(f));
 	table_cell(&listing->table, "%s", f->function_name);
+	if (*listing->function_version)
+		table_cell(&listing->table, "%s", f->version);
 	table_cell(&listing->table, "%s", f->runtime);
 	table_cell(&listing->table, "%s", f->handler);
 	table_cell(&listing->table, "%u MB", f->memory_size_mb);
@@ -34,6 +37,7 @@ static int add_page(struct context *context, struct listing *listing)
 
 	request.max_items = listing->left < 50 ? (uint32_t)listing->left : 50;
 	request.marker = listing->marker;
+	request.function_version = (char *)listing->function_version;
 	int r = client_function_list(context->client, &request, &page, &context->error);
 	if (r < 0)
 		return r;
@@ -59,11 +63,18 @@ static int print(const struct context *context, struct listing *listing)
 
 static int run(struct context *context, const struct arguments *arguments)
 {
+	static const char *const headers_of_all[] = { "NAME",    "VERSION",  "RUNTIME",
+						      "HANDLER", "MEMORY",   "TIMEOUT",
+						      "CODE",    "MODIFIED", NULL };
 	static const char *const headers[] = { "NAME",    "RUNTIME", "HANDLER",  "MEMORY",
 					       "TIMEOUT", "CODE",    "MODIFIED", NULL };
 	struct listing listing = { .table.headers = headers, .left = UINT64_MAX };
 	const char *marker = argument(arguments, "marker");
+	const char *function_version = argument(arguments, "function-version");
 
+	listing.function_version = function_version ? function_version : "";
+	if (function_version)
+		listing.table.headers = headers_of_all;
 	if (marker && strlen(marker) < sizeof(listing.marker))
 		(void)snprintf(listing.marker, sizeof(listing.marker), "%s", marker);
 	int r = argument_number(arguments, "max-items", UINT32_MAX, &listing.left, &context->error);
@@ -82,6 +93,7 @@ static int run(struct context *context, const struct arguments *arguments)
 
 static const struct verb_option options[] = {
 	{ "max-items", 0, OPTION_TEXT, "N", "no more than N; all by default" },
+	{ "function-version", 0, OPTION_CHOICE, "ALL", "the published versions, too" },
 	{ "marker", 0, OPTION_TEXT, "MARKER", "go on from the NextMarker of an earlier answer" },
 	{ 0 },
 };

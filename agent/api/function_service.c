@@ -6,6 +6,9 @@
 
 #include "agent/api/function_message.h"
 
+#define ALL_VERSIONS "ALL" /* of ListFunctions */
+#define SHOWN_BYTES  64    /* of a value in a message */
+
 struct function_service {
 	struct directory *directory;
 	const struct api_context *context;
@@ -356,16 +359,23 @@ static int reply_list(struct function_service *service, struct rpc_call *call,
 {
 	_cleanup_(page_messages_clear) struct page_messages messages = { 0 };
 	Mayfly__V1__ListFunctionsResponse response = MAYFLY__V1__LIST_FUNCTIONS_RESPONSE__INIT;
+	bool all = strcmp(message->function_version, ALL_VERSIONS) == 0;
 	struct directory_page page;
 	const char *tenant;
 	int r;
 
+	if (!all && message->function_version[0])
+		return error_set(error, ERROR_INVALID_PARAMETER, "function_version",
+				 "1 validation error detected: Value '%.*s' at 'functionVersion' "
+				 "failed to satisfy constraint: Member must satisfy enum value "
+				 "set: [" ALL_VERSIONS "]",
+				 SHOWN_BYTES, message->function_version);
 	r = api_resolve_tenant(service->context, message->tenant, &tenant, error);
 	if (r == 0)
-		r = directory_list(service->directory, tenant, message->max_items, message->marker,
-				   &page, error);
+		r = directory_list(service->directory, tenant, all, message->max_items,
+				   message->marker, &page, error);
 	if (r == 0)
-		r = encode_page(service, &page, false, &messages, error);
+		r = encode_page(service, &page, all, &messages, error);
 	if (r < 0)
 		return r;
 	response.functions = messages.pointers;

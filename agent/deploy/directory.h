@@ -129,17 +129,19 @@ void directory_set_reserved_concurrency(struct directory *directory, const char 
 					const char *name, const unsigned *reserved,
 					directory_answer_fn *answer, void *arg);
 
-/* Functions of a tenant in order of name, at most `max_items` (0 or more than a page: a
- * page) after `marker` (NULL or "": from the start). */
-#define DIRECTORY_PAGE_ITEMS 50
-#define DIRECTORY_MAX_ITEMS  10000
+/* Functions of a tenant in order of name, each with its versions if they are asked for, at most
+ * `max_items` (0 or more than a page: a page) after `marker` (NULL or "": from the start). */
+#define DIRECTORY_PAGE_ITEMS   50
+#define DIRECTORY_MAX_ITEMS    10000
+#define DIRECTORY_MARKER_BYTES (2 * (FUNCTION_NAME_MAX + FUNCTION_VERSION_BYTES) + 1)
 struct directory_page {
 	const struct function *functions[DIRECTORY_PAGE_ITEMS]; /* borrowed until the loop turns */
 	size_t count;
-	char next_marker[2 * FUNCTION_NAME_MAX + 1]; /* "" on the last page */
+	char next_marker[DIRECTORY_MARKER_BYTES]; /* "" on the last page */
 };
-int directory_list(const struct directory *directory, const char *tenant, unsigned max_items,
-		   const char *marker, struct directory_page *ret, struct error *error) _must_use_;
+int directory_list(const struct directory *directory, const char *tenant, bool all_versions,
+		   unsigned max_items, const char *marker, struct directory_page *ret,
+		   struct error *error) _must_use_;
 
 /* $LATEST of a function, then its versions in order of their numbers; paged likewise. */
 int directory_list_versions(const struct directory *directory, const char *tenant, const char *name,

@@ -142,6 +142,52 @@ int page_limit(unsigned max_items, size_t *ret, struct error *error)
 	return 0;
 }
 
+/* Where a page of functions goes on. */
+struct place {
+	char name[FUNCTION_NAME_MAX + 1 + FUNCTION_VERSION_BYTES];
+	uint64_t version;
+};
+
+/* By name, then by version. */
+static int compare(const struct function *function, const char *name, uint64_t version)
+{
+	int order = strcmp(function->name, name);
+
+	if (order == 0 && function->version != version)
+		order = function->version < version ? -1 : 1;
+	return order;
+}
+
+/* NAME of $LATEST, NAME:NUMBER of a version. */
+static int decode_place(const char *marker, struct place *ret, struct error *error)
+{
+	char *colon;
+	int r;
+
+	*ret = (struct place){ 0 };
+	r = marker_decode(marker, ret->name, sizeof(ret->name), error);
+	if (r < 0)
+		return r;
+	colon = strchr(ret->name, ':');
+	if (colon && !function_version_parse(colon + 1, &ret->version))
+		return refuse_marker(error);
+	if (colon)
+		*colon = 0;
+	if (ret->name[0] && function_validate_name(ret->name, NULL) < 0)
+		return refuse_marker(error);
+	return 0;
+}
+
+static void encode_place(const struct function *last, char marker[DIRECTORY_MARKER_BYTES])
+{
+	char text[DIRECTORY_MARKER_BYTES / 2 + 1], version[FUNCTION_VERSION_BYTES];
+
+	function_version_name(last->version, version);
+	(void)snprintf(text, sizeof(text), "%s%s%s", last->name, last->version ? ":" : "",
+		       last->version ? version : "");
+	hex_encode(text, strlen(text), marker);
+}
+
 /* Inserts into the page's functions, which stay in order and at most `max`; what does not fit is
  * remembered as more. */
 static void offer(struct directory_page *page, const struct function *function, size_t max,
@@ -149,7 +195,8 @@ static void offer(struct directory_page *page, const struct function *function, 
 {
 	size_t place = page->count;
 
-	while (place > 0 && strcmp(page->functions[place - 1]->name, function->name) > 0)
+	while (place > 0 &&
+	       compare(page->functions[place - 1], function->name, function->version) > 0)
 		place--;
 	*more = *more || page->count == max;
 	if (place == max)
@@ -161,31 +208,29 @@ static void offer(struct directory_page *page, const struct function *function, 
 	page->functions[place] = function;
 }
 
-int directory_list(const struct directory *directory, const char *tenant, unsigned max_items,
-		   const char *marker, struct directory_page *ret, struct error *error)
+int directory_list(const struct directory *directory, const char *tenant, bool all_versions,
+		   unsigned max_items, const char *marker, struct directory_page *ret,
+		   struct error *error)
 {
-	char after[FUNCTION_NAME_MAX + 1];
+	struct place after;
 	bool more = false;
 	size_t max;
 	int r;
 
 	r = page_limit(max_items, &max, error);
 	if (r == 0)
-		r = marker_decode(marker ? marker : "", after, sizeof(after), error);
+		r = decode_place(marker ? marker : "", &after, error);
 	if (r < 0)
 		return r;
-	if (after[0] && function_validate_name(after, NULL) < 0)
-		return refuse_marker(error);
 
 	*ret = (struct directory_page){ 0 };
 	for (struct entry *entry = directory->entries; entry; entry = entry->hh.next)
-		if (entry->function && entry->head == entry &&
+		if (entry->function && (all_versions || entry->head == entry) &&
 		    strcmp(entry->function->tenant, tenant) == 0 &&
-		    strcmp(entry->function->name, after) > 0)
+		    compare(entry->function, after.name, after.version) > 0)
 			offer(ret, entry->function, max, &more);
 	if (more)
-		hex_encode(ret->functions[ret->count - 1]->name,
-			   strlen(ret->functions[ret->count - 1]->name), ret->next_marker);
+		encode_place(ret->functions[ret->count - 1], ret->next_marker);
 	return 0;
 }
 

@@ -125,6 +125,7 @@ static void on_list(struct rpc_call *call, const ProtobufCMessage *message, void
 		mayfly__v1__function__init(&functions[i]);
 		(void)snprintf(names[i], sizeof(names[i]), "f%u", from + i);
 		functions[i].function_name = names[i];
+		functions[i].version = (char *)(*request->function_version ? "7" : "$LATEST");
 		page.n_functions++;
 	}
 	if (from + 2 < 5)

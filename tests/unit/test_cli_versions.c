@@ -66,6 +66,18 @@ static void test_list_versions_follows_pages(void **state _unused_)
 	json_decref(json);
 }
 
+static void test_list_all_versions(void **state _unused_)
+{
+	_cleanup_output_ struct output all =
+		run("function", "list", "--function-version", "ALL", NULL);
+	_cleanup_output_ struct output latest = run("function", "list", NULL);
+
+	assert_int_equal(all.code, 0);
+	assert_non_null(strstr(buf_string(&all.out), "VERSION"));
+	assert_non_null(strstr(buf_string(&all.out), "f4    7 "));
+	assert_null(strstr(buf_string(&latest.out), "VERSION"));
+}
+
 static void test_create_alias(void **state _unused_)
 {
 	_cleanup_output_ struct output o =
@@ -161,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_publish_version_waits),
 		cmocka_unit_test(test_publish_with_code),
 		cmocka_unit_test(test_list_versions_follows_pages),
+		cmocka_unit_test(test_list_all_versions),
 		cmocka_unit_test(test_create_alias),
 		cmocka_unit_test(test_update_alias_sends_what_was_named),
 		cmocka_unit_test(test_get_list_and_delete_alias),

@@ -194,8 +194,9 @@ static void test_list_in_pages(void **state)
 		create_active(node, name, "zip one");
 	}
 	do {
-		assert_int_equal(directory_list(node->directory, TENANT, 3, marker, &page, &error),
-				 0);
+		assert_int_equal(
+			directory_list(node->directory, TENANT, false, 3, marker, &page, &error),
+			0);
 		for (size_t i = 0; i < page.count; i++) {
 			(void)snprintf(expected, sizeof(expected), "f%u", seen++);
 			assert_string_equal(page.functions[i]->name, expected);
@@ -204,14 +205,16 @@ static void test_list_in_pages(void **state)
 	} while (marker[0]);
 	assert_int_equal(seen, 7);
 	assert_int_equal(page.count, 1);
-	assert_int_equal(directory_list(node->directory, TENANT, 7, "", &page, &error), 0);
+	assert_int_equal(directory_list(node->directory, TENANT, false, 7, "", &page, &error), 0);
 	assert_string_equal(page.next_marker, "");
-	assert_int_equal(directory_list(node->directory, "999999999999", 0, "", &page, &error), 0);
+	assert_int_equal(
+		directory_list(node->directory, "999999999999", false, 0, "", &page, &error), 0);
 	assert_int_equal(page.count, 0);
-	assert_int_equal(directory_list(node->directory, TENANT, 0, "zz", &page, &error), -EINVAL);
+	assert_int_equal(directory_list(node->directory, TENANT, false, 0, "zz", &page, &error),
+			 -EINVAL);
 	assert_string_equal(error.field, "marker");
 	error_clear(&error);
-	assert_int_equal(directory_list(node->directory, TENANT, 10001, "", &page, &error),
+	assert_int_equal(directory_list(node->directory, TENANT, false, 10001, "", &page, &error),
 			 -EINVAL);
 	assert_string_equal(error.field, "max_items");
 }

@@ -288,7 +288,10 @@ static void test_versions(void **state)
 		MAYFLY__V1__LIST_VERSIONS_BY_FUNCTION_REQUEST__INIT;
 	_cleanup_message_ Mayfly__V1__ListVersionsByFunctionResponse *list = NULL;
 	_cleanup_message_ Mayfly__V1__Function *one = NULL, *got = NULL, *latest = NULL;
-	_cleanup_error_ struct error qualified = ERROR_INIT, missing = ERROR_INIT;
+	Mayfly__V1__ListFunctionsRequest all = MAYFLY__V1__LIST_FUNCTIONS_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__ListFunctionsResponse *everything = NULL, *nothing = NULL;
+	_cleanup_error_ struct error qualified = ERROR_INIT, missing = ERROR_INIT,
+				     unknown = ERROR_INIT;
 
 	create(node, "f");
 	one = publish(node, "f", "first", NULL);
@@ -309,6 +312,15 @@ static void test_versions(void **state)
 	assert_string_equal(list->versions[0]->function_arn, ARN "f:$LATEST");
 	assert_string_equal(list->versions[1]->function_arn, ARN "f:1");
 	assert_string_equal(list->next_marker, "");
+
+	all.function_version = borrow("ALL");
+	assert_int_equal(client_function_list(node->client, &all, &everything, NULL), 0);
+	assert_int_equal(everything->n_functions, 2);
+	assert_string_equal(everything->functions[0]->function_arn, ARN "f:$LATEST");
+	assert_string_equal(everything->functions[1]->function_arn, ARN "f:1");
+	all.function_version = borrow("1");
+	assert_true(client_function_list(node->client, &all, &nothing, &unknown) < 0);
+	assert_string_equal(unknown.field, "function_version");
 
 	assert_null(publish(node, "f:1", "", &qualified));
 	assert_int_equal(qualified.code, ERROR_INVALID_PARAMETER);

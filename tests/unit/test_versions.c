@@ -110,6 +110,7 @@ static void test_nothing_new_is_the_last_version(void **state)
 	ask_publish(node, (struct directory_publish_request){ 0 }, &described);
 	assert_int_equal(described.function->version, 2);
 	assert_string_equal(described.function->config.description, "new");
+	run_until(node, find_version(node, "2")->state == FUNCTION_ACTIVE);
 	assert_string_equal(list(node), "$LATEST 1 2");
 }
 
@@ -150,6 +151,7 @@ static void test_checks_before_publishing(void **state)
 			    .revision_id = find(node, "f")->revision_id },
 		    &good);
 	assert_int_equal(good.function->version, 1);
+	run_until(node, find_version(node, "1")->state == FUNCTION_ACTIVE);
 }
 
 static void test_a_failed_version_leaves_the_function_alone(void **state)
@@ -389,9 +391,20 @@ static void test_pages_of_versions(void **state)
 	assert_true(directory_list_versions(node->directory, TENANT, "g", 0, "", &page, &error) <
 		    0);
 	assert_int_equal(error.code, ERROR_NOT_FOUND);
-	/* Functions are listed without their versions. */
-	assert_int_equal(directory_list(node->directory, TENANT, 0, NULL, &page, NULL), 0);
-	assert_int_equal(page.count, 1);
+	/* Functions are listed without their versions, or with them. */
+	create_active(node, "g", "zip one");
+	assert_int_equal(directory_list(node->directory, TENANT, false, 0, NULL, &page, NULL), 0);
+	assert_int_equal(page.count, 2);
+	assert_int_equal(directory_list(node->directory, TENANT, true, 3, NULL, &page, NULL), 0);
+	assert_int_equal(page.count, 3);
+	assert_int_equal(page.functions[0]->version, 0);
+	assert_int_equal(page.functions[2]->version, 2);
+	assert_int_equal(
+		directory_list(node->directory, TENANT, true, 3, page.next_marker, &page, NULL), 0);
+	assert_int_equal(page.count, 2);
+	assert_int_equal(page.functions[0]->version, 3);
+	assert_string_equal(page.functions[1]->name, "g");
+	assert_string_equal(page.next_marker, "");
 }
 
 int main(void)
