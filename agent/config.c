@@ -161,6 +161,12 @@ static const struct config_row rows[] = {
 		  "credential. Empty: master.key below state_dir, made at the first start; keep a "
 		  "copy of it, away from those of state_dir." },
 
+	{ "audit", "max_records", NUMBER(audit_max_records, 100, 100000000), .initial = "100000",
+	  .help = "Records of the audit log that are kept; beyond them the oldest go. One takes "
+		  "about 300 bytes." },
+	{ "audit", "keep_days", NUMBER(audit_keep_days, 1, 36500), .initial = "365", .unit = "days",
+	  .help = "And for how long." },
+
 	{ "vm", "libvirt_uri", TEXT(vm_libvirt_uri), .initial = "", .optional = true,
 	  .rule = rule_uri,
 	  .help = "The libvirt connection. Empty: the driver embedded in the agent, with its files "

@@ -47,6 +47,8 @@ struct config {
 	char *api_tls_key;
 	char *api_tls_client_ca;
 	char *auth_master_key_file; /* "": below state_dir */
+	uint64_t audit_max_records;
+	uint64_t audit_keep_days;
 	char *vm_libvirt_uri;
 	char *vm_emulator;
 	unsigned vm_accelerator;

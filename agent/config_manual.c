@@ -14,6 +14,7 @@ static const struct {
 	{ "node", "The node itself." },
 	{ "api", "How clients reach it." },
 	{ "auth", "Who they are." },
+	{ "audit", "Who did what." },
 	{ "vm", "How microVMs are run." },
 	{ "pool", "How many sandboxes there are, and for how long." },
 	{ "limits", "How much may run at once (docs/concurrency.md)." },

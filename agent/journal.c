@@ -14,7 +14,7 @@
 
 #include "mayfly/log.h"
 
-#define MAX_FIELDS 7
+#define MAX_FIELDS 12
 
 /* systemd.exec(5): $JOURNAL_STREAM is "device:inode" of the stream it connected. */
 static bool stderr_is_journal(void)
@@ -60,6 +60,11 @@ static void write_journal(int priority, const struct log_fields *fields, const c
 		entry_add(&entry, "MAYFLY_FUNCTION", fields->function);
 		entry_add(&entry, "MAYFLY_REQUEST_ID", fields->request_id);
 		entry_add(&entry, "MAYFLY_SANDBOX", fields->sandbox);
+		entry_add(&entry, "MAYFLY_PRINCIPAL", fields->principal);
+		entry_add(&entry, "MAYFLY_ACCESS_KEY_ID", fields->access_key_id);
+		entry_add(&entry, "MAYFLY_METHOD", fields->method);
+		entry_add(&entry, "MAYFLY_PEER", fields->peer);
+		entry_add(&entry, "MAYFLY_RESULT", fields->result);
 	}
 	/* Nobody is left to tell when the journal fails. */
 	(void)sd_journal_sendv(entry.fields, entry.count);

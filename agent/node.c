@@ -13,6 +13,7 @@
 #include "agent/account/account.h"
 #include "agent/api/access_key_service.h"
 #include "agent/api/alias_service.h"
+#include "agent/api/audit_service.h"
 #include "agent/api/function_service.h"
 #include "agent/api/concurrency_service.h"
 #include "agent/api/gate.h"
@@ -50,6 +51,7 @@ struct node {
 	char *registry_path;
 	char *master_key_path;
 	char *ledger_path;
+	char *audit_path;
 	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
 	bool stopping;
 
@@ -64,6 +66,7 @@ struct node {
 	struct tenants *tenants;
 	struct ledger *ledger;
 	struct account *account;
+	struct trail *trail;
 	struct pool *pool;
 	struct invoker *invoker;
 	struct api_context api;
@@ -89,7 +92,8 @@ static int build_paths(struct node *node, struct error *error)
 	if (asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
 	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0 ||
 	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0 ||
-	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0)
+	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0 ||
+	    asprintf(&node->audit_path, "%s/audit.db", dir) < 0)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	return 0;
 }
@@ -206,6 +210,16 @@ static int build_tenants(struct node *node, struct error *error)
 			    error);
 }
 
+static int build_trail(struct node *node, struct error *error)
+{
+	const struct trail_config trail_config = {
+		.path = node->audit_path,
+		.max_records = node->config->audit_max_records,
+		.keep_us = (int64_t)node->config->audit_keep_days * 24 * 3600 * USEC_PER_SEC,
+	};
+	return trail_open(&trail_config, node->loop, &node->trail, error);
+}
+
 static const struct function *find_function(const char *tenant, const char *name,
 					    const char *version, void *directory)
 {
@@ -310,6 +324,7 @@ static int build_services(struct node *node, struct error *error)
 	const struct config *config = node->config;
 	struct rpc_server_options options = { .post = post_to_loop, .post_ctx = node->loop };
 	node->gate = (struct gate){ .tenants = node->tenants,
+				    .trail = node->trail,
 				    .tcp_is_operator = config->api_listen_tcp_operator };
 	gate_guard(&node->gate, &options);
 	int r = rpc_server_new(&options, &node->server, error);
@@ -339,6 +354,9 @@ static int build_services(struct node *node, struct error *error)
 	if (r < 0)
 		return r;
 	r = access_key_service_register(node->server, node->tenants, error);
+	if (r < 0)
+		return r;
+	r = audit_service_register(node->server, node->trail, error);
 	if (r < 0)
 		return r;
 	struct log_service_config log_config = { .context = &node->api,
@@ -597,8 +615,9 @@ int node_open(const struct config *config, struct node **ret, struct error *erro
 	if (r < 0)
 		return r;
 	static int (*const steps[])(struct node * node, struct error * error) = {
-		build_paths,   build_machines, build_logs,     build_directory,  build_tenants,
-		build_account, build_pool,     build_services, listen_and_start, handle_signals,
+		build_paths,    build_machines,   build_logs,     build_directory,
+		build_tenants,  build_trail,      build_account,  build_pool,
+		build_services, listen_and_start, handle_signals,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		r = steps[i](node, error);
@@ -660,6 +679,7 @@ struct node *node_close(struct node *node)
 		function_service_free(node->function_service);
 	invoker_free(node->invoker);
 	pool_free(node->pool);
+	trail_close(node->trail);
 	tenants_close(node->tenants);
 	registry_close(node->tenant_registry);
 	account_free(node->account);
@@ -676,6 +696,7 @@ struct node *node_close(struct node *node)
 	free(node->ledger_path);
 	free(node->registry_path);
 	free(node->master_key_path);
+	free(node->audit_path);
 	free(node->logs_dir);
 	free(node);
 	return NULL;

@@ -44,6 +44,7 @@ const struct verb *const verbs[] = {
 	&verb_usage_query,
 	&verb_usage_export,
 	&verb_usage_reconcile,
+	&verb_audit,
 	&verb_bench_cold_start,
 	&verb_bench_burst,
 	&verb_bench_throughput,

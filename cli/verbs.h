@@ -45,6 +45,7 @@ extern const struct verb verb_access_key_delete;
 extern const struct verb verb_usage_query;
 extern const struct verb verb_usage_export;
 extern const struct verb verb_usage_reconcile;
+extern const struct verb verb_audit;
 extern const struct verb verb_completion;
 extern const struct verb verb_bench_cold_start;
 extern const struct verb verb_bench_burst;

@@ -9,12 +9,19 @@
  * and is that tenant there and active. It puts the tenant into a request that left it empty, so
  * that no service decides for itself. Loop thread. */
 
+#include "agent/audit/trail.h"
 #include "agent/tenants/tenants.h"
 #include "rpc/rpc_server.h"
 
 struct gate {
 	const struct tenants *tenants; /* borrowed; set before the server starts */
+	struct trail *trail;           /* borrowed */
 	bool tcp_is_operator;          /* whoever calls by plain TCP without an access key */
+
+	/* Refusals of callers who are not known, so that they cannot push all else out of the
+	 * trail: those of this minute that were noted, and that were not. */
+	int64_t minute;
+	unsigned noted, left_out;
 };
 
 /* Makes `options` ask the gate, which outlives the server. */

@@ -22,6 +22,7 @@
 #define TEMPLATES(m)   "/mayfly.v1.TemplateService/" m
 #define TENANTS(m)     "/mayfly.v1.TenantService/" m
 #define KEYS(m)        "/mayfly.v1.AccessKeyService/" m
+#define AUDIT(m)       "/mayfly.v1.AuditService/" m
 
 /* clang-format off */
 static const struct access_row rows[] = {
@@ -88,6 +89,8 @@ static const struct access_row rows[] = {
 	{ KEYS("List"),                     ACCESS_TENANT, OVERSEERS,  ACCESS_READ },
 	{ KEYS("SetState"),                 ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
 	{ KEYS("Delete"),                   ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
+
+	{ AUDIT("Query"),                   ACCESS_TRAIL,  OVERSEERS,  ACCESS_READ },
 };
 /* clang-format on */
 
@@ -160,9 +163,9 @@ int access_check(const char *method, const struct principal *principal, const ch
 		return refuse(method, principal, error);
 	if (row->scope == ACCESS_KNOWN)
 		return 0;
-	if (!is_operator && (row->scope != ACCESS_TENANT || !(row->roles & BIT(principal->role))))
+	if (!is_operator && (row->scope == ACCESS_NODE || !(row->roles & BIT(principal->role))))
 		return refuse(method, principal, error);
-	if (row->scope != ACCESS_TENANT)
+	if (row->scope == ACCESS_NODE || (row->scope == ACCESS_TRAIL && is_operator))
 		return 0;
 	return choose_tenant(principal, named, default_tenant, ret_tenant, error);
 }

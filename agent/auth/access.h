@@ -11,6 +11,8 @@ enum access_scope {
 	ACCESS_PUBLIC, /* anybody, known or not */
 	ACCESS_KNOWN,  /* anybody who is known */
 	ACCESS_NODE,   /* operators: it is about the node, or about all tenants */
+	ACCESS_TRAIL,  /* as ACCESS_TENANT; but where an operator names none, about all tenants,
+			* those  that are gone included */
 	ACCESS_TENANT, /* about the tenant that the request names: its users with a role that is
 			* listed, and operators */
 };

@@ -16,6 +16,12 @@ struct log_fields {
 	const char *function;
 	const char *request_id;
 	const char *sandbox;
+	/* Of the audit log's lines. */
+	const char *principal;
+	const char *access_key_id;
+	const char *method;
+	const char *peer;
+	const char *result;
 };
 
 typedef void log_sink(int priority, const struct log_fields *fields, const char *text, void *user);

@@ -13,6 +13,7 @@
 #define TEMPLATES          mayfly__v1__template_service__descriptor
 #define TENANTS            mayfly__v1__tenant_service__descriptor
 #define ACCESS_KEYS        mayfly__v1__access_key_service__descriptor
+#define AUDIT              mayfly__v1__audit_service__descriptor
 
 #define TLS_PREFIX         "tls:"
 #define USAGE              mayfly__v1__usage_service__descriptor
@@ -267,3 +268,5 @@ DEFINE_CALL(client_usage_query, USAGE, "Query", QueryUsageRequest, QueryUsageRes
 DEFINE_STREAM(client_usage_export, USAGE, "Export", ExportUsageRequest, ExportUsageResponse)
 DEFINE_EMPTY_CALL(client_usage_reconcile, USAGE, "Reconcile", RECONCILE_USAGE_REQUEST,
 		  ReconcileUsageRequest, ReconcileUsageResponse)
+
+DEFINE_CALL(client_audit_query, AUDIT, "Query", QueryAuditRequest, QueryAuditResponse)

@@ -15,6 +15,7 @@
 #include <mayfly/v1/access_key.pb-c.h>
 #include <mayfly/v1/alias.pb-c.h>
 #include <mayfly/v1/concurrency.pb-c.h>
+#include <mayfly/v1/audit.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
 #include <mayfly/v1/invoke.pb-c.h>
 #include <mayfly/v1/log.pb-c.h>
@@ -229,3 +230,8 @@ int client_usage_export_next(struct client_stream *stream, Mayfly__V1__ExportUsa
 			     struct error *e) _must_use_;
 int client_usage_reconcile(struct client *client, Mayfly__V1__ReconcileUsageResponse **ret,
 			   struct error *e) _must_use_;
+
+/* -- AuditService -- */
+
+int client_audit_query(struct client *client, const Mayfly__V1__QueryAuditRequest *request,
+		       Mayfly__V1__QueryAuditResponse **ret, struct error *e) _must_use_;

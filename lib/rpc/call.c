@@ -202,12 +202,12 @@ static int call_admit(struct rpc_call *call, struct error *e)
 	return options->admit(call, call->request, options->gate, e);
 }
 
-static void tell_gate(struct rpc_call *call, const struct error *e)
+static void tell_gate(struct rpc_call *call, const ProtobufCMessage *reply, const struct error *e)
 {
 	const struct rpc_server_options *options = &call->server->options;
 
 	if (call->admitted && options->answered)
-		options->answered(call, e, options->gate);
+		options->answered(call, reply, e, options->gate);
 }
 
 static void call_dispatch_on_loop(void *arg)
@@ -373,14 +373,14 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
 {
 	call->final.message = message_encode(message);
 	call->final.code = GRPC_STATUS_OK;
-	tell_gate(call, NULL);
+	tell_gate(call, message, NULL);
 	call_end(call);
 }
 
 void rpc_call_finish(struct rpc_call *call)
 {
 	call->final.code = GRPC_STATUS_OK;
-	tell_gate(call, NULL);
+	tell_gate(call, NULL, NULL);
 	call_end(call);
 }
 
@@ -401,7 +401,7 @@ void rpc_call_fail(struct rpc_call *call, const struct error *e)
 	if (rpc_status_encode(e, call->server->options.error_domain, &details, &text) == 0)
 		add_trailer(call, RPC_STATUS_DETAILS_KEY, buf_slice(&details));
 	call->final.text = slice_to_core(buf_slice(&text));
-	tell_gate(call, e);
+	tell_gate(call, NULL, e);
 	call_end(call);
 }
 

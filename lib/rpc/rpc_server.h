@@ -42,10 +42,11 @@ struct rpc_server_options {
 	 *
 	 * admit() runs once, before the call's handler: 0 lets it pass, after anything else *e is
 	 * the call's answer. It may complete the request; NULL when that could not be decoded.
-	 * answered() runs with each final answer of a call that admit() saw, `e` NULL when it is
-	 * OK; it does nothing to the call. */
+	 * answered() runs with the final answer of each call that admit() saw: `reply` is NULL
+	 * where there is none, `e` NULL when it is OK. It does nothing to the call. */
 	int (*admit)(struct rpc_call *call, ProtobufCMessage *request, void *gate, struct error *e);
-	void (*answered)(struct rpc_call *call, const struct error *e, void *gate);
+	void (*answered)(struct rpc_call *call, const ProtobufCMessage *reply,
+			 const struct error *e, void *gate);
 	void *gate;
 	size_t context_bytes; /* of rpc_call_context() */
 };

@@ -129,7 +129,8 @@ static unsigned list_tenant(const struct directory *directory, const char *tenan
 	unsigned n = 0;
 
 	do {
-		if (directory_list(directory, tenant, 0, page.next_marker, &page, &error) < 0)
+		if (directory_list(directory, tenant, false, 0, page.next_marker, &page, &error) <
+		    0)
 			die("the list", error_text(&error));
 		n += (unsigned)page.count;
 	} while (page.next_marker[0]);

@@ -207,7 +207,7 @@ class Caller:
         except grpc.RpcError as error:
             return e2e.Refusal(self.protocol, error)
 
-    def method(self, service, name, **fields):
+    def method(self, service, name, /, **fields):
         found = next(m for m in methods(self.protocol) if m.service == service and m.name == name)
         return self.call(found.path, found.request(**fields), found.response, found.streams)
 
@@ -230,7 +230,7 @@ class Method:
 
 def methods(protocol):
     modules = (protocol.function, protocol.invoke, protocol.log, protocol.node, protocol.tenant, protocol.access_key,
-               protocol.alias, protocol.concurrency, protocol.usage)
+               protocol.alias, protocol.concurrency, protocol.usage, protocol.audit)
     return [Method(module, service, method) for module in modules
             for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
 
@@ -415,6 +415,48 @@ def test_command_over_tls(active, mayfly, tmp_path):
     assert mayfly("function", "list", environment=address, check=False).returncode == 7
     pem, key = active.operators.sign("otto", "otto")
     assert mayfly("node", "--certificate", pem, "--key", key, environment=address).returncode == 0
+
+
+def test_audit(active, mayfly):
+    """Changes and refusals, of all for operators, of the own tenant for its admins and auditors."""
+    since = int(time.time() * 1e6) - 1
+    blue, green = (Caller(active, make_key(active, tenant, "ADMIN", user=f"admin-{tenant[0]}")) for tenant in (BLUE, GREEN))
+    reader = Caller(active, make_key(active, GREEN, "AUDITOR"))
+    assert blue.method("FunctionService", "UpdateConfiguration", function_name="same", description="x").function_name
+    assert green.method("FunctionService", "Delete", function_name="absent").status == Status.NOT_FOUND
+    assert green.method("FunctionService", "Get", tenant=BLUE, function_name="same").status == Status.PERMISSION_DENIED
+    assert green.method("FunctionService", "List").functions
+    assert Caller(active).method("NodeService", "GetNode").status == Status.UNAUTHENTICATED
+    operator = Caller(active, channel=active.channel)
+    drawn = operator.method("TenantService", "Create", name="audited").tenant
+    operator.method("TenantService", "Delete", tenant=drawn)
+
+    def told(caller, **fields):
+        records = caller.method("AuditService", "Query", start_time_us=since, **fields).records
+        return [(r.principal, r.tenant, r.method.split(".")[-1], r.resource, r.result) for r in records]
+
+    everything = told(operator)
+    for record in [("admin-1", BLUE, "FunctionService/UpdateConfiguration", "same", "OK"),
+                   ("admin-2", GREEN, "FunctionService/Delete", "absent", "ResourceNotFoundException"),
+                   ("admin-2", GREEN, "FunctionService/Get", "same", "AccessDeniedException"),
+                   (f"uid {os.getuid()}", drawn, "TenantService/Create", "audited", "OK"),
+                   (f"uid {os.getuid()}", drawn, "TenantService/Delete", "", "OK"),
+                   (f"uid {os.getuid()}", GREEN, "AccessKeyService/Create", "admin-2", "OK")]:
+        assert record in everything, (record, everything)
+    assert "FunctionService/List" not in {r[2] for r in everything}, "reading is no change"
+    for caller in (green, reader):
+        assert told(caller) == [r for r in everything if r[1] == GREEN]
+    assert told(operator, tenant=drawn) == [r for r in everything if r[1] == drawn]
+    shown = mayfly("audit", "--since", "1h", "--tenant", GREEN, socket=active.socket).stdout.decode()
+    assert "FunctionService/Delete" in shown and "admin-1" not in shown
+
+
+def test_unknown_callers_cannot_fill_the_audit_log(active):
+    since, caller = int(time.time() * 1e6) - 1, Caller(active)
+    for _ in range(200):
+        assert caller.method("NodeService", "GetNode").status == Status.UNAUTHENTICATED
+    records = Caller(active, channel=active.channel).method("AuditService", "Query", start_time_us=since).records
+    assert len(records) <= 122  # in two minutes, each with a line of what was left out
 
 
 def test_no_secret_is_written_down(active):
