@@ -117,6 +117,17 @@ int function_wait(struct context *context, Mayfly__V1__Function **function)
 	return 0;
 }
 
+static const char *snap_start_text(const Mayfly__V1__Function *f)
+{
+	if (f->snap_start->optimized)
+		return "on";
+	if (f->snap_start->apply_on ==
+		    MAYFLY__V1__SNAP_START_APPLY_ON__SNAP_START_APPLY_ON_PUBLISHED_VERSIONS &&
+	    !is_published(f))
+		return "for published versions";
+	return "asked for, no template yet";
+}
+
 int function_print(const struct context *context, const Mayfly__V1__Function *f)
 {
 	char size[TEXT_BYTES], modified[CLOCK_ISO8601_BYTES];
@@ -145,8 +156,7 @@ int function_print(const struct context *context, const Mayfly__V1__Function *f)
 		output_field(i == 0 ? "Environment" : "", "%s=%s", f->environment[i]->key,
 			     f->environment[i]->value);
 	if (f->snap_start && f->snap_start->apply_on > 1)
-		output_field("SnapStart", "%s",
-			     f->snap_start->optimized ? "on" : "asked for, no template yet");
+		output_field("SnapStart", "%s", snap_start_text(f));
 	if (f->logging_config)
 		output_field("Log group", "%s", f->logging_config->log_group);
 	output_field("Code", "%s, sha256 %s", text_bytes(f->code_size_bytes, size), f->code_sha256);

@@ -106,126 +106,17 @@ static void end(struct change *change)
 	directory_check_stopped(directory);
 }
 
-/* -- the transaction -- */
-
-#define TRANSACTION_WRITES 4
-
-struct transaction {
-	struct registry_write writes[TRANSACTION_WRITES];
-	char keys[TRANSACTION_WRITES][RECORD_KEY_BYTES];
-	struct buf values[TRANSACTION_WRITES];
-	size_t count;
-};
-
-static void transaction_clear(struct transaction *transaction)
-{
-	for (size_t i = 0; i < transaction->count; i++)
-		buf_free(&transaction->values[i]);
-}
-
-/* A write whose key, and value or kind of removal, is filled in by the caller. */
-static size_t add_write(struct transaction *transaction)
-{
-	size_t i = transaction->count++;
-
-	transaction->writes[i] = (struct registry_write){
-		.key = transaction->keys[i],
-		.revision = REGISTRY_ANY_REVISION,
-	};
-	return i;
-}
-
-static int add_function(struct transaction *transaction, const struct function *function,
-			const char *upload_id)
-{
-	size_t i = add_write(transaction);
-
-	record_key(function->tenant, function->name, function->version, transaction->keys[i]);
-	return record_encode(function, upload_id, &transaction->values[i]);
-}
-
-static void add_removal(struct transaction *transaction, const struct change *change,
-			uint64_t version)
-{
-	size_t i = add_write(transaction);
-
-	record_key(change->tenant, change->name, version, transaction->keys[i]);
-	transaction->writes[i].remove = true;
-}
-
-static void add_removal_of_all(struct transaction *transaction, const struct change *change)
-{
-	size_t i;
-
-	add_removal(transaction, change, 0);
-	i = add_write(transaction);
-	record_versions_prefix(change->tenant, change->name, transaction->keys[i]);
-	transaction->writes[i].whole_prefix = true;
-	i = add_write(transaction);
-	record_alias_key(change->tenant, change->name, "", transaction->keys[i]);
-	transaction->writes[i].whole_prefix = true;
-}
-
-static int add_alias(struct transaction *transaction, const struct change *change)
-{
-	size_t i = add_write(transaction);
-
-	record_alias_key(change->tenant, change->name, change->alias_name, transaction->keys[i]);
-	transaction->writes[i].remove = change->drops_alias;
-	return change->drops_alias ? 0
-				   : record_alias_encode(change->tenant, change->name,
-							 change->alias, &transaction->values[i]);
-}
-
-static int add_numbering(struct transaction *transaction, const struct function *version)
-{
-	struct numbering numbering = { .last_version = version->version };
-	size_t i = add_write(transaction);
-
-	(void)snprintf(numbering.tenant, sizeof(numbering.tenant), "%s", version->tenant);
-	(void)snprintf(numbering.name, sizeof(numbering.name), "%s", version->name);
-	numbering_key(version->tenant, version->name, transaction->keys[i]);
-	return numbering_encode(&numbering, &transaction->values[i]);
-}
-
-static int fill_transaction(struct transaction *transaction, const struct change *change)
-{
-	int r = 0;
-
-	if (change->next)
-		r = add_function(transaction, change->next, change->upload_id);
-	else if (!change->keeps_function)
-		add_removal_of_all(transaction, change);
-	if (r == 0 && change->version)
-		r = add_function(transaction, change->version, "");
-	if (r == 0 && change->numbers)
-		r = add_numbering(transaction, change->version);
-	if (change->dropped_version)
-		add_removal(transaction, change, change->dropped_version);
-	if (r == 0 && (change->alias || change->drops_alias))
-		r = add_alias(transaction, change);
-	for (size_t i = 0; i < transaction->count; i++)
-		transaction->writes[i].value = buf_slice(&transaction->values[i]);
-	return r;
-}
-
 /* Job of the registry's lane: touches nothing but the change. */
 static void commit(struct job *job)
 {
 	struct change *change = container_of(job, struct change, job.job);
-	struct directory *directory = change->directory;
-	_cleanup_(transaction_clear) struct transaction transaction = { 0 };
-	int r = fill_transaction(&transaction, change);
+	const char *state_dir = change->directory->state_dir;
+	int r = transaction_commit(change);
 
-	if (r < 0)
-		(void)error_set_errno(&change->error, r, "Cannot write down the function");
-	else
-		r = registry_commit(directory->registry, transaction.writes, transaction.count,
-				    NULL, &change->error);
 	if (r == 0 && change->spent_upload_id[0])
-		upload_remove(directory->state_dir, change->spent_upload_id);
+		upload_remove(state_dir, change->spent_upload_id);
 	if (r < 0 && change->saved)
-		upload_remove(directory->state_dir, change->upload_id);
+		upload_remove(state_dir, change->upload_id);
 }
 
 static void install_function(struct change *change)
@@ -479,7 +370,8 @@ static void finish_committed(struct change *change)
 	garbage_add(change->directory, preparation->config->package_digest);
 	entry->preparation = NULL;
 	preparation_free(preparation);
-	if (last && last->function->state == FUNCTION_PENDING && !last->preparation)
+	if (last && last->function->state == FUNCTION_PENDING && !last->preparation &&
+	    last != entry_waiting_version(change->entry))
 		preparation_start(change->directory, last);
 }
 

@@ -70,6 +70,9 @@ int change_check_revision(struct change *change, const char *current) _must_use_
 /* The function is there, of the revision asked for, and neither being created nor updated. */
 int change_check_settled(struct change *change) _must_use_;
 
+/* transaction.c: job of the registry's lane. */
+int transaction_commit(struct change *change) _must_use_;
+
 /* publish.c: plans `version` as `latest` is, or shows the last one when that is the same. */
 int publish_plan(struct change *change, const struct function *latest) _must_use_;
 void publish_install(struct change *change);

@@ -59,7 +59,11 @@ static void answer_function(struct rpc_call *call, const char *name, const char 
 	Mayfly__V1__Function function = MAYFLY__V1__FUNCTION__INIT;
 	Mayfly__V1__EnvironmentVariable variable = MAYFLY__V1__ENVIRONMENT_VARIABLE__INIT;
 	Mayfly__V1__EnvironmentVariable *variables[] = { &variable };
+	Mayfly__V1__SnapStart snap_start = MAYFLY__V1__SNAP_START__INIT;
 
+	snap_start.apply_on =
+		MAYFLY__V1__SNAP_START_APPLY_ON__SNAP_START_APPLY_ON_PUBLISHED_VERSIONS;
+	function.snap_start = &snap_start;
 	variable.key = (char *)"STAGE";
 	variable.value = (char *)"test";
 	function.environment = variables;

@@ -66,6 +66,17 @@ static void test_list_versions_follows_pages(void **state _unused_)
 	json_decref(json);
 }
 
+static void test_snap_start_is_of_published_versions(void **state _unused_)
+{
+	_cleanup_output_ struct output latest = run("function", "get", "f", NULL);
+	_cleanup_output_ struct output version =
+		run("function", "get", "f", "--qualifier", "3", NULL);
+
+	assert_non_null(strstr(buf_string(&latest.out), "for published versions"));
+	assert_non_null(strstr(buf_string(&version.out), "asked for, no template yet"));
+	assert_non_null(strstr(buf_string(&version.out), "Version"));
+}
+
 static void test_list_all_versions(void **state _unused_)
 {
 	_cleanup_output_ struct output all =
@@ -173,6 +184,7 @@ int main(void)
 		cmocka_unit_test(test_publish_version_waits),
 		cmocka_unit_test(test_publish_with_code),
 		cmocka_unit_test(test_list_versions_follows_pages),
+		cmocka_unit_test(test_snap_start_is_of_published_versions),
 		cmocka_unit_test(test_list_all_versions),
 		cmocka_unit_test(test_create_alias),
 		cmocka_unit_test(test_update_alias_sends_what_was_named),

@@ -213,6 +213,34 @@ static void test_publish_with_code(void **state)
 	assert_string_equal(list(node), "$LATEST 1 2 3");
 }
 
+/* One version is ready while the next waits for its package. */
+static void test_versions_that_overlap(void **state)
+{
+	struct node *node = *state;
+	const struct directory_update_code_request update = {
+		.tenant = TENANT,
+		.name = "f",
+		.zip = slice_from_string("SLOW two"),
+		.publish = true,
+	};
+	_cleanup_answer_ struct answer first = { 0 }, second = { 0 };
+
+	create_active(node, "f", "zip one");
+	node->hold_hook = true;
+	ask_publish(node, (struct directory_publish_request){ 0 }, &first);
+	run_until(node, node->held);
+	directory_update_code(node->directory, &update, take_answer, &second);
+	run_until(node, second.here);
+	node->hold_hook = false;
+	node->held(NULL, node->held_arg);
+	run_until(node, find_version(node, "1")->state == FUNCTION_ACTIVE);
+	assert_int_equal(find_version(node, "2")->state, FUNCTION_PENDING);
+	assert_null(find_version(node, "2")->config.package_digest);
+	set_gate(true);
+	run_until(node, find_version(node, "2")->state == FUNCTION_ACTIVE);
+	assert_int_equal(find_version(node, "2")->config.code_size_bytes, 8);
+}
+
 /* -- deleting -- */
 
 static void test_packages_stay_while_a_version_needs_them(void **state)
@@ -417,6 +445,7 @@ int main(void)
 		BOTH(test_checks_before_publishing),
 		BOTH(test_a_failed_version_leaves_the_function_alone),
 		BOTH(test_publish_with_code),
+		BOTH(test_versions_that_overlap),
 		BOTH(test_packages_stay_while_a_version_needs_them),
 		BOTH(test_numbers_are_given_once),
 		BOTH(test_deleted_while_it_is_prepared),
