@@ -228,15 +228,14 @@ int verb_run(const struct verb *verb, int argc, char **argv)
 	context.json = output && strcmp(output, "json") == 0;
 	context.verbose = argument_flag(&arguments, "verbose");
 
-	context.address = argument(&arguments, "address");
-	const struct client_options options = {
-		.address = context.address,
+	context.options = (struct client_options){
+		.address = argument(&arguments, "address"),
 		.ca_file = argument(&arguments, "ca"),
 		.certificate = argument(&arguments, "certificate"),
 		.key = argument(&arguments, "key"),
 		.access_key_file = argument(&arguments, "access-key-file"),
 	};
-	r = client_open_with(&options, &context.client, &context.error);
+	r = client_open_with(&context.options, &context.client, &context.error);
 	if (r == 0)
 		r = client_set_tenant(context.client, argument(&arguments, "tenant"),
 				      &context.error);

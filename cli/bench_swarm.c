@@ -49,11 +49,10 @@ void swarm_invoke(struct swarm *swarm, struct client *client, unsigned hold_ms, 
 static int connect_all(struct swarm *swarm, struct client **clients, unsigned n)
 {
 	struct context *context = swarm->bench->context;
-	const char *address = context->address;
 
 	for (unsigned i = 0; i < n; i++) {
 		_cleanup_message_ Mayfly__V1__Node *node = NULL;
-		int r = client_open(address, &clients[i], &context->error);
+		int r = client_open_with(&context->options, &clients[i], &context->error);
 		if (r == 0)
 			r = client_node_get(clients[i], &node, &context->error);
 		if (r < 0)

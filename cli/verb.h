@@ -68,8 +68,8 @@ const char *operand(const struct arguments *arguments, unsigned i);
 /* -- around a verb -- */
 
 struct context {
-	struct client *client; /* owned; opened before run() */
-	const char *address;   /* borrowed; as given, or NULL */
+	struct client *client;         /* owned; opened before run() */
+	struct client_options options; /* as given; borrowed texts */
 	bool json;
 	bool verbose;
 	struct error error;

@@ -109,7 +109,19 @@ static bool is_about_all(const ProtobufCMessage *request)
 	       *(const protobuf_c_boolean *)((const char *)request + field->offset);
 }
 
-/* -- before the handler -- */
+/* -- before the request -- */
+
+static int greet(struct rpc_call *call, void *arg, struct error *e)
+{
+	struct gate_call *known = rpc_call_context(call);
+	const struct gate *gate = arg;
+
+	find_principal(gate, call, &known->principal);
+	known->row = access_find(rpc_call_method(call));
+	return access_greet(rpc_call_method(call), &known->principal, e);
+}
+
+/* -- before the handler: a key may have gone while the request came -- */
 
 /* Of a user who is refused it is the own one, whatever was named. */
 static void choose_tenant(struct gate_call *known, const char *named)
@@ -237,6 +249,7 @@ static void answered(struct rpc_call *call, const ProtobufCMessage *reply, const
 
 void gate_guard(struct gate *gate, struct rpc_server_options *options)
 {
+	options->greet = greet;
 	options->admit = admit;
 	options->answered = answered;
 	options->gate = gate;

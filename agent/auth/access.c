@@ -146,22 +146,30 @@ static int choose_tenant(const struct principal *principal, const char *named,
 	return 0;
 }
 
+int access_greet(const char *method, const struct principal *principal, struct error *error)
+{
+	const struct access_row *row = access_find(method);
+
+	if ((row && row->scope == ACCESS_PUBLIC) || principal->kind != PRINCIPAL_NOBODY)
+		return 0;
+	return error_set(error, ERROR_UNAUTHENTICATED, NULL,
+			 "The security token included in the request is invalid.");
+}
+
 int access_check(const char *method, const struct principal *principal, const char *named,
 		 const char *default_tenant, char ret_tenant[TENANT_ID_BYTES], struct error *error)
 {
 	const struct access_row *row = access_find(method);
-	bool is_known = principal->kind != PRINCIPAL_NOBODY;
 	bool is_operator = principal->kind == PRINCIPAL_OPERATOR;
 
+	int r = access_greet(method, principal, error);
+
 	ret_tenant[0] = 0;
-	if (row && row->scope == ACCESS_PUBLIC)
-		return 0;
-	if (!is_known)
-		return error_set(error, ERROR_UNAUTHENTICATED, NULL,
-				 "The security token included in the request is invalid.");
+	if (r < 0)
+		return r;
 	if (!row)
 		return refuse(method, principal, error);
-	if (row->scope == ACCESS_KNOWN)
+	if (row->scope == ACCESS_PUBLIC || row->scope == ACCESS_KNOWN)
 		return 0;
 	if (!is_operator && (row->scope == ACCESS_NODE || !(row->roles & BIT(principal->role))))
 		return refuse(method, principal, error);

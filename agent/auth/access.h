@@ -36,6 +36,10 @@ const struct access_row *access_rows(size_t *ret_count);
 /* NULL: nobody may call it. */
 const struct access_row *access_find(const char *method);
 
+/* Is it worth to hear what they want? Refuses callers who are not known. */
+int access_greet(const char *method, const struct principal *principal,
+		 struct error *error) _must_use_;
+
 /* May they? `named` is the tenant that the request names, "" for the caller's own. ret_tenant gets
  * the tenant it is about; whether that exists is not looked at, so a user learns nothing of other
  * tenants from the answer. */

@@ -149,6 +149,22 @@ static void call_watch_close(struct rpc_call *call)
 	call_start(call, &op, 1, &call->on_close);
 }
 
+/* Only then is the request taken from the network. */
+static void call_greet_on_loop(void *arg)
+{
+	struct rpc_call *call = arg;
+	const struct rpc_server_options *options = &call->server->options;
+	_cleanup_error_ struct error e = ERROR_INIT;
+
+	if (options->greet(call, options->gate, &e) < 0) {
+		call->dispatched = call->admitted = true;
+		rpc_call_fail(call, &e);
+	} else {
+		call_receive(call);
+	}
+	rpc_call_unref(call);
+}
+
 static void call_on_new(struct tag *tag, bool ok)
 {
 	struct rpc_call *call = tag->owner;
@@ -166,7 +182,11 @@ static void call_on_new(struct tag *tag, bool ok)
 	call->peer = peer_find(server, call->core);
 	call->deadline_us = deadline_from_core(call->details.deadline);
 	call_watch_close(call);
-	call_receive(call);
+	if (server->options.greet && call->method &&
+	    (call->peer.kind == RPC_PEER_TCP || call->peer.kind == RPC_PEER_TLS))
+		server_post(server, call_greet_on_loop, rpc_call_ref(call));
+	else
+		call_receive(call);
 }
 
 static void call_cancel_on_loop(void *arg)

@@ -104,6 +104,9 @@ int rpc_channel_new_tls(const char *address, const struct rpc_channel_tls *tls,
 {
 	_cleanup_buf_ struct buf ca = BUF_INIT, certificate = BUF_INIT, key = BUF_INIT;
 
+	if (!tls->certificate != !tls->key)
+		return error_set(e, ERROR_INVALID_PARAMETER, NULL,
+				 "a certificate to show needs its key, and a key its certificate");
 	int r = read_pem(tls->ca, &ca, e);
 	if (r == 0)
 		r = read_pem(tls->certificate, &certificate, e);

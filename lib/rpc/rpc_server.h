@@ -37,13 +37,16 @@ struct rpc_server_options {
 	struct slice descriptors;
 	const char *error_domain; /* ErrorInfo.domain; borrowed; NULL: "mayfly" */
 
-	/* Who may call what, and who hears of it; NULL: everybody, nobody. Both on the loop thread,
-	 * with `gate`, and for health and reflection too.
+	/* Who may call what, and who hears of it; NULL: everybody, nobody. All on the loop thread,
+	 * with `gate`, and for health and reflection too. 0 lets the call pass, after anything else
+	 * *e is its answer.
 	 *
-	 * admit() runs once, before the call's handler: 0 lets it pass, after anything else *e is
-	 * the call's answer. It may complete the request; NULL when that could not be decoded.
-	 * answered() runs with the final answer of each call that admit() saw: `reply` is NULL
-	 * where there is none, `e` NULL when it is OK. It does nothing to the call. */
+	 * greet() runs for peers of the network before their request is received, which may be big.
+	 * admit() runs once, before the call's handler. It may complete the request; NULL when that
+	 * could not be decoded. answered() runs with the final answer of each call that one of them
+	 * saw: `reply` is NULL where there is none, `e` NULL when it is OK. It does nothing to the
+	 * call. */
+	int (*greet)(struct rpc_call *call, void *gate, struct error *e);
 	int (*admit)(struct rpc_call *call, ProtobufCMessage *request, void *gate, struct error *e);
 	void (*answered)(struct rpc_call *call, const ProtobufCMessage *reply,
 			 const struct error *e, void *gate);

@@ -14,6 +14,7 @@
 #define CALLS_WAITING        8
 #define PING_MIN_INTERVAL_MS 10000
 #define MAX_METADATA_BYTES   (64 << 10)
+#define HANDSHAKE_LIMIT_MS   20000
 
 static void on_core_log(gpr_log_func_args *args)
 {
@@ -45,6 +46,9 @@ static grpc_server *core_new(uint32_t max_receive_bytes)
 		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
 		  { .integer = PING_MIN_INTERVAL_MS } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+		  { .integer = HANDSHAKE_LIMIT_MS } },
 	};
 	const grpc_channel_args all = { ARRAY_SIZE(args), args };
 	return grpc_server_create(&all, NULL);
