@@ -132,10 +132,11 @@ static void on_success(struct account *account, struct ledger_record *first)
 		log_notice("The ledger can be written again.");
 	error_clear(&account->failure);
 	account->last_sequence = account->commit.last_sequence;
-	start_commit(account);
-	release_batch(account, first);
 	if (account->commit.wal_is_long)
 		account_checkpoint(account);
+	/* From here on the commit is the next one's. */
+	start_commit(account);
+	release_batch(account, first);
 	if (!account->first)
 		finish_flush(account);
 }
@@ -306,7 +307,7 @@ int account_new(const struct account_config *config, struct loop *loop, struct a
 		return error_set_errno(error, ENOMEM, "Cannot make the account");
 	account->config = *config;
 	account->loop = loop;
-	lane_init(&account->writing, loop, 1);
+	lane_init_urgent(&account->writing, loop);
 	lane_init(&account->reading, loop, 1);
 	lane_init(&account->checkpoints, loop, 1);
 	ledger_get_state(config->ledger, &state);

@@ -8,6 +8,11 @@ void lane_init(struct lane *lane, struct loop *loop, unsigned width)
 	*lane = (struct lane){ .loop = loop, .width = width ? width : 1 };
 }
 
+void lane_init_urgent(struct lane *lane, struct loop *loop)
+{
+	*lane = (struct lane){ .loop = loop, .width = 1, .urgent = true };
+}
+
 static void start_next(struct lane *lane)
 {
 	struct lane_job *job;
@@ -18,7 +23,10 @@ static void start_next(struct lane *lane)
 		if (!lane->head)
 			lane->tail = NULL;
 		lane->running++;
-		loop_submit(lane->loop, &job->job);
+		if (lane->urgent)
+			loop_submit_urgent(lane->loop, &job->job);
+		else
+			loop_submit(lane->loop, &job->job);
 	}
 }
 

@@ -5,6 +5,8 @@
  * that takes one user at a time, and so that one kind of work cannot fill all workers. Loop
  * thread; no memory of its own to free. */
 
+#include <stdbool.h>
+
 #include "agent/core/loop.h"
 
 struct lane_job {
@@ -17,10 +19,13 @@ struct lane_job {
 struct lane {
 	struct loop *loop;
 	unsigned width;
+	bool urgent; /* loop_submit_urgent() */
 	unsigned running;
 	struct lane_job *head;
 	struct lane_job *tail;
 };
 
 void lane_init(struct lane *lane, struct loop *loop, unsigned width);
+/* Of width 1, for urgent jobs. */
+void lane_init_urgent(struct lane *lane, struct loop *loop);
 void lane_submit(struct lane *lane, struct lane_job *job);

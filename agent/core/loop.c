@@ -22,6 +22,7 @@ struct loop {
 	sd_event *event;
 	sd_event_source *wakeups;
 	struct workers *workers;
+	struct workers *urgent;
 	unsigned jobs; /* whose `done` was not called yet */
 	bool exit_when_idle;
 	int exit_code;
@@ -84,6 +85,8 @@ int loop_new(unsigned workers, struct loop **ret)
 	if (workers > WORKERS_MAX)
 		workers = WORKERS_MAX;
 	r = workers_new(loop, workers, &loop->workers);
+	if (r >= 0)
+		r = workers_new(loop, 1, &loop->urgent);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(loop);
@@ -96,7 +99,7 @@ struct loop *loop_free(struct loop *loop)
 
 	if (!loop)
 		return NULL;
-	loop->workers = workers_free(loop->workers);
+	loop_end_jobs(loop);
 	for (struct post *post = take_posts(loop); post; post = next) {
 		next = post->next;
 		free(post);
@@ -166,16 +169,27 @@ void loop_post(struct loop *loop, loop_fn *fn, void *arg)
 	pthread_mutex_unlock(&loop->lock);
 }
 
-void loop_submit(struct loop *loop, struct job *job)
+static void submit(struct loop *loop, struct workers *workers, struct job *job)
 {
-	if (!loop->workers)
+	if (!workers)
 		return;
 	job->loop = loop;
 	loop->jobs++;
-	workers_submit(loop->workers, job);
+	workers_submit(workers, job);
+}
+
+void loop_submit(struct loop *loop, struct job *job)
+{
+	submit(loop, loop->workers, job);
+}
+
+void loop_submit_urgent(struct loop *loop, struct job *job)
+{
+	submit(loop, loop->urgent, job);
 }
 
 void loop_end_jobs(struct loop *loop)
 {
 	loop->workers = workers_free(loop->workers);
+	loop->urgent = workers_free(loop->urgent);
 }

@@ -46,6 +46,9 @@ struct job {
 	struct loop *loop;
 };
 void loop_submit(struct loop *loop, struct job *job);
+/* The same on a worker that has only such jobs: for short ones that answers wait for, which must
+ * not stand behind the starts of microVMs. */
+void loop_submit_urgent(struct loop *loop, struct job *job);
 
 /* Before what jobs refer to is freed, however loop_run() ended: waits for those under way, drops
  * those not started and any submitted later, without their `done`. Loop thread. */

@@ -14,6 +14,7 @@
 
 #include <mayfly/v1/invoke.pb-c.h>
 #include <mayfly/v1/node.pb-c.h>
+#include <mayfly/v1/usage.pb-c.h>
 
 volatile sig_atomic_t interrupted;
 
@@ -377,6 +378,55 @@ static void on_sandboxes(struct rpc_call *call, const ProtobufCMessage *message 
 	rpc_call_reply(call, &list.base);
 }
 
+/* Two pages of a row each. */
+static void on_usage_query(struct rpc_call *call, const ProtobufCMessage *message,
+			   void *user _unused_)
+{
+	Mayfly__V1__QueryUsageResponse page = MAYFLY__V1__QUERY_USAGE_RESPONSE__INIT;
+	Mayfly__V1__UsageFigures figures = MAYFLY__V1__USAGE_FIGURES__INIT;
+	Mayfly__V1__Money cost = MAYFLY__V1__MONEY__INIT;
+	Mayfly__V1__UsageRow row = MAYFLY__V1__USAGE_ROW__INIT;
+	Mayfly__V1__UsageRow *rows[] = { &row };
+	bool second = *((const Mayfly__V1__QueryUsageRequest *)message)->marker;
+
+	remember(message);
+	figures.invocations = second ? 1 : 3;
+	figures.billed_mb_ms = 1536000;
+	cost.units = 12;
+	cost.picos = 500020000000;
+	row.function_name = (char *)(second ? "g" : "f");
+	row.begins_us = 1795564800000000; /* 2026-11-25 */
+	row.figures = &figures;
+	row.cost = &cost;
+	page.rows = rows;
+	page.n_rows = 1;
+	page.total = &row;
+	page.next_marker = (char *)(second ? "" : "1");
+	rpc_call_reply(call, &page.base);
+}
+
+/* One figure is not as it should be. */
+static void on_usage_reconcile(struct rpc_call *call, const ProtobufCMessage *message _unused_,
+			       void *user _unused_)
+{
+	Mayfly__V1__ReconcileUsageResponse sums = MAYFLY__V1__RECONCILE_USAGE_RESPONSE__INIT;
+	Mayfly__V1__UsageDifference difference = MAYFLY__V1__USAGE_DIFFERENCE__INIT;
+	Mayfly__V1__UsageDifference *differences[] = { &difference };
+	Mayfly__V1__UsageFigures figures = MAYFLY__V1__USAGE_FIGURES__INIT;
+	Mayfly__V1__UsageRow row = MAYFLY__V1__USAGE_ROW__INIT;
+	char *names[] = { (char *)"billed_ms" };
+
+	row.function_name = (char *)"f";
+	row.figures = &figures;
+	difference.counted = difference.claimed = &row;
+	difference.claimed_by = (char *)"rollup";
+	difference.figures = names;
+	difference.n_figures = 1;
+	sums.differences = differences;
+	sums.n_differences = sums.difference_count = 1;
+	rpc_call_reply(call, &sums.base);
+}
+
 /* The template is there already. */
 static void on_build(struct rpc_call *call, const ProtobufCMessage *message _unused_,
 		     void *user _unused_)
@@ -419,6 +469,9 @@ static int start_node(void **state _unused_)
 							   { "ListSandboxes", on_sandboxes },
 							   { "SetStartPolicy", on_policy },
 							   { 0 } };
+	static const struct rpc_method_handler usage[] = { { "Query", on_usage_query },
+							   { "Reconcile", on_usage_reconcile },
+							   { 0 } };
 	static const struct rpc_method_handler templates[] = { { "Build", on_build }, { 0 } };
 	const struct rpc_server_options options = { .post = test_loop_post,
 						    .post_ctx = &node.loop };
@@ -452,6 +505,9 @@ static int start_node(void **state _unused_)
 	assert_int_equal(rpc_server_add_service(node.server,
 						&mayfly__v1__template_service__descriptor,
 						templates, NULL, NULL),
+			 0);
+	assert_int_equal(rpc_server_add_service(node.server, &mayfly__v1__usage_service__descriptor,
+						usage, NULL, NULL),
 			 0);
 	assert_int_equal(rpc_server_listen_unix(node.server, path, 0600, (gid_t)-1, NULL), 0);
 	assert_int_equal(rpc_server_start(node.server, NULL), 0);

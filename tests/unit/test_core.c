@@ -359,6 +359,64 @@ static void run_lane(unsigned width)
 	assert_int_equal(test.lane.running, 0);
 }
 
+/* A job that holds the only worker until an urgent one has ended. */
+struct urgent_test {
+	struct loop *loop;
+	struct lane lane;
+	struct job holds;
+	struct lane_job urgent;
+	sem_t urgent_ran;
+	bool holder_ended;
+};
+
+static void hold_worker(struct job *job)
+{
+	struct urgent_test *test = container_of(job, struct urgent_test, holds);
+	struct timespec limit;
+
+	(void)clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += DEADLINE_SEC;
+	while (sem_timedwait(&test->urgent_ran, &limit) < 0 && errno == EINTR)
+		;
+}
+
+static void on_held(struct job *job)
+{
+	struct urgent_test *test = container_of(job, struct urgent_test, holds);
+
+	test->holder_ended = true;
+	loop_exit(test->loop, 0);
+}
+
+static void on_urgent(struct lane_job *job)
+{
+	struct urgent_test *test = container_of(job, struct urgent_test, urgent);
+
+	assert_false(test->holder_ended);
+	assert_int_equal(sem_post(&test->urgent_ran), 0);
+}
+
+static void no_work(struct job *job _unused_)
+{
+}
+
+static void test_urgent_jobs_do_not_wait_for_others(void **state _unused_)
+{
+	_cleanup_(loop_free_p) struct loop *loop = NULL;
+	struct urgent_test test = { .holds = { .work = hold_worker, .done = on_held },
+				    .urgent = { .job.work = no_work, .done = on_urgent } };
+
+	assert_int_equal(sem_init(&test.urgent_ran, 0, 0), 0);
+	assert_int_equal(loop_new(1, &loop), 0);
+	test.loop = loop;
+	lane_init_urgent(&test.lane, loop);
+	loop_submit(loop, &test.holds);
+	lane_submit(&test.lane, &test.urgent);
+	run(loop);
+	assert_true(test.holder_ended);
+	assert_int_equal(sem_destroy(&test.urgent_ran), 0);
+}
+
 static void test_lane_bounds_its_jobs(void **state _unused_)
 {
 	run_lane(1);
@@ -534,6 +592,7 @@ int main(void)
 		cmocka_unit_test(test_exit_when_idle_is_now_without_jobs),
 		cmocka_unit_test(test_end_of_jobs_waits_and_drops),
 		cmocka_unit_test(test_lane_bounds_its_jobs),
+		cmocka_unit_test(test_urgent_jobs_do_not_wait_for_others),
 		cmocka_unit_test(test_timer_fires_once_and_can_be_armed_again_within),
 		cmocka_unit_test(test_timer_moves_and_disarms),
 		cmocka_unit_test(test_dirty_runs_once_for_many_marks),
