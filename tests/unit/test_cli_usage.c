@@ -21,7 +21,7 @@ static void a_query_pages_and_adds_the_total(void **state _unused_)
 	assert_string_equal(r->marker, "1");
 	assert_string_equal(r->filter->function_name, "area");
 	assert_string_equal(r->filter->version, "7");
-	assert_false(r->filter->all_tenants);
+	assert_false(r->all_tenants);
 	assert_int_equal(r->filter->from_us, 1793491200 * USEC_PER_SEC);
 	assert_int_equal(r->filter->to_us, r->filter->from_us + 30 * DAY_US);
 	assert_int_equal(r->order, MAYFLY__V1__USAGE_ORDER__USAGE_ORDER_GB_SECONDS);
@@ -48,7 +48,7 @@ static void a_query_as_json_has_whole_numbers(void **state _unused_)
 	const Mayfly__V1__QueryUsageRequest *r = last_request();
 	assert_int_equal(r->max_items, 1);
 	assert_string_equal(r->marker, "");
-	assert_true(r->filter->all_tenants);
+	assert_true(r->all_tenants);
 	assert_int_equal(r->filter->from_us, 1795613400 * USEC_PER_SEC);
 	assert_int_equal(r->filter->to_us, 1796083200 * USEC_PER_SEC);
 	json_t *json = parse(&o);

@@ -166,10 +166,8 @@ static void what_is_wrong_is_named(void **state)
 	asked_init(&asked);                                                                        \
 	change;                                                                                    \
 	assert_refused(node, &asked, code, field)
-	REFUSED(asked.filter.tenant = (char *)"1", ERROR_INVALID_PARAMETER, "tenant");
-	REFUSED(asked.filter.tenant = (char *)OTHER, ERROR_ACCESS_DENIED, "tenant");
-	REFUSED((asked.filter.tenant = (char *)TENANT, asked.filter.all_tenants = true),
-		ERROR_INVALID_PARAMETER, "all_tenants");
+	REFUSED(asked.request.tenant = (char *)"1", ERROR_INVALID_PARAMETER, "tenant");
+	REFUSED(asked.request.tenant = (char *)OTHER, ERROR_NOT_FOUND, "tenant");
 	REFUSED(asked.filter.version = version, ERROR_INVALID_PARAMETER, "version");
 	REFUSED(asked.filter.from_us = -1, ERROR_INVALID_PARAMETER, "from_us");
 	REFUSED((asked.filter.from_us = 2, asked.filter.to_us = 1), ERROR_INVALID_PARAMETER,
@@ -203,7 +201,7 @@ static void a_tenant_sees_its_own(void **state)
 	assert_int_equal(mine->total->figures->invocations, RECORDS);
 	assert_int_equal(mine->total->cost->picos, 5 * RECORDS);
 	assert_int_equal(mine->price_request_pico, 5);
-	asked.filter.all_tenants = true;
+	asked.request.all_tenants = true;
 	all = query(node, &asked);
 	assert_int_equal(all->n_rows, 2);
 	assert_string_equal(all->rows[1]->tenant, OTHER);
@@ -249,7 +247,7 @@ static int export(struct node *node, const char *token, bool all_tenants, struct
 	int r;
 
 	*ret = (struct exported){ 0 };
-	filter.all_tenants = all_tenants;
+	request.all_tenants = all_tenants;
 	request.filter = &filter;
 	request.resume_token = (char *)(uintptr_t)token;
 	r = client_usage_export(node->harness.client, &request, &stream, error);
