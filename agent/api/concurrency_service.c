@@ -37,17 +37,7 @@ static int resolve(struct concurrency_service *service, const char *tenant, cons
 
 	if (r < 0)
 		return r;
-	r = function_parse_reference(name, NULL, service->context->region, ret->tenant,
-				     &ret->reference, error);
-	if (r < 0)
-		return r;
-	if (ret->reference.has_qualifier)
-		return error_set(
-			error, ERROR_INVALID_PARAMETER, "function_name",
-			"This operation is permitted on Lambda functions only. Aliases and "
-			"versions do not support this operation. Please specify either a "
-			"function name or an unqualified function ARN.");
-	return 0;
+	return api_parse_unqualified(service->context, name, ret->tenant, &ret->reference, error);
 }
 
 static void fill(const struct concurrency_service *service, const struct function *function,
