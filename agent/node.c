@@ -23,6 +23,7 @@
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
 #include "agent/api/usage_service.h"
+#include "agent/auth/master_key.h"
 #include "agent/host_setup.h"
 #include "agent/http/metrics_server.h"
 #include "agent/store/ledger.h"
@@ -135,6 +136,13 @@ static unsigned concurrency_of_tenant(const char *id, void *arg)
 		       : 0;
 }
 
+static const char *master_key_path(const struct node *node)
+{
+	const char *given = node->config->auth_master_key_file;
+
+	return *given ? given : node->master_key_path;
+}
+
 static int build_directory(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -149,19 +157,26 @@ static int build_directory(struct node *node, struct error *error)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	for (size_t i = 0; i < count; i++)
 		runtimes[i] = runtime_catalogue_at(catalogue, i)->name;
+	struct master_key master_key;
 	struct directory_config directory_config = {
 		.state_dir = config->node_state_dir,
 		.region = config->node_region,
 		.default_tenant = config->node_account_id,
 		.runtimes = runtimes,
 		.runtime_count = count,
+		.master_key = &master_key,
 		.concurrency_limit = (unsigned)config->limits_concurrency,
 		.limit_of_tenant = concurrency_of_tenant,
 		.limit_of_tenant_arg = node,
 		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
 	};
-	return directory_open(&directory_config, node->registry, node->loop, &node->directory,
-			      error);
+	r = master_key_load(master_key_path(node), !*config->auth_master_key_file, &master_key,
+			    error);
+	if (r < 0)
+		return r;
+	r = directory_open(&directory_config, node->registry, node->loop, &node->directory, error);
+	master_key_clear(&master_key);
+	return r;
 }
 
 static int build_account(struct node *node, struct error *error)
@@ -192,8 +207,7 @@ static int build_tenants(struct node *node, struct error *error)
 	bool on_kvm = vm_host_info(node->vm_host)->accelerator == ACCELERATOR_KVM;
 	struct tenants_config tenants_config = {
 		.default_tenant = config->node_account_id,
-		.master_key_path = *config->auth_master_key_file ? config->auth_master_key_file
-								 : node->master_key_path,
+		.master_key_path = master_key_path(node),
 		.make_master_key = !*config->auth_master_key_file,
 		.count_functions = count_functions,
 		.user = node->directory,

@@ -106,6 +106,7 @@ void directory_stop(struct directory *directory, loop_fn *done, void *arg)
 
 static int copy_config(struct directory *directory, const struct directory_config *config)
 {
+	directory->master_key = *config->master_key;
 	directory->concurrency_limit = config->concurrency_limit;
 	directory->limit_of_tenant = config->limit_of_tenant;
 	directory->limit_of_tenant_arg = config->limit_of_tenant_arg;
@@ -142,7 +143,7 @@ static int load_function(const char *key, struct slice value, uint64_t revision 
 	struct entry *entry;
 	int r;
 
-	r = record_decode(value, &function, &upload_id, loading->error);
+	r = record_decode(value, &directory->master_key, &function, &upload_id, loading->error);
 	if (r < 0) {
 		error_wrap(loading->error, "%s", key);
 		return r;

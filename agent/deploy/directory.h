@@ -10,7 +10,8 @@
 #include "mayfly/buf.h"
 
 struct directory;
-struct registry; /* agent/store/registry.h */
+struct master_key; /* agent/auth/master_key.h */
+struct registry;   /* agent/store/registry.h */
 
 struct directory_config {
 	const char *state_dir; /* uploads/ and packages/ below it */
@@ -18,7 +19,8 @@ struct directory_config {
 	const char *default_tenant;  /* 12 digits */
 	const char *const *runtimes; /* those with an image; copied */
 	size_t runtime_count;
-	unsigned concurrency_limit; /* of a tenant: invocations at once */
+	const struct master_key *master_key; /* environments are sealed with it; copied */
+	unsigned concurrency_limit;          /* of a tenant: invocations at once */
 	/* Its own limit, 0: the above; NULL: no tenant has one. */
 	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
 	void *limit_of_tenant_arg;

@@ -10,6 +10,7 @@
 #define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
+#include "agent/auth/master_key.h"
 #include "agent/core/lane.h"
 #include "agent/deploy/directory.h"
 #include "agent/deploy/record.h"
@@ -66,6 +67,7 @@ struct directory {
 	char *default_tenant;
 	char **runtimes;
 	size_t runtime_count;
+	struct master_key master_key;
 	unsigned concurrency_limit;
 	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
 	void *limit_of_tenant_arg;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/deploy/record_environment.h"
 #include "mayfly/id.h"
 #include "mayfly/store/v1/function.pb-c.h"
 
@@ -15,6 +16,7 @@
 typedef Mayfly__Store__V1__StoredFunction stored_function;
 typedef Mayfly__Store__V1__StoredConfig stored_config;
 typedef Mayfly__Store__V1__StoredVariable stored_variable;
+typedef Mayfly__Store__V1__StoredEnvironment stored_environment;
 
 static void stored_function_free(stored_function *stored)
 {
@@ -47,16 +49,21 @@ struct config_message {
 	stored_config message;
 	stored_variable *variables;
 	stored_variable **pointers;
+	struct buf sealed;
 };
 
 static void config_message_clear(struct config_message *config)
 {
 	free(config->variables);
 	free(config->pointers);
+	buf_free(&config->sealed);
 }
 
-static int encode_environment(const struct function_config *from, struct config_message *to)
+static int encode_environment(const struct function_config *from, const struct function *whose,
+			      const struct master_key *key, struct config_message *to)
 {
+	int r;
+
 	if (!from->environment_count)
 		return 0;
 	to->variables = calloc(from->environment_count, sizeof(*to->variables));
@@ -69,12 +76,15 @@ static int encode_environment(const struct function_config *from, struct config_
 		to->variables[i].value = from->environment[i].value;
 		to->pointers[i] = &to->variables[i];
 	}
-	to->message.environment = to->pointers;
-	to->message.n_environment = from->environment_count;
-	return 0;
+	r = record_seal_environment(key, whose->tenant, whose->name, to->pointers,
+				    from->environment_count, &to->sealed);
+	to->message.sealed_environment =
+		(ProtobufCBinaryData){ .len = to->sealed.len, .data = to->sealed.data };
+	return r;
 }
 
-static int encode_config(const struct function_config *from, struct config_message *to)
+static int encode_config(const struct function_config *from, const struct function *whose,
+			 const struct master_key *key, struct config_message *to)
 {
 	stored_config *message = &to->message;
 
@@ -93,7 +103,7 @@ static int encode_config(const struct function_config *from, struct config_messa
 	message->package_digest = borrow(from->package_digest);
 	message->code_sha256 = borrow(from->code_sha256);
 	message->code_size_bytes = from->code_size_bytes;
-	return encode_environment(from, to);
+	return encode_environment(from, whose, key, to);
 }
 
 static int pack(const stored_function *message, struct buf *ret)
@@ -106,16 +116,19 @@ static int pack(const stored_function *message, struct buf *ret)
 	return 0;
 }
 
-int record_encode(const struct function *function, const char *upload_id, struct buf *ret)
+int record_encode(const struct function *function, const char *upload_id,
+		  const struct master_key *key, struct buf *ret)
 {
 	_cleanup_(config_message_clear) struct config_message config = { 0 };
 	_cleanup_(config_message_clear) struct config_message update = { 0 };
 	stored_function message = MAYFLY__STORE__V1__STORED_FUNCTION__INIT;
 
-	if (encode_config(&function->config, &config) < 0)
-		return -ENOMEM;
-	if (function->update && encode_config(function->update, &update) < 0)
-		return -ENOMEM;
+	int r = encode_config(&function->config, function, key, &config);
+
+	if (r >= 0 && function->update)
+		r = encode_config(function->update, function, key, &update);
+	if (r < 0)
+		return r;
 	message.tenant = function->tenant;
 	message.name = function->name;
 	message.config = &config.message;
@@ -152,22 +165,41 @@ static int decode_string(char **to, const char *from)
 	return *to ? 0 : -ENOMEM;
 }
 
-static int decode_environment(const stored_config *from, struct function_config *to)
+static int decode_variables(stored_variable *const *from, size_t count, struct function_config *to)
 {
-	if (!from->n_environment)
+	if (!count)
 		return 0;
-	to->environment = calloc(from->n_environment, sizeof(*to->environment));
+	to->environment = calloc(count, sizeof(*to->environment));
 	if (!to->environment)
 		return -ENOMEM;
-	to->environment_count = from->n_environment;
-	for (size_t i = 0; i < from->n_environment; i++)
-		if (decode_string(&to->environment[i].key, from->environment[i]->key) < 0 ||
-		    decode_string(&to->environment[i].value, from->environment[i]->value) < 0)
+	to->environment_count = count;
+	for (size_t i = 0; i < count; i++)
+		if (decode_string(&to->environment[i].key, from[i]->key) < 0 ||
+		    decode_string(&to->environment[i].value, from[i]->value) < 0)
 			return -ENOMEM;
 	return 0;
 }
 
-static int decode_config(const stored_config *from, struct function_config *to)
+static int decode_environment(const stored_config *from, const stored_function *whose,
+			      const struct master_key *key, struct function_config *to)
+{
+	struct slice sealed =
+		slice_new(from->sealed_environment.data, from->sealed_environment.len);
+	stored_environment *environment;
+	int r;
+
+	if (sealed.len == 0)
+		return decode_variables(from->environment, from->n_environment, to);
+	r = record_open_environment(key, whose->tenant, whose->name, sealed, &environment);
+	if (r < 0)
+		return r;
+	r = decode_variables(environment->variables, environment->n_variables, to);
+	mayfly__store__v1__stored_environment__free_unpacked(environment, NULL);
+	return r;
+}
+
+static int decode_config(const stored_config *from, const stored_function *whose,
+			 const struct master_key *key, struct function_config *to)
 {
 	to->memory_size_mb = from->memory_size_mb;
 	to->timeout_seconds = from->timeout_seconds;
@@ -184,7 +216,7 @@ static int decode_config(const stored_config *from, struct function_config *to)
 	    decode_optional(&to->package_digest, from->package_digest) < 0 ||
 	    decode_optional(&to->code_sha256, from->code_sha256) < 0)
 		return -ENOMEM;
-	return decode_environment(from, to);
+	return decode_environment(from, whose, key, to);
 }
 
 static bool is_sound(const stored_function *message)
@@ -211,8 +243,11 @@ static int decode_texts(const stored_function *from, struct function *to)
 	return from->version ? decode_string(&to->source_description, from->source_description) : 0;
 }
 
-static int decode_function(const stored_function *from, struct function *to)
+static int decode_function(const stored_function *from, const struct master_key *key,
+			   struct function *to)
 {
+	int r;
+
 	to->state = (enum function_state)(from->state - 1);
 	to->update_status = (enum update_status)(from->update_status - 1);
 	to->version = from->version;
@@ -221,29 +256,38 @@ static int decode_function(const stored_function *from, struct function *to)
 	if (to->has_reserved_concurrency)
 		to->reserved_concurrency = from->reserved_concurrency;
 	memcpy(to->revision_id, from->revision_id, UUID_BYTES);
-	if (decode_texts(from, to) < 0 || decode_config(from->config, &to->config) < 0)
+	if (decode_texts(from, to) < 0)
 		return -ENOMEM;
-	if (!from->update)
-		return 0;
+	r = decode_config(from->config, from, key, &to->config);
+	if (r < 0 || !from->update)
+		return r;
 	to->update = calloc(1, sizeof(*to->update));
-	return to->update ? decode_config(from->update, to->update) : -ENOMEM;
+	return to->update ? decode_config(from->update, from, key, to->update) : -ENOMEM;
 }
 
-int record_decode(struct slice bytes, struct function **ret, char **ret_upload_id,
-		  struct error *error)
+int record_decode(struct slice bytes, const struct master_key *key, struct function **ret,
+		  char **ret_upload_id, struct error *error)
 {
 	_cleanup_(stored_function_free_p) stored_function *message =
 		mayfly__store__v1__stored_function__unpack(NULL, bytes.len, bytes.data);
 	_cleanup_(function_free_p) struct function *function = NULL;
 	_cleanup_free_ char *upload_id = NULL;
+	int r;
 
 	if (!is_sound(message))
 		return error_set(error, ERROR_INTERNAL, NULL,
 				 "A function's record in the registry is damaged.");
 	function = calloc(1, sizeof(*function));
-	if (!function || decode_function(message, function) < 0 ||
-	    decode_string(&upload_id, message->upload_id) < 0)
+	if (!function || decode_string(&upload_id, message->upload_id) < 0)
 		return error_set_errno(error, ENOMEM, "Cannot read a function's record");
+	r = decode_function(message, key, function);
+	if (r == -EBADMSG)
+		return error_set(
+			error, ERROR_INTERNAL, NULL,
+			"The environment of a function was sealed with another master key, "
+			"or is damaged.");
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot read a function's record");
 	*ret = TAKE_PTR(function);
 	*ret_upload_id = TAKE_PTR(upload_id);
 	return 0;

@@ -18,13 +18,16 @@ void record_key(const char *tenant, const char *name, uint64_t version, char out
 /* What the keys of all published versions of a function begin with. */
 void record_versions_prefix(const char *tenant, const char *name, char out[RECORD_KEY_BYTES]);
 
-/* `upload_id` may be "". Into an empty buffer; 0 or -ENOMEM. */
+struct master_key; /* agent/auth/master_key.h */
+
+/* `upload_id` may be "". The environment is sealed with `key`. Into an empty buffer; 0, -ENOMEM or
+ * -EIO. */
 int record_encode(const struct function *function, const char *upload_id,
-		  struct buf *ret) _must_use_;
+		  const struct master_key *key, struct buf *ret) _must_use_;
 
 /* `ret_upload_id` is the caller's, "" when there is none; generation is left 0. */
-int record_decode(struct slice bytes, struct function **ret, char **ret_upload_id,
-		  struct error *error) _must_use_;
+int record_decode(struct slice bytes, const struct master_key *key, struct function **ret,
+		  char **ret_upload_id, struct error *error) _must_use_;
 
 /* The last number that was given to a version of the name; it outlives the function. */
 struct numbering {

@@ -8,6 +8,7 @@
 #define WRITES_MAX 4
 
 struct transaction {
+	const struct master_key *key;
 	struct registry_write writes[WRITES_MAX];
 	char keys[WRITES_MAX][RECORD_KEY_BYTES];
 	struct buf values[WRITES_MAX];
@@ -38,7 +39,7 @@ static int add_function(struct transaction *transaction, const struct function *
 	size_t i = add_write(transaction);
 
 	record_key(function->tenant, function->name, function->version, transaction->keys[i]);
-	return record_encode(function, upload_id, &transaction->values[i]);
+	return record_encode(function, upload_id, transaction->key, &transaction->values[i]);
 }
 
 static void add_removal(struct transaction *transaction, const struct change *change,
@@ -108,7 +109,9 @@ static int fill(struct transaction *transaction, const struct change *change)
 
 int transaction_commit(struct change *change)
 {
-	_cleanup_(transaction_clear) struct transaction transaction = { 0 };
+	_cleanup_(transaction_clear) struct transaction transaction = {
+		.key = &change->directory->master_key
+	};
 	int r = fill(&transaction, change);
 
 	if (r < 0)

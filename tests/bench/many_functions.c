@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/auth/master_key.h"
 #include "agent/deploy/directory.h"
 #include "agent/deploy/record.h"
 #include "agent/store/registry.h"
@@ -19,6 +20,8 @@
 #include "mayfly/log.h"
 
 #define LIST_ROUNDS 20
+
+static const struct master_key master_key;
 
 struct figures {
 	double fill_ms, open_ms, list_ms;
@@ -101,7 +104,7 @@ static void add_function(struct registry *registry, struct batch *batch, unsigne
 	uuid_generate(function.revision_id);
 	record_key(tenant, name, 0, batch->keys[i]);
 	batch->values[i] = BUF_INIT;
-	if (record_encode(&function, "", &batch->values[i]) < 0)
+	if (record_encode(&function, "", &master_key, &batch->values[i]) < 0)
 		die("a record", strerror(ENOMEM));
 	batch->writes[i] = (struct registry_write){ .key = batch->keys[i],
 						    .value = buf_slice(&batch->values[i]),
@@ -144,7 +147,8 @@ static void measure(const char *state, struct registry *registry, struct figures
 						 .region = "us-east-1",
 						 .default_tenant = "000000000000",
 						 .runtimes = runtimes,
-						 .runtime_count = 1 };
+						 .runtime_count = 1,
+						 .master_key = &master_key };
 	_cleanup_error_ struct error error = ERROR_INIT;
 	struct directory *directory;
 	struct loop *loop;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/auth/master_key.h"
 #include "agent/deploy/directory.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
@@ -64,6 +65,7 @@ static const struct registry_ops full_ops = {
 
 struct node {
 	char folder[64];
+	struct master_key master_key;
 	struct full_registry registry;
 	struct loop *loop;
 	struct directory *directory;
@@ -133,6 +135,7 @@ static void open_directory(struct node *node)
 		.default_tenant = TENANT,
 		.runtimes = runtimes,
 		.runtime_count = ARRAY_SIZE(runtimes),
+		.master_key = &node->master_key,
 		.concurrency_limit = 1000,
 		.unreserved_minimum = 100,
 	};

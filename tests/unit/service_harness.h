@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/auth/master_key.h"
 #include "agent/api/api_context.h"
 #include "agent/api/function_service.h"
 #include "agent/core/loop.h"
@@ -71,7 +72,9 @@ static void harness_open(struct harness *harness)
 static void _unused_ harness_open_functions(struct harness *harness)
 {
 	static const char *const runtimes[] = { "nodejs20.x", "provided.al2023", "python3.13" };
+	static const struct master_key master_key;
 	const struct directory_config config = {
+		.master_key = &master_key,
 		.state_dir = harness->folder,
 		.region = REGION,
 		.default_tenant = TENANT,

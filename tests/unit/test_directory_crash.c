@@ -49,6 +49,59 @@ static void test_active_function_survives(void **state)
 	assert_true(package_exists(node->folder, function->config.package_digest));
 }
 
+/* Adds up the places of a text in the registry's file and its log. */
+static unsigned count_on_disk(const struct node *node, const char *text)
+{
+	static const char *const files[] = { "registry.db", "registry.db-wal" };
+	unsigned count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		_cleanup_buf_ struct buf content = BUF_INIT;
+		char path[128];
+
+		(void)snprintf(path, sizeof(path), "%s/%s", node->folder, files[i]);
+		if (fs_read_file(path, 64U << 20, &content) == 0 &&
+		    memmem(content.data, content.len, text, strlen(text)))
+			count++;
+	}
+	return count;
+}
+
+static void test_environments_are_sealed(void **state)
+{
+	struct node *node = *state;
+	static const struct environment_variable variables[] = { { (char *)"PASSWORD",
+								   (char *)"correct-horse" } };
+	struct directory_create_request request = create_request("f", "zip one");
+	_cleanup_answer_ struct answer answer = { 0 };
+	_cleanup_error_ struct error error = ERROR_INIT;
+	static const char *const runtimes[] = { "python3.13" };
+	struct master_key other = { { 1 } };
+	const struct directory_config config = { .state_dir = node->folder,
+						 .region = REGION,
+						 .default_tenant = TENANT,
+						 .runtimes = runtimes,
+						 .runtime_count = 1,
+						 .master_key = &other };
+
+	request.config.has_environment = true;
+	request.config.environment = variables;
+	request.config.environment_count = 1;
+	ask_create(node, &request, &answer);
+	run_until(node, find(node, "f")->state == FUNCTION_ACTIVE);
+	crash(node);
+	assert_int_equal(count_on_disk(node, "correct-horse"), 0);
+	assert_int_equal(count_on_disk(node, "PASSWORD"), 0);
+	/* With another key it is not the environment of nobody: the node does not start. */
+	assert_int_equal(loop_new(1, &node->loop), 0);
+	assert_true(directory_open(&config, &node->registry.base, node->loop, &node->directory,
+				   &error) < 0);
+	assert_non_null(strstr(error_text(&error), "sealed with another master key"));
+	node->loop = loop_free(node->loop);
+	open_directory(node);
+	assert_string_equal(find(node, "f")->config.environment[0].value, "correct-horse");
+}
+
 static void test_crash_in_a_creation_is_finished(void **state)
 {
 	struct node *node = *state;
@@ -280,6 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(test_active_function_survives),
+		BOTH(test_environments_are_sealed),
 		BOTH(test_crash_in_a_creation_is_finished),
 		BOTH(test_crash_in_updates_is_finished),
 		BOTH(test_lost_upload_fails_the_creation),
