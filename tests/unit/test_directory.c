@@ -82,9 +82,14 @@ static void test_same_name_at_once(void **state)
 	_cleanup_answer_ struct answer first = { 0 }, second = { 0 };
 	const struct directory_create_request request = create_request("f", "zip one");
 
+	assert_int_equal(directory_count(node->directory, TENANT), 0);
 	directory_create(node->directory, &request, take_answer, &first);
 	directory_create(node->directory, &request, take_answer, &second);
+	/* Whoever deletes a tenant must see that one is on its way. */
+	assert_int_equal(directory_count(node->directory, TENANT), 1);
+	assert_int_equal(directory_count(node->directory, "999999999999"), 0);
 	run_until(node, first.here && second.here);
+	assert_int_equal(directory_count(node->directory, TENANT), 1);
 	assert_int_equal(first.error.code, ERROR_NONE);
 	assert_int_equal(second.error.code, ERROR_CONFLICT);
 	assert_string_equal(error_text(&second.error), "Function already exist: f");
