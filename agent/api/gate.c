@@ -227,6 +227,7 @@ static void answered(struct rpc_call *call, const ProtobufCMessage *reply, const
 {
 	struct gate *gate = arg;
 	struct gate_call *known = rpc_call_context(call);
+	const char *method = rpc_call_method(call); /* "" when there is no such */
 	struct rpc_peer peer = rpc_call_peer(call);
 	char message[MESSAGE_BYTES];
 
@@ -238,7 +239,7 @@ static void answered(struct rpc_call *call, const ProtobufCMessage *reply, const
 		.principal = known->principal.name,
 		.access_key_id = known->principal.key_id,
 		.tenant = known->tenant,
-		.method = rpc_call_method(call) + 1,
+		.method = method + (method[0] == '/'),
 		.resource = known->resource,
 		.peer = peer.address,
 		.result = e ? error_kind(e->code)->name : "OK",

@@ -182,7 +182,7 @@ static void call_on_new(struct tag *tag, bool ok)
 	call->peer = peer_find(server, call->core);
 	call->deadline_us = deadline_from_core(call->details.deadline);
 	call_watch_close(call);
-	if (server->options.greet && call->method &&
+	if (server->options.greet &&
 	    (call->peer.kind == RPC_PEER_TCP || call->peer.kind == RPC_PEER_TLS))
 		server_post(server, call_greet_on_loop, rpc_call_ref(call));
 	else

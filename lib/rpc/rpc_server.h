@@ -173,7 +173,7 @@ int64_t rpc_call_deadline_us(const struct rpc_call *call);
 /* CLOCK_MONOTONIC when the request was received whole, before it was decoded. */
 int64_t rpc_call_received_us(const struct rpc_call *call);
 
-/* "/package.Service/Method" */
+/* "/package.Service/Method"; "" of a method that nobody serves. */
 const char *rpc_call_method(const struct rpc_call *call);
 
 enum rpc_peer_kind {

@@ -267,6 +267,27 @@ def test_nobody(active):
     assert answer.status == 1
 
 
+def test_reflection_and_unknown_methods(active):
+    request = active.protocol.message("grpc.reflection.v1.ServerReflectionRequest")
+    response = active.protocol.message("grpc.reflection.v1.ServerReflectionResponse")
+
+    def reflect(caller):
+        method = caller.channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            request_serializer=lambda m: m.SerializeToString(), response_deserializer=response.FromString)
+        try:
+            return next(method(iter([request(list_services="")]), metadata=caller.metadata, timeout=60))
+        except grpc.RpcError as error:
+            return e2e.Refusal(active.protocol, error)
+
+    known = Caller(active, make_key(active, GREEN, "INVOKER"))
+    assert reflect(Caller(active)).status == Status.UNAUTHENTICATED
+    assert "mayfly.v1.InvokeService" in str(reflect(known))
+    burn = "/mayfly.v1.FunctionService/Burn"
+    assert Caller(active).call(burn, request(), response).status == Status.UNAUTHENTICATED
+    assert known.call(burn, request(), response).status == Status.UNIMPLEMENTED
+
+
 def test_nobody_learns_of_methods_by_bad_requests(active):
     """Who calls is asked before what they say."""
     class Garbage:

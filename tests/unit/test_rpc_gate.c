@@ -152,6 +152,25 @@ static void test_refused_before_the_request(void **state)
 	assert_int_equal(gate_value(&door->h.served), 0);
 }
 
+/* Nor is anything taken for a method that is not there. */
+static void test_an_unknown_method_is_greeted_too(void **state)
+{
+	struct door *door = door_of(state);
+	Mayfly__V1__GetLogEventsRequest request = MAYFLY__V1__GET_LOG_EVENTS_REQUEST__INIT;
+	_cleanup_(rpc_channel_free_p) struct rpc_channel *channel = harness_channel(door->h.tcp);
+
+	for (int i = 0; i < 2; i++) {
+		_cleanup_rpc_answer_ struct rpc_answer answer = RPC_ANSWER_INIT;
+		_cleanup_error_ struct error e = ERROR_INIT;
+
+		door->refuse_greeting = i == 0;
+		harness_set(&door->h, NULL, 0);
+		assert_true(rpc_channel_call(channel, &mayfly__v1__log_service__descriptor, "Get",
+					     &request.base, 10 * SECOND, &answer, &e) < 0);
+		assert_int_equal(e.code, i == 0 ? ERROR_ACCESS_DENIED : ERROR_UNIMPLEMENTED);
+	}
+}
+
 static void test_refused_with_the_request(void **state)
 {
 	struct door *door = door_of(state);
@@ -192,6 +211,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_let_in, set_up, harness_teardown),
 		cmocka_unit_test_setup_teardown(test_refused_before_the_request, set_up,
+						harness_teardown),
+		cmocka_unit_test_setup_teardown(test_an_unknown_method_is_greeted_too, set_up,
 						harness_teardown),
 		cmocka_unit_test_setup_teardown(test_refused_with_the_request, set_up,
 						harness_teardown),
