@@ -42,7 +42,7 @@ int keys_authenticate(const struct tenants *tenants, struct slice authorization,
 		return -EPERM;
 	entry = find(tenants, id);
 	key = entry ? &entry->key : NULL;
-	if (!access_key_matches(key, secret) || !access_key_is_usable(key, now_us) ||
+	if (!access_key_matches(key, secret) || !key || !access_key_is_usable(key, now_us) ||
 	    !tenants_find(tenants, key->tenant))
 		return -EPERM;
 	*ret = (struct principal){ .kind = PRINCIPAL_USER, .role = key->role };
