@@ -482,6 +482,19 @@ static void a_kill_loses_nothing_committed(void **state)
 	}
 }
 
+/* PRAGMA synchronous cannot be seen from without; that it changes nothing else can. */
+static void full_synchronisation_commits_alike(void **state)
+{
+	struct ledger_place *place = *state;
+
+	place->ledger = ledger_close(place->ledger);
+	assert_int_equal(ledger_open(place->path, true, &place->ledger, NULL), 0);
+	add(place, 1, "f", NOON_US);
+	assert_int_equal(ledger_checkpoint(place->ledger, NULL), 0);
+	ledger_reopen(place);
+	assert_int_equal(total(place, LEDGER_INVOCATIONS), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -496,6 +509,7 @@ int main(void)
 		TEST(every_tampering_is_found),
 		TEST(old_records_go_and_their_rollups_stay),
 		TEST(a_full_disk_changes_nothing),
+		TEST(full_synchronisation_commits_alike),
 		TEST(a_newer_version_is_refused),
 		TEST(a_foreign_file_is_refused),
 		TEST(a_damaged_file_is_refused),
