@@ -67,6 +67,13 @@ def test_a_version_runs_what_was_published(node, versioned):
         assert f"START RequestId: {result.request_id} Version: {version}\n" in result.log
         assert re.fullmatch(rf"\d{{4}}/\d\d/\d\d/\[{re.escape(version)}\][0-9a-f]{{32}}", seen["stream"])
     assert list_versions(node, versioned) == ["$LATEST", "1", "2"]
+    watched = set()
+    for event in node.node.Watch(node.protocol.node.WatchRequest(), timeout=60):
+        if event.function.function_name == versioned:
+            watched.add(event.function.version)
+        if watched == {"$LATEST", "1", "2"}:
+            break
+    assert watched == {"$LATEST", "1", "2"}
     refusal = node.refusal(node.invoke, f"{versioned}:7")
     assert refusal.message == f"Function not found: {arn}:7"
 
@@ -78,6 +85,10 @@ def test_an_update_leaves_versions_alone(node, deploy):
     update_code(node, name, code("two"))
     again = node.invoke(f"{name}:1")
     assert (again.start, again.sandbox, again.json["marker"]) == ("WARM", warm.sandbox, "one")
+    latest = node.invoke(name)
+    node.end_idle(f"{name}:1")
+    assert [s.sandbox_id for s in node.sandboxes(name)] == [latest.sandbox]
+    assert node.invoke(f"{name}:1").start == "RESTORE"
     node.functions.Delete(node.protocol.function.DeleteFunctionRequest(function_name=name, qualifier="1"), timeout=30)
     e2e.wait_until(lambda: not any(s.version == "1" for s in node.sandboxes(name)), 60, "the version's sandbox gone")
     assert node.invoke(name).json["marker"] == "two"
@@ -100,6 +111,8 @@ def test_snap_start_of_published_versions(node, deploy):
     assert node.invoke(name).start == "RESTORE"
     templates = [t for t in node.template_list() if t.function_name == name]
     assert [t.version for t in templates] == ["1"]
+    node.functions.Delete(f.DeleteFunctionRequest(function_name=name, qualifier="1"), timeout=30)
+    e2e.wait_until(lambda: not any(t.function_name == name for t in node.template_list()), 60, "its template gone")
 
 
 def test_an_alias_leads_to_versions(node, versioned):
