@@ -179,7 +179,7 @@ static int set_up(void **state, bool is_sqlite)
 	return 0;
 }
 
-static int set_up_memory(void **state)
+static int _unused_ set_up_memory(void **state)
 {
 	return set_up(state, false);
 }
@@ -260,7 +260,7 @@ static const struct function *find(struct node *node, const char *name)
 	return directory_find(node->directory, TENANT, name);
 }
 
-static void create_active(struct node *node, const char *name, const char *zip)
+static void _unused_ create_active(struct node *node, const char *name, const char *zip)
 {
 	_cleanup_answer_ struct answer answer = { 0 };
 	const struct directory_create_request request = create_request(name, zip);
