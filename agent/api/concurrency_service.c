@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/api/concurrency_service.h"
+#include "agent/api/concurrency_internal.h"
 
 #include <errno.h>
 #include <string.h>
-
-#include "mayfly/v1/concurrency.pb-c.h"
 
 /* "Lambda quotas": of one deployment package. */
 #define CODE_SIZE_ZIPPED   52428800
@@ -13,12 +11,6 @@
 /* An optional field is there when its case is its number; protobuf-c's own name for that is longer
  * than a line. */
 #define RESERVED_IS_SET    1 /* of FunctionConcurrency */
-
-struct concurrency_service {
-	struct directory *directory;
-	struct invoker *invoker;
-	const struct api_context *context;
-};
 
 /* One change until its answer. */
 struct request {
@@ -219,8 +211,14 @@ static void on_get_account_settings(struct rpc_call *call, const ProtobufCMessag
 /* -- the service -- */
 
 static const struct rpc_method_handler handlers[] = {
-	{ "Put", on_put },       { "Get", on_get },
-	{ "Delete", on_delete }, { "GetAccountSettings", on_get_account_settings },
+	{ "Put", on_put },
+	{ "Get", on_get },
+	{ "Delete", on_delete },
+	{ "GetAccountSettings", on_get_account_settings },
+	{ "PutProvisionedConcurrencyConfig", provisioned_on_put },
+	{ "GetProvisionedConcurrencyConfig", provisioned_on_get },
+	{ "DeleteProvisionedConcurrencyConfig", provisioned_on_delete },
+	{ "ListProvisionedConcurrencyConfigs", provisioned_on_list },
 	{ NULL, NULL },
 };
 

@@ -248,7 +248,7 @@ static void on_function(const struct function *function, enum directory_event ev
 	struct node_service *service = arg;
 	struct change change;
 
-	if (LIST_EMPTY(&service->watches))
+	if (LIST_EMPTY(&service->watches) || event == DIRECTORY_ALIASES)
 		return;
 	change_of_function(&change, function);
 	if (event == DIRECTORY_DELETED)

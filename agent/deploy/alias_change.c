@@ -170,7 +170,9 @@ static int update_begin(struct change *change)
 	if (alias_copy(entry->alias, &change->alias) < 0)
 		return refuse_memory(change);
 	r = alias_apply(change->alias, change->alias_patch, &change->error);
-	return r < 0 ? r : check_versions(change, change->alias);
+	if (r == 0)
+		r = check_versions(change, change->alias);
+	return r < 0 ? r : provision_check_alias(change);
 }
 
 static int delete_begin(struct change *change)
@@ -185,11 +187,13 @@ static int delete_begin(struct change *change)
 static void put_committed(struct change *change)
 {
 	alias_put(change->entry, TAKE_PTR(change->alias));
+	directory_tell(change->directory, change->entry->function, DIRECTORY_ALIASES);
 }
 
 static void delete_committed(struct change *change)
 {
 	drop(change->entry, alias_find(change->entry, change->alias_name));
+	directory_tell(change->directory, change->entry->function, DIRECTORY_ALIASES);
 }
 
 static const struct change_kind create_kind = { .begin = create_begin, .committed = put_committed };

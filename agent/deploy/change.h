@@ -33,6 +33,8 @@ struct change {
 	const char *revision_id;
 	const struct function_patch *patch;
 	const unsigned *reserved; /* NULL: no reservation */
+	const char *qualifier;    /* set with the next */
+	unsigned provisioned;
 	struct slice zip;
 	const char *code_sha256;
 	const char *description;
@@ -72,6 +74,12 @@ int change_check_settled(struct change *change) _must_use_;
 
 /* transaction.c: job of the registry's lane. */
 int transaction_commit(struct change *change) _must_use_;
+/* provision.c: what a function with all its versions and aliases has, or is about to. */
+uint64_t provision_total(const struct entry *head);
+/* A change of the alias does not lead where its provisioned concurrency cannot go. */
+int provision_check_alias(struct change *change) _must_use_;
+/* reserve.c: what the tenant's other functions leave. */
+uint64_t reserve_unreserved(const struct change *change);
 
 /* publish.c: plans `version` as `latest` is, or shows the last one when that is the same. */
 int publish_plan(struct change *change, const struct function *latest) _must_use_;

@@ -9,6 +9,8 @@
 #include "agent/functions/function.h"
 #include "mayfly/buf.h"
 
+#define DIRECTORY_PAGE_ITEMS 50
+
 struct directory;
 struct master_key; /* agent/auth/master_key.h */
 struct registry;   /* agent/store/registry.h */
@@ -131,9 +133,49 @@ void directory_set_reserved_concurrency(struct directory *directory, const char 
 					const char *name, const unsigned *reserved,
 					directory_answer_fn *answer, void *arg);
 
+/* Sandboxes that a version or an alias is to have initialised at any time; 0 takes it back. Answers
+ * with the version, or the one that the alias leads to. */
+struct directory_provision_request {
+	const char *tenant;
+	const char *name;
+	const char *qualifier;
+	unsigned provisioned;
+};
+void directory_set_provisioned(struct directory *directory,
+			       const struct directory_provision_request *request,
+			       directory_answer_fn *answer, void *arg);
+
+/* Calls fn for each version of a function; what all are to have together, 0 when there is no such
+ * function. */
+unsigned directory_provision_each(const struct directory *directory, const char *tenant,
+				  const char *name,
+				  void (*fn)(const struct function *version, void *arg), void *arg);
+/* What a version is to have by its own number and by aliases. */
+unsigned directory_provisioned(const struct directory *directory, const struct function *version);
+
+/* What a qualifier has; provisioned 0: none. */
+struct directory_provision {
+	char qualifier[FUNCTION_QUALIFIER_MAX + 1];
+	unsigned provisioned;
+	int64_t modified_us;
+	const struct function *version; /* borrowed until the loop turns */
+};
+int directory_get_provision(const struct directory *directory, const char *tenant, const char *name,
+			    const char *qualifier, struct directory_provision *ret,
+			    struct error *error) _must_use_;
+
+/* All of a function that have some: versions in order of their numbers, then aliases. */
+struct directory_provision_page {
+	struct directory_provision items[DIRECTORY_PAGE_ITEMS];
+	size_t count;
+	char next_marker[2 * FUNCTION_QUALIFIER_MAX + 1];
+};
+int directory_list_provisions(const struct directory *directory, const char *tenant,
+			      const char *name, unsigned max_items, const char *marker,
+			      struct directory_provision_page *ret, struct error *error) _must_use_;
+
 /* Functions of a tenant in order of name, each with its versions if they are asked for, at most
  * `max_items` (0 or more than a page: a page) after `marker` (NULL or "": from the start). */
-#define DIRECTORY_PAGE_ITEMS   50
 #define DIRECTORY_MAX_ITEMS    10000
 #define DIRECTORY_MARKER_BYTES (2 * (FUNCTION_NAME_MAX + FUNCTION_VERSION_BYTES) + 1)
 struct directory_page {
@@ -178,6 +220,7 @@ enum directory_event {
 	DIRECTORY_CREATED,
 	DIRECTORY_CHANGED, /* state, update status or served configuration */
 	DIRECTORY_DELETED, /* sent before the function goes */
+	DIRECTORY_ALIASES, /* those of the function have changed, $LATEST is given */
 };
 typedef void directory_listener(const struct function *function, enum directory_event event,
 				void *arg);

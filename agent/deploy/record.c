@@ -147,6 +147,8 @@ int record_encode(const struct function *function, const char *upload_id,
 	if (function->has_reserved_concurrency)
 		message._reserved_concurrency_case = RESERVED_IS_SET;
 	message.reserved_concurrency = function->reserved_concurrency;
+	message.provisioned_concurrency = function->provisioned;
+	message.provisioned_us = function->provisioned_us;
 	message.version = function->version;
 	message.source_description = borrow(function->source_description);
 	return pack(&message, ret);
@@ -255,6 +257,8 @@ static int decode_function(const stored_function *from, const struct master_key 
 	to->has_reserved_concurrency = from->_reserved_concurrency_case != 0;
 	if (to->has_reserved_concurrency)
 		to->reserved_concurrency = from->reserved_concurrency;
+	to->provisioned = from->provisioned_concurrency;
+	to->provisioned_us = from->provisioned_us;
 	memcpy(to->revision_id, from->revision_id, UUID_BYTES);
 	if (decode_texts(from, to) < 0)
 		return -ENOMEM;

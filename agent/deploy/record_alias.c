@@ -36,6 +36,8 @@ int record_alias_encode(const char *tenant, const char *function_name, const str
 	message.is_weighted = alias->is_weighted;
 	message.additional_version = alias->additional_version;
 	message.weight = alias->weight;
+	message.provisioned_concurrency = alias->provisioned;
+	message.provisioned_us = alias->provisioned_us;
 	message.revision_id = borrow(alias->revision_id);
 	r = buf_reserve(ret, mayfly__store__v1__stored_alias__get_packed_size(&message));
 	if (r < 0)
@@ -63,6 +65,8 @@ static int decode(const stored_alias *from, struct alias_record *to)
 	to->alias->is_weighted = from->is_weighted;
 	to->alias->additional_version = from->additional_version;
 	to->alias->weight = from->weight;
+	to->alias->provisioned = from->provisioned_concurrency;
+	to->alias->provisioned_us = from->provisioned_us;
 	memcpy(to->alias->revision_id, from->revision_id, UUID_BYTES);
 	to->alias->name = strdup(from->name);
 	to->alias->description = strdup(from->description);

@@ -6,8 +6,8 @@
 
 #include "agent/deploy/change.h"
 
-/* What a function holds, or is about to: a reservation that is being written down counts already,
- * for two at once must not take the same room. */
+/* What a function holds, or is about to: its reservation, else its provisioned concurrency. What is
+ * being written down counts already, for two at once must not take the same room. */
 static uint64_t reservation_of(const struct entry *entry)
 {
 	const struct change *change = TAILQ_FIRST(&entry->changes);
@@ -15,9 +15,11 @@ static uint64_t reservation_of(const struct entry *entry)
 	const struct function *next = change ? change->next : NULL;
 	uint64_t reserved = held && held->has_reserved_concurrency ? held->reserved_concurrency : 0;
 
+	if (entry->head != entry)
+		return 0; /* its function's */
 	if (next && next->has_reserved_concurrency && next->reserved_concurrency > reserved)
 		reserved = next->reserved_concurrency;
-	return reserved;
+	return reserved > provision_total(entry) ? reserved : provision_total(entry);
 }
 
 static uint64_t reserved_beside(const struct change *change)
@@ -38,6 +40,26 @@ static uint64_t limit_of(const struct directory *directory, const char *tenant)
 			       : 0;
 
 	return own > 0 ? own : directory->concurrency_limit;
+}
+
+uint64_t reserve_unreserved(const struct change *change)
+{
+	uint64_t limit = limit_of(change->directory, change->tenant);
+	uint64_t taken = reserved_beside(change);
+
+	return limit > taken ? limit - taken : 0;
+}
+
+static int check_provisioned(struct change *change)
+{
+	uint64_t total = provision_total(change->entry);
+
+	if (!change->reserved || *change->reserved >= total)
+		return 0;
+	return error_set(&change->error, ERROR_INVALID_PARAMETER, "reserved_concurrent_executions",
+			 " ReservedConcurrentExecutions  %u should not be lower than function's "
+			 "total provisioned concurrency [%llu].",
+			 *change->reserved, (unsigned long long)total);
 }
 
 static int check_room(struct change *change)
@@ -64,7 +86,9 @@ static int reserve_begin(struct change *change)
 	if (!change->entry->function)
 		return directory_set_not_found(change->directory, change->tenant, change->name,
 					       NULL, &change->error);
-	r = check_room(change);
+	r = check_provisioned(change);
+	if (r == 0)
+		r = check_room(change);
 	if (r < 0)
 		return r;
 	if (function_copy(change->entry->function, &next) < 0)

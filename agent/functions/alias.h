@@ -16,6 +16,8 @@ struct alias {
 	bool is_weighted;
 	uint64_t additional_version; /* with is_weighted, as the next */
 	double weight;               /* the probability of the additional one, 0.0 to 1.0 */
+	unsigned provisioned;        /* sandboxes of `version` that are kept initialised; 0: none */
+	int64_t provisioned_us;      /* realtime: when that was said last */
 	char revision_id[UUID_BYTES];
 };
 

@@ -159,6 +159,8 @@ int function_copy(const struct function *from, struct function **ret)
 	to->last_modified_us = from->last_modified_us;
 	to->has_reserved_concurrency = from->has_reserved_concurrency;
 	to->reserved_concurrency = from->reserved_concurrency;
+	to->provisioned = from->provisioned;
+	to->provisioned_us = from->provisioned_us;
 	to->generation = from->generation;
 	*ret = TAKE_PTR(to);
 	return 0;

@@ -79,8 +79,10 @@ struct function {
 	char revision_id[37];
 	bool has_reserved_concurrency;
 	unsigned reserved_concurrency; /* invocations at once that it has for itself, and at most */
-	int64_t last_modified_us;      /* realtime */
-	uint64_t generation;           /* grows whenever `config` changes: old sandboxes go */
+	unsigned provisioned;     /* of a version: sandboxes that are kept initialised; 0: none */
+	int64_t provisioned_us;   /* realtime: when that was said last */
+	int64_t last_modified_us; /* realtime */
+	uint64_t generation;      /* grows whenever `config` changes: old sandboxes go */
 };
 
 void function_config_clear(struct function_config *config);

@@ -75,6 +75,30 @@ static void print_concurrency(const struct function_metrics *row, void *arg)
 					   row->function_name));
 }
 
+static void print_provisioned(const struct function_metrics *row, void *arg)
+{
+	print(arg, "mayfly_provisioned_concurrency_invocations_total{" LABELS "} %" PRIu64 "\n",
+	      row->tenant, row->function_name, row->provisioned);
+}
+
+static void print_spilled_over(const struct function_metrics *row, void *arg)
+{
+	print(arg,
+	      "mayfly_provisioned_concurrency_spillover_invocations_total{" LABELS "} %" PRIu64
+	      "\n",
+	      row->tenant, row->function_name, row->spilled_over);
+}
+
+static void print_provisioned_in_use(const struct function_metrics *row, void *arg)
+{
+	struct page *page = arg;
+
+	print(page, "mayfly_provisioned_concurrent_executions{" LABELS "} %u\n", row->tenant,
+	      row->function_name,
+	      invoker_provisioned_concurrency(page->sources->invoker, row->tenant,
+					      row->function_name));
+}
+
 /* `labels` is empty or ends with a comma. */
 static void print_histogram(struct page *page, const char *name, const char *labels,
 			    const struct histogram *histogram)
@@ -117,6 +141,13 @@ static const struct family {
 	{ "mayfly_starts_total", "counter", "Invocations by how their sandbox came to be.",
 	  print_starts },
 	{ "mayfly_concurrent_executions", "gauge", "Invocations that run now.", print_concurrency },
+	{ "mayfly_provisioned_concurrency_invocations_total", "counter",
+	  "Invocations that ran in a provisioned place.", print_provisioned },
+	{ "mayfly_provisioned_concurrency_spillover_invocations_total", "counter",
+	  "Invocations of a provisioned version that found no provisioned place free.",
+	  print_spilled_over },
+	{ "mayfly_provisioned_concurrent_executions", "gauge",
+	  "Invocations that run in provisioned places now.", print_provisioned_in_use },
 	{ "mayfly_duration_seconds", "histogram", "Duration of invocations, as REPORT has it.",
 	  print_duration },
 };

@@ -107,10 +107,20 @@ int admission_check(struct invocation *invocation)
 	return r < 0 ? r : check_client_context(request->client_context, error);
 }
 
+/* A provisioned place first, if one is free: the sandbox is bound before the loop turns. */
 int admission_take(struct invocation *invocation)
 {
 	struct invoker *invoker = invocation->invoker;
+	const struct function *function =
+		directory_find_qualified(invoker->directory, invocation->tenant,
+					 invocation->function_name, invocation->version_name);
+	unsigned wanted = 0;
 
+	if (function && pool_has_provisioned(invoker->pool, function, &wanted))
+		return concurrency_take_provisioned(invoker->concurrency, invocation->tenant,
+						    invocation->function_name, clock_monotonic_us(),
+						    &invocation->grant, &invocation->error);
+	invocation->spilled_over = wanted > 0;
 	return concurrency_take(
 		invoker->concurrency, invocation->tenant, invocation->function_name,
 		pool_count_sandboxes(invoker->pool, invocation->tenant, invocation->function_name),

@@ -22,7 +22,7 @@ struct bucket {
 
 struct concurrency_tenant {
 	char id[TENANT_ID_DIGITS + 1];
-	unsigned reserved; /* the sum of its functions' */
+	unsigned reserved; /* the sum of its functions' claims */
 	unsigned in_use;
 	unsigned unreserved_in_use;
 	uint64_t throttles;
@@ -36,9 +36,12 @@ struct concurrency_function {
 	bool has_reserved;
 	bool forgotten; /* goes with the last one that runs */
 	unsigned reserved;
+	unsigned provisioned;
 	unsigned in_use;
-	unsigned environments; /* that it may have without growing: it had them */
+	unsigned provisioned_in_use; /* of these */
+	unsigned environments;       /* that it may have without growing: it had them */
 	struct bucket requests;
+	struct bucket provisioned_requests;
 	struct bucket growth;
 	UT_hash_handle hh;
 };
@@ -141,21 +144,54 @@ static struct concurrency_function *get_function(struct concurrency *concurrency
 
 /* -- reservations -- */
 
+/* What the tenant's others cannot have. */
+static unsigned claim(const struct concurrency_function *function)
+{
+	return function->has_reserved ? function->reserved : function->provisioned;
+}
+
+static unsigned on_demand(const struct concurrency_function *function)
+{
+	return function->in_use - function->provisioned_in_use;
+}
+
 static void reserve(struct concurrency_function *function, const unsigned *reserved)
 {
 	struct concurrency_tenant *tenant = function->tenant;
 
-	if (function->has_reserved)
-		tenant->reserved -= function->reserved;
-	else
-		tenant->unreserved_in_use -= function->in_use;
+	tenant->reserved -= claim(function);
+	if (!function->has_reserved)
+		tenant->unreserved_in_use -= on_demand(function);
 	function->has_reserved = reserved != NULL;
 	function->reserved = reserved ? *reserved : 0;
 	function->requests = (struct bucket){ 0 };
-	if (function->has_reserved)
-		tenant->reserved += function->reserved;
-	else
-		tenant->unreserved_in_use += function->in_use;
+	tenant->reserved += claim(function);
+	if (!function->has_reserved)
+		tenant->unreserved_in_use += on_demand(function);
+}
+
+static void provision(struct concurrency_function *function, unsigned provisioned)
+{
+	function->tenant->reserved -= claim(function);
+	function->provisioned = provisioned;
+	function->provisioned_requests = (struct bucket){ 0 };
+	function->tenant->reserved += claim(function);
+}
+
+int concurrency_set_provisioned(struct concurrency *concurrency, const char *tenant,
+				const char *name, unsigned provisioned)
+{
+	char key[KEY_BYTES];
+	struct concurrency_function *function = find_function(concurrency, tenant, name, key);
+
+	if (!function && provisioned == 0)
+		return 0;
+	function = get_function(concurrency, tenant, name);
+	if (!function)
+		return -ENOMEM;
+	if (function->provisioned != provisioned)
+		provision(function, provisioned);
+	return 0;
 }
 
 int concurrency_set_reserved(struct concurrency *concurrency, const char *tenant, const char *name,
@@ -183,6 +219,7 @@ void concurrency_forget(struct concurrency *concurrency, const char *tenant, con
 	if (!function)
 		return;
 	reserve(function, NULL);
+	provision(function, 0);
 	function->forgotten = true;
 	if (function->in_use == 0)
 		drop_function(concurrency, function);
@@ -240,17 +277,25 @@ static bool may_grow(struct concurrency *concurrency, struct concurrency_functio
 {
 	unsigned scaling = concurrency->limits.scaling;
 	unsigned per_second = scaling / CONCURRENCY_SCALING_SECONDS;
-	unsigned kept = alive > function->in_use ? alive : function->in_use;
+	unsigned kept = alive > on_demand(function) ? alive : on_demand(function);
 
 	if (function->environments > kept)
 		function->environments = kept;
-	if (function->in_use < function->environments)
+	if (on_demand(function) < function->environments)
 		return true;
 	if (!bucket_has_one(&function->growth, per_second, scaling, now_ns))
 		return false;
 	bucket_take(&function->growth, per_second, now_ns);
-	function->environments = function->in_use + 1;
+	function->environments = on_demand(function) + 1;
 	return true;
+}
+
+/* Of a reservation, what is not provisioned. */
+static unsigned reserved_limit(const struct concurrency_function *function)
+{
+	return function->reserved > function->provisioned
+		       ? function->reserved - function->provisioned
+		       : 0;
 }
 
 int concurrency_take(struct concurrency *concurrency, const char *tenant, const char *name,
@@ -265,9 +310,9 @@ int concurrency_take(struct concurrency *concurrency, const char *tenant, const 
 
 	if (!function)
 		return error_set_errno(error, ENOMEM, "Cannot count the invocation");
-	limit = function->has_reserved ? function->reserved
+	limit = function->has_reserved ? reserved_limit(function)
 				       : unreserved_limit(concurrency, function->tenant);
-	if ((function->has_reserved ? function->in_use : function->tenant->unreserved_in_use) >=
+	if ((function->has_reserved ? on_demand(function) : function->tenant->unreserved_in_use) >=
 	    limit)
 		return throttle(concurrency, function,
 				function->has_reserved ? THROTTLE_RESERVED : THROTTLE_TENANT,
@@ -286,7 +331,31 @@ int concurrency_take(struct concurrency *concurrency, const char *tenant, const 
 	function->tenant->in_use++;
 	if (!function->has_reserved)
 		function->tenant->unreserved_in_use++;
-	ret->function = function;
+	*ret = (struct concurrency_grant){ .function = function };
+	return 0;
+}
+
+int concurrency_take_provisioned(struct concurrency *concurrency, const char *tenant,
+				 const char *name, int64_t now_us, struct concurrency_grant *ret,
+				 struct error *error)
+{
+	struct concurrency_function *function = get_function(concurrency, tenant, name);
+	uint64_t now_ns = (uint64_t)now_us * 1000;
+	uint64_t rate;
+
+	if (!function)
+		return error_set_errno(error, ENOMEM, "Cannot count the invocation");
+	rate = (uint64_t)(function->provisioned > 0 ? function->provisioned : 1) *
+	       concurrency->limits.requests;
+	if (!bucket_has_one(&function->provisioned_requests, rate, rate, now_ns))
+		return throttle(concurrency, function,
+				function->has_reserved ? THROTTLE_RESERVED_RATE : THROTTLE_RATE,
+				error);
+	bucket_take(&function->provisioned_requests, rate, now_ns);
+	function->in_use++;
+	function->provisioned_in_use++;
+	function->tenant->in_use++;
+	*ret = (struct concurrency_grant){ .function = function, .provisioned = true };
 	return 0;
 }
 
@@ -298,7 +367,9 @@ void concurrency_give_back(struct concurrency *concurrency, struct concurrency_g
 		return;
 	function->in_use--;
 	function->tenant->in_use--;
-	if (!function->has_reserved)
+	if (grant->provisioned)
+		function->provisioned_in_use--;
+	else if (!function->has_reserved)
 		function->tenant->unreserved_in_use--;
 	if (function->forgotten && function->in_use == 0)
 		drop_function(concurrency, function);
@@ -328,6 +399,15 @@ unsigned concurrency_function_in_use(struct concurrency *concurrency, const char
 	const struct concurrency_function *function = find_function(concurrency, tenant, name, key);
 
 	return function ? function->in_use : 0;
+}
+
+unsigned concurrency_provisioned_in_use(struct concurrency *concurrency, const char *tenant,
+					const char *name)
+{
+	char key[KEY_BYTES];
+	const struct concurrency_function *function = find_function(concurrency, tenant, name, key);
+
+	return function ? function->provisioned_in_use : 0;
 }
 
 uint64_t concurrency_throttles(const struct concurrency *concurrency)

@@ -44,12 +44,17 @@ DEFINE_CLEANUP(struct concurrency, concurrency_free)
  * already counts under the new rule from now on, and is not stopped. 0 or -ENOMEM. */
 int concurrency_set_reserved(struct concurrency *concurrency, const char *tenant, const char *name,
 			     const unsigned *reserved) _must_use_;
+/* What all its versions have provisioned: counts against its reservation, or against what the
+ * tenant's others share, whether it is used or not. 0 or -ENOMEM. */
+int concurrency_set_provisioned(struct concurrency *concurrency, const char *tenant,
+				const char *name, unsigned provisioned) _must_use_;
 /* The function is no more. */
 void concurrency_forget(struct concurrency *concurrency, const char *tenant, const char *name);
 
 /* One that runs. Zeroed: none. */
 struct concurrency_grant {
 	struct concurrency_function *function;
+	bool provisioned;
 };
 
 /* For one invocation of a function that has so many environments now, starting ones included.
@@ -57,13 +62,17 @@ struct concurrency_grant {
 int concurrency_take(struct concurrency *concurrency, const char *tenant, const char *name,
 		     unsigned environments, int64_t now_us, struct concurrency_grant *ret,
 		     struct error *error) _must_use_;
+/* The same for one of its provisioned places, which is free: only its rate is a limit. */
+int concurrency_take_provisioned(struct concurrency *concurrency, const char *tenant,
+				 const char *name, int64_t now_us, struct concurrency_grant *ret,
+				 struct error *error) _must_use_;
 /* Copes with none, and leaves none. */
 void concurrency_give_back(struct concurrency *concurrency, struct concurrency_grant *grant);
 
 struct concurrency_usage {
-	unsigned limit;             /* of the tenant */
-	unsigned reserved;          /* the sum of reservations */
-	unsigned in_use;            /* of the tenant */
+	unsigned limit;    /* of the tenant */
+	unsigned reserved; /* the sum of reservations, and of what others have provisioned */
+	unsigned in_use;   /* of the tenant */
 	unsigned unreserved_in_use; /* of functions without a reservation */
 	uint64_t throttles;         /* since the start */
 };
@@ -72,5 +81,8 @@ void concurrency_tenant_usage(struct concurrency *concurrency, const char *tenan
 /* Of one function; 0 when nothing is known of it. */
 unsigned concurrency_function_in_use(struct concurrency *concurrency, const char *tenant,
 				     const char *name);
+/* Of those, the ones in provisioned places. */
+unsigned concurrency_provisioned_in_use(struct concurrency *concurrency, const char *tenant,
+					const char *name);
 /* Of all tenants. */
 uint64_t concurrency_throttles(const struct concurrency *concurrency);

@@ -102,6 +102,8 @@ static void count_metrics(const struct invocation *invocation,
 		.tenant = invocation->tenant,
 		.function_name = invocation->function_name,
 		.function_error = invocation->function_error,
+		.provisioned = invocation->grant.provisioned,
+		.spilled_over = invocation->spilled_over,
 		.duration_us = invocation->duration_us,
 		.start = start_of(phases->start),
 	};

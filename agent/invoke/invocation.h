@@ -140,6 +140,12 @@ void invoker_tenant_concurrency(const struct invoker *invoker, const char *tenan
 unsigned invoker_function_concurrency(const struct invoker *invoker, const char *tenant,
 				      const char *name);
 
+/* What a version has of its provisioned sandboxes. */
+void invoker_get_provision(const struct invoker *invoker, const struct function *version,
+			   struct pool_provision *ret);
+unsigned invoker_provisioned_concurrency(const struct invoker *invoker, const char *tenant,
+					 const char *name);
+
 const struct metrics *invoker_metrics(const struct invoker *invoker);
 
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret);

@@ -45,6 +45,7 @@ struct invocation {
 	struct timer wait_timer; /* while it waits in the pool */
 	uint64_t held_bytes;     /* its part of waiting_bytes */
 	struct concurrency_grant grant;
+	bool spilled_over; /* its version has provisioned places, none was free */
 	bool retried;
 	struct account_entry *entry; /* for its record; owned until that is handed over */
 

@@ -3,6 +3,7 @@
 
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
+#include "mayfly/log.h"
 
 #define MAX_WAIT_US         (300 * USEC_PER_SEC)
 #define MAX_WAITING_BYTES   (256ULL << 20)
@@ -21,14 +22,46 @@ static void take_reservation(const struct function *function, void *arg)
 		abort(); /* as loop_post(): a limit that is not kept is worse */
 }
 
+/* A version that is not Active yet gets its sandboxes when it is. */
+static void take_provision(const struct function *version, void *arg)
+{
+	struct invoker *invoker = arg;
+	unsigned wanted = directory_provisioned(invoker->directory, version);
+
+	if (version->version == 0 || version->state != FUNCTION_ACTIVE)
+		return;
+	if (pool_set_provisioned(invoker->pool, version, wanted) < 0)
+		log_warning("Cannot provision %s: out of memory", version->name);
+}
+
+/* News of the function: of all its versions, for an alias may have moved from one to another. */
+static void provision_function(struct invoker *invoker, const struct function *function,
+			       bool version_goes)
+{
+	unsigned total = directory_provision_each(invoker->directory, function->tenant,
+						  function->name, take_provision, invoker);
+
+	if (version_goes)
+		total -= function->provisioned < total ? function->provisioned : total;
+	if (concurrency_set_provisioned(invoker->concurrency, function->tenant, function->name,
+					total) < 0)
+		abort(); /* as above */
+}
+
 static void on_directory(const struct function *function, enum directory_event event, void *arg)
 {
 	struct invoker *invoker = arg;
 
+	if (event == DIRECTORY_ALIASES) {
+		provision_function(invoker, function, false);
+		return;
+	}
+	if (event != DIRECTORY_DELETED)
+		pool_function_changed(invoker->pool, function);
+	if (function->version > 0)
+		provision_function(invoker, function, event == DIRECTORY_DELETED);
 	if (event == DIRECTORY_DELETED)
 		pool_function_deleted(invoker->pool, function);
-	else
-		pool_function_changed(invoker->pool, function);
 	if (function->version > 0)
 		return; /* limits and counts are the function's */
 	if (event == DIRECTORY_DELETED) {
@@ -37,6 +70,15 @@ static void on_directory(const struct function *function, enum directory_event e
 	} else {
 		take_reservation(function, invoker);
 	}
+}
+
+/* What the directory has at the start. */
+static void take_first(const struct function *function, void *arg)
+{
+	if (function->version > 0)
+		return;
+	take_reservation(function, arg);
+	provision_function(arg, function, false);
 }
 
 static unsigned or_default(unsigned value, unsigned initial)
@@ -98,7 +140,7 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 	r = directory_add_listener(directory, on_directory, invoker);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot hear of functions");
-	directory_each(directory, take_reservation, invoker);
+	directory_each(directory, take_first, invoker);
 	*ret = TAKE_PTR(invoker);
 	return 0;
 }
@@ -215,6 +257,18 @@ unsigned invoker_function_concurrency(const struct invoker *invoker, const char 
 				      const char *name)
 {
 	return concurrency_function_in_use(invoker->concurrency, tenant, name);
+}
+
+void invoker_get_provision(const struct invoker *invoker, const struct function *version,
+			   struct pool_provision *ret)
+{
+	pool_get_provision(invoker->pool, version, ret);
+}
+
+unsigned invoker_provisioned_concurrency(const struct invoker *invoker, const char *tenant,
+					 const char *name)
+{
+	return concurrency_provisioned_in_use(invoker->concurrency, tenant, name);
 }
 
 const struct metrics *invoker_metrics(const struct invoker *invoker)

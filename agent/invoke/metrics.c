@@ -145,6 +145,8 @@ void metrics_count_invocation(struct metrics *metrics, const struct metrics_samp
 		return;
 	row->counts.invocations++;
 	row->counts.errors += sample->function_error;
+	row->counts.provisioned += sample->provisioned;
+	row->counts.spilled_over += sample->spilled_over;
 	row->counts.starts[sample->start]++;
 	add(&row->counts.duration, sample->duration_us);
 }

@@ -50,6 +50,8 @@ struct metrics_sample {
 	const char *tenant;
 	const char *function_name;
 	bool function_error;
+	bool provisioned;    /* in a provisioned place */
+	bool spilled_over;   /* its version has such, none was free */
 	int64_t duration_us; /* as REPORT has it */
 	enum metrics_start start;
 	int64_t phases_us[_METRICS_PHASE_MAX]; /* 0: there was none */
@@ -61,6 +63,8 @@ struct function_metrics {
 	uint64_t invocations;
 	uint64_t errors;
 	uint64_t throttles;
+	uint64_t provisioned;
+	uint64_t spilled_over;
 	uint64_t starts[_METRICS_START_MAX];
 	struct histogram duration;
 };

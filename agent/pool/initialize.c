@@ -6,7 +6,7 @@
 
 #include "agent/pool/pool_internal.h"
 
-#define SNAP_START_INIT_MS 130000U /* Lambda's limit, or the function's own if that is longer */
+#define AHEAD_INIT_MS 130000U /* Lambda's limit, or the function's own if that is longer */
 
 Mayfly__Guest__V1__RuntimeKind initialize_runtime_kind(const char *runtime)
 {
@@ -42,6 +42,14 @@ static int fill_environment(const struct function_config *config,
 	return 0;
 }
 
+/* Of an INIT that no invocation waits for. */
+static unsigned ahead_limit_ms(const struct function_config *config)
+{
+	unsigned timeout_ms = config->timeout_seconds * 1000U;
+
+	return timeout_ms > AHEAD_INIT_MS ? timeout_ms : AHEAD_INIT_MS;
+}
+
 /* protobuf-c's strings are not const; packing only reads them. */
 static char *text(const char *s)
 {
@@ -66,8 +74,7 @@ int initialize_fill(const struct version *version, const char *log_stream_name,
 	m->timeout_ms = config->timeout_seconds * 1000U;
 	m->init_timeout_ms = pool->init_timeout_ms;
 	if (snap_start)
-		m->init_timeout_ms =
-			m->timeout_ms > SNAP_START_INIT_MS ? m->timeout_ms : SNAP_START_INIT_MS;
+		m->init_timeout_ms = ahead_limit_ms(config);
 	m->initialization_type =
 		snap_start ? MAYFLY__GUEST__V1__INITIALIZATION_TYPE__INITIALIZATION_TYPE_SNAP_START
 			   : MAYFLY__GUEST__V1__INITIALIZATION_TYPE__INITIALIZATION_TYPE_ON_DEMAND;
@@ -96,6 +103,13 @@ void initialize_add_code(const struct sandbox *sandbox, struct initialize *initi
 		initialize->message.bytecode = code->bytecode->bytecode;
 		initialize->message.n_bytecode = code->bytecode->n_bytecode;
 	}
+}
+
+void initialize_set_provisioned(const struct version *version, struct initialize *initialize)
+{
+	initialize->message.initialization_type =
+		MAYFLY__GUEST__V1__INITIALIZATION_TYPE__INITIALIZATION_TYPE_PROVISIONED_CONCURRENCY;
+	initialize->message.init_timeout_ms = ahead_limit_ms(&version->config);
 }
 
 void initialize_clear(struct initialize *initialize)

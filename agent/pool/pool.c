@@ -47,11 +47,22 @@ static void start_failed(struct version *version, struct error *error)
 	version_count_failure(version, error, false);
 }
 
+/* For a provisioned sandbox; others may be about to end. `reason` NULL: the node is full. */
+static void lack_room(struct version *version, const char *reason)
+{
+	if (!reason && version->pool->freeing_bytes > 0)
+		provision_wait(version);
+	else
+		provision_failed(version, reason ? reason
+						 : "The node has no memory left for so many "
+						   "sandboxes.");
+}
+
 static enum start_result start_one(struct version *version)
 {
 	struct pool *pool = version->pool;
 	_cleanup_error_ struct error error = ERROR_INIT;
-	bool for_demand;
+	bool for_demand, provisioned;
 	int r;
 
 	if (!version->current || version->retry_at_us > 0 ||
@@ -68,14 +79,19 @@ static enum start_result start_one(struct version *version)
 		return START_NOTHING;
 	if (pool->slots_taken >= pool->config.max_starts)
 		return START_NOT_NOW;
-	r = memory_make_room(version, for_demand, &error);
+	provisioned = !for_demand && provision_wanted_starts(version) > 0;
+	r = memory_make_room(version, for_demand || provisioned, &error);
+	if (r <= 0 && provisioned) {
+		lack_room(version, r < 0 ? error_text(&error) : NULL);
+		return START_NOTHING;
+	}
 	if (r < 0) {
 		version_fail_demands(version, &error);
 		return START_NOTHING;
 	}
 	if (r == 0)
 		return for_demand ? START_NOT_NOW : START_NOTHING;
-	if (sandbox_start(version, &error) < 0) {
+	if (sandbox_start(version, provisioned, &error) < 0) {
 		start_failed(version, &error);
 		return START_NOTHING;
 	}
@@ -247,7 +263,7 @@ int pool_acquire(struct pool *pool, const struct function *function, struct dema
 	demand->queued_us = clock_monotonic_us();
 	demand->version = NULL;
 	version_touch(version);
-	sandbox = version->waiting == 0 ? TAILQ_FIRST(&version->idle) : NULL;
+	sandbox = version->waiting == 0 ? version_first_idle(version) : NULL;
 	if (sandbox) {
 		sandbox_bind(sandbox, demand);
 		*ret = sandbox;

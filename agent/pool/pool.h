@@ -151,6 +151,32 @@ int pool_set_policy(struct pool *pool, const struct function *function, enum poo
 		    unsigned spares, bool end_idle, pool_policy_fn *done, void *arg,
 		    struct error *error) _must_use_;
 
+/* -- provisioned concurrency -- */
+
+/* So many sandboxes of a published version are kept initialised, and are its demands' first choice:
+ * they are not evicted, do not end by the keep-alive, and are started again when they end. 0: none.
+ * The version must be Active. 0 or a negative errno. */
+int pool_set_provisioned(struct pool *pool, const struct function *function,
+			 unsigned provisioned) _must_use_;
+
+/* INIT, or its lack: the reason as Lambda gives it. */
+#define PROVISION_FAILED_INIT "FUNCTION_ERROR_INIT_FAILURE"
+
+struct pool_provision {
+	unsigned wanted;
+	unsigned allocated; /* started */
+	unsigned available; /* of them, initialised, those that are busy included */
+	const char
+		*failure; /* why they are not all there, or NULL; borrowed until the loop turns */
+};
+/* All 0 for a version that has none. */
+void pool_get_provision(struct pool *pool, const struct function *function,
+			struct pool_provision *ret);
+
+/* Whether the next demand gets a provisioned sandbox at once; `ret_wanted`: how many the version is
+ * to have. */
+bool pool_has_provisioned(struct pool *pool, const struct function *function, unsigned *ret_wanted);
+
 /* -- facts -- */
 
 /* Of all versions of a function: those that are not ending. */

@@ -83,6 +83,13 @@ struct version {
 	unsigned starting;        /* RESTORING or INITIALIZING */
 	unsigned spares_ready;    /* idle and never used */
 
+	unsigned provisioned;                 /* sandboxes to be kept initialised */
+	unsigned provisioned_alive;           /* of them, those that are not ending */
+	struct sandbox_list provisioned_idle; /* the latest used foremost */
+	char provision_failure[160];          /* why they are not all there, or "" */
+	int64_t provision_retry_at_us;        /* no further one before */
+	struct timer provision_timer;
+
 	struct version_code code;
 
 	struct template *template; /* referenced, or NULL */
@@ -123,10 +130,11 @@ struct sandbox {
 	char *template_id;
 	struct demand *demand;           /* while BUSY */
 	struct policy_wait *policy_wait; /* told when it is gone */
-	bool idle;                       /* on the version's and the pool's lists */
-	bool frozen_wish;                /* the last wish told to the VM was to stop */
-	bool delivered;                  /* the bound guest may have seen what was sent */
-	bool slot;                       /* counts as a restore under way */
+	bool idle;        /* on the version's and, unless provisioned, the pool's lists */
+	bool provisioned; /* one of those its version is to have at any time */
+	bool frozen_wish; /* the last wish told to the VM was to stop */
+	bool delivered;   /* the bound guest may have seen what was sent */
+	bool slot;        /* counts as a restore under way */
 	uint64_t invocations;
 	int64_t created_us;
 	int64_t last_used_us;
@@ -146,7 +154,7 @@ struct sandbox {
 	bool stopped_starting;          /* ended before it was ready: a failed start */
 	struct timer timer;             /* meaning by state */
 	TAILQ_ENTRY(sandbox) link;      /* of the version */
-	TAILQ_ENTRY(sandbox) idle_link; /* of the version's idle ones */
+	TAILQ_ENTRY(sandbox) idle_link; /* of the version's idle or provisioned idle ones */
 	TAILQ_ENTRY(sandbox) lru_link;  /* of the pool's idle ones, the longest idle first */
 };
 
@@ -213,7 +221,7 @@ void sandbox_free(struct sandbox *sandbox);
 
 /* -- sandbox_start.c -- */
 
-int sandbox_start(struct version *version, struct error *error);
+int sandbox_start(struct version *version, bool provisioned, struct error *error);
 /* A message while it starts. */
 void sandbox_on_start_message(struct sandbox *sandbox,
 			      const Mayfly__Guest__V1__GuestMessage *message);
@@ -244,10 +252,24 @@ void version_fail_demands(struct version *version, const struct error *error);
 void version_count_failure(struct version *version, const struct error *error, bool fatal);
 void version_count_success(struct version *version);
 bool version_is_active(const struct version *version);
+/* The warmest at hand, or NULL. */
+struct sandbox *version_first_idle(const struct version *version);
 void version_touch(struct version *version);
 void version_spare_taken(struct version *version);
 unsigned version_spare_target(const struct version *version);
 unsigned version_wanted_starts(const struct version *version, bool *ret_for_demand);
+
+/* -- provision.c -- */
+
+unsigned provision_wanted_starts(const struct version *version);
+/* No room, or INIT failed: tried again later, with the failure told until it went well. */
+void provision_failed(struct version *version, const char *reason);
+/* No room yet, but others are about to end. */
+void provision_wait(struct version *version);
+/* More are there than should be. */
+bool provision_is_surplus(const struct sandbox *sandbox);
+/* All are there. */
+void provision_check(struct version *version);
 
 /* -- version_code.c -- */
 
@@ -318,6 +340,8 @@ int initialize_fill(const struct version *version, const char *log_stream_name,
 		    struct initialize *ret);
 /* Adds what a sandbox gets of the package; a function template mounts it from its disk. */
 void initialize_add_code(const struct sandbox *sandbox, struct initialize *initialize);
+/* INIT is done ahead of all invocations: Lambda gives it longer. */
+void initialize_set_provisioned(const struct version *version, struct initialize *initialize);
 void initialize_clear(struct initialize *initialize);
 Mayfly__Guest__V1__RuntimeKind initialize_runtime_kind(const char *runtime);
 

@@ -111,7 +111,8 @@ static bool step(struct preparation *preparation)
 	if (pool->slots_taken >= pool->config.max_starts)
 		return false;
 	preparation->started = true;
-	return memory_make_room(version, false, NULL) != 1 || sandbox_start(version, NULL) < 0;
+	return memory_make_room(version, false, NULL) != 1 ||
+	       sandbox_start(version, false, NULL) < 0;
 }
 
 void preparations_step(struct pool *pool)

@@ -78,6 +78,7 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 	sandbox->version->function->alive += state == SANDBOX_RESTORING;
 	sandbox->version->function->alive -= state == SANDBOX_STOPPING;
 	if (state == SANDBOX_STOPPING) {
+		sandbox->version->provisioned_alive -= sandbox->provisioned;
 		pool->freeing_bytes += sandbox->version->cost_bytes;
 		share_give_back(sandbox->version);
 	}
@@ -94,6 +95,10 @@ void sandbox_set_idle(struct sandbox *sandbox)
 	if (sandbox->idle)
 		return;
 	sandbox->idle = true;
+	if (sandbox->provisioned) {
+		TAILQ_INSERT_HEAD(&version->provisioned_idle, sandbox, idle_link);
+		return;
+	}
 	if (sandbox->invocations == 0) {
 		TAILQ_INSERT_TAIL(&version->idle, sandbox, idle_link);
 		version->spares_ready++;
@@ -111,6 +116,10 @@ void sandbox_unset_idle(struct sandbox *sandbox)
 	if (!sandbox->idle)
 		return;
 	sandbox->idle = false;
+	if (sandbox->provisioned) {
+		TAILQ_REMOVE(&version->provisioned_idle, sandbox, idle_link);
+		return;
+	}
 	TAILQ_REMOVE(&version->idle, sandbox, idle_link);
 	TAILQ_REMOVE(&sandbox->pool->lru, sandbox, lru_link);
 	if (sandbox->invocations == 0) {
@@ -137,6 +146,8 @@ static void expire(struct sandbox *sandbox)
 {
 	struct version *version = sandbox->version;
 
+	if (sandbox->provisioned)
+		return;
 	if (sandbox->invocations == 0 && version_is_active(version) &&
 	    version->spares_ready <= version_spare_target(version)) {
 		int64_t at_us = version->active_until_us;
@@ -226,7 +237,7 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 	int64_t now_us = clock_monotonic_us();
 	int64_t limit_us;
 
-	if (sandbox->idle && sandbox->invocations == 0)
+	if (sandbox->idle && sandbox->invocations == 0 && !sandbox->provisioned)
 		version_spare_taken(sandbox->version);
 	sandbox_unset_idle(sandbox);
 	sandbox->demand = demand;
@@ -263,7 +274,9 @@ void sandbox_release(struct sandbox *sandbox, const char *end_reason)
 		end_reason = "a newer generation of the function serves";
 	if (!end_reason && pool->draining && version->waiting == 0)
 		end_reason = "the node is shutting down";
-	if (!end_reason && share_must_yield(sandbox))
+	if (!end_reason && provision_is_surplus(sandbox))
+		end_reason = "its provisioned concurrency was taken back";
+	if (!end_reason && !sandbox->provisioned && share_must_yield(sandbox))
 		end_reason = "another tenant has less than its share";
 	if (end_reason) {
 		sandbox_stop(sandbox, end_reason);

@@ -67,6 +67,8 @@ static void send_initialize(struct sandbox *sandbox)
 		return;
 	}
 	initialize_add_code(sandbox, &initialize);
+	if (sandbox->provisioned)
+		initialize_set_provisioned(version, &initialize);
 	version_log_init_start(version, sandbox->log);
 	message.kind_case = MAYFLY__GUEST__V1__HOST_MESSAGE__KIND_INITIALIZE;
 	message.initialize = &initialize.message;
@@ -217,6 +219,12 @@ static void on_initialized(struct sandbox *sandbox, const Mayfly__Guest__V1__Ini
 				: SANDBOX_INIT_FAILED;
 	version_log_init_report(sandbox->version, sandbox->log, outcome,
 				sandbox->init_done_us - sandbox->init_sent_us);
+	if (sandbox->provisioned && sandbox->init == SANDBOX_INIT_FAILED) {
+		provision_failed(sandbox->version, PROVISION_FAILED_INIT);
+		sandbox_stop(sandbox, "INIT failed ahead of all invocations");
+		sandbox->stopped_starting = false; /* the start itself went well */
+		return;
+	}
 	warm_or_ready(sandbox);
 }
 
@@ -330,7 +338,7 @@ static void set_origin(struct sandbox *sandbox)
 		facts.kind == TEMPLATE_FUNCTION ? SANDBOX_FROM_SNAPSHOT : SANDBOX_FROM_BASE;
 }
 
-int sandbox_start(struct version *version, struct error *error)
+int sandbox_start(struct version *version, bool provisioned, struct error *error)
 {
 	struct pool *pool = version->pool;
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
@@ -341,6 +349,7 @@ int sandbox_start(struct version *version, struct error *error)
 		return error_set_errno(error, ENOMEM, "Cannot start a sandbox");
 	sandbox->pool = pool;
 	sandbox->version = version;
+	sandbox->provisioned = provisioned;
 	sandbox->created_us = clock_realtime_us();
 	sandbox->requested_us = clock_monotonic_us();
 	hex_id_generate(sandbox->id);
@@ -356,6 +365,7 @@ int sandbox_start(struct version *version, struct error *error)
 		return r;
 	}
 	version->references++;
+	version->provisioned_alive += provisioned;
 	TAILQ_INSERT_TAIL(&version->sandboxes, sandbox, link);
 	pool->sandbox_count++;
 	pool->by_state[SANDBOX_NEW]++;

@@ -71,6 +71,7 @@ static void version_free(struct version *version)
 
 	timer_disarm(&version->retry_timer);
 	timer_disarm(&version->refill_timer);
+	timer_disarm(&version->provision_timer);
 	version_drop_template(version);
 	version_code_clear(&version->code);
 	version_close_init_log(version);
@@ -122,6 +123,7 @@ int version_new(struct pool *pool, const struct function *function,
 	TAILQ_INIT(&version->demands);
 	TAILQ_INIT(&version->sandboxes);
 	TAILQ_INIT(&version->idle);
+	TAILQ_INIT(&version->provisioned_idle);
 	TAILQ_INIT(&version->policy_waits);
 	TAILQ_INSERT_TAIL(&pool->all, version, link);
 	version->pool = pool;
@@ -214,6 +216,7 @@ void version_retire(struct version *version, struct version *successor)
 	}
 	if (successor) {
 		successor->active_until_us = version->active_until_us;
+		successor->provisioned = version->provisioned;
 		policy_move(version, successor);
 	}
 	for (sandbox = TAILQ_FIRST(&version->sandboxes); sandbox; sandbox = next) {
@@ -223,6 +226,7 @@ void version_retire(struct version *version, struct version *successor)
 	}
 	timer_disarm(&version->retry_timer);
 	timer_disarm(&version->refill_timer);
+	timer_disarm(&version->provision_timer);
 	version_unref(version);
 }
 
@@ -333,13 +337,20 @@ void version_mark_dirty(struct version *version)
 	pool_mark_dirty(version->pool);
 }
 
+struct sandbox *version_first_idle(const struct version *version)
+{
+	struct sandbox *provisioned = TAILQ_FIRST(&version->provisioned_idle);
+
+	return provisioned ? provisioned : TAILQ_FIRST(&version->idle);
+}
+
 static void serve_demands(struct version *version)
 {
 	struct sandbox *sandbox;
 	struct demand *demand;
 
 	while ((demand = TAILQ_FIRST(&version->demands)) &&
-	       (sandbox = TAILQ_FIRST(&version->idle))) {
+	       (sandbox = version_first_idle(version))) {
 		TAILQ_REMOVE(&version->demands, demand, link);
 		version->waiting--;
 		version->pool->waiting--;
@@ -359,6 +370,8 @@ unsigned version_wanted_starts(const struct version *version, bool *ret_for_dema
 	*ret_for_demand = version->waiting > starting;
 	if (*ret_for_demand)
 		return version->waiting - starting;
+	if (version->waiting == 0 && provision_wanted_starts(version) > 0)
+		return provision_wanted_starts(version);
 	if (version->waiting > 0 || version->refill_at_us > 0)
 		return 0; /* what is asked for now has the CPUs to itself */
 	spares += starting;
@@ -374,6 +387,7 @@ void version_converge(struct version *version)
 		return;
 	version->references++; /* callbacks may retire it */
 	serve_demands(version);
+	provision_check(version);
 	if (version->current && version->retry_at_us == 0 &&
 	    version_wanted_starts(version, &for_demand) > 0)
 		pool_add_starved(version);

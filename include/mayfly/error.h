@@ -17,8 +17,9 @@ enum error_code {
 	ERROR_INVALID_REQUEST_CONTENT, /* the event is not JSON */
 	ERROR_REQUEST_TOO_LARGE,
 	ERROR_NOT_FOUND,
-	ERROR_CONFLICT,            /* exists already, or in a state that forbids it */
-	ERROR_PRECONDITION_FAILED, /* revision id differs */
+	ERROR_PROVISIONED_NOT_FOUND, /* no provisioned concurrency there */
+	ERROR_CONFLICT,              /* exists already, or in a state that forbids it */
+	ERROR_PRECONDITION_FAILED,   /* revision id differs */
 	ERROR_CODE_STORAGE_EXCEEDED,
 	ERROR_INVALID_ZIP,
 	ERROR_TOO_MANY_REQUESTS,

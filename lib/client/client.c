@@ -221,6 +221,14 @@ DEFINE_CALL(client_concurrency_get, CONCURRENCY, "Get", GetFunctionConcurrencyRe
 	    FunctionConcurrency)
 DEFINE_CALL(client_concurrency_delete, CONCURRENCY, "Delete", DeleteFunctionConcurrencyRequest,
 	    DeleteFunctionConcurrencyResponse)
+DEFINE_CALL(client_provisioned_put, CONCURRENCY, "PutProvisionedConcurrencyConfig",
+	    PutProvisionedConcurrencyConfigRequest, ProvisionedConcurrencyConfig)
+DEFINE_CALL(client_provisioned_get, CONCURRENCY, "GetProvisionedConcurrencyConfig",
+	    GetProvisionedConcurrencyConfigRequest, ProvisionedConcurrencyConfig)
+DEFINE_CALL(client_provisioned_delete, CONCURRENCY, "DeleteProvisionedConcurrencyConfig",
+	    DeleteProvisionedConcurrencyConfigRequest, DeleteProvisionedConcurrencyConfigResponse)
+DEFINE_CALL(client_provisioned_list, CONCURRENCY, "ListProvisionedConcurrencyConfigs",
+	    ListProvisionedConcurrencyConfigsRequest, ListProvisionedConcurrencyConfigsResponse)
 DEFINE_CALL(client_account_settings, CONCURRENCY, "GetAccountSettings", GetAccountSettingsRequest,
 	    AccountSettings)
 

@@ -139,6 +139,22 @@ DEFINE_CLEANUP(struct client_stream, client_stream_close)
 
 /* -- ConcurrencyService -- */
 
+int client_provisioned_put(struct client *client,
+			   const Mayfly__V1__PutProvisionedConcurrencyConfigRequest *request,
+			   Mayfly__V1__ProvisionedConcurrencyConfig **ret,
+			   struct error *e) _must_use_;
+int client_provisioned_get(struct client *client,
+			   const Mayfly__V1__GetProvisionedConcurrencyConfigRequest *request,
+			   Mayfly__V1__ProvisionedConcurrencyConfig **ret,
+			   struct error *e) _must_use_;
+int client_provisioned_delete(struct client *client,
+			      const Mayfly__V1__DeleteProvisionedConcurrencyConfigRequest *request,
+			      Mayfly__V1__DeleteProvisionedConcurrencyConfigResponse **ret,
+			      struct error *e) _must_use_;
+int client_provisioned_list(struct client *client,
+			    const Mayfly__V1__ListProvisionedConcurrencyConfigsRequest *request,
+			    Mayfly__V1__ListProvisionedConcurrencyConfigsResponse **ret,
+			    struct error *e) _must_use_;
 int client_concurrency_put(struct client *client,
 			   const Mayfly__V1__PutFunctionConcurrencyRequest *request,
 			   Mayfly__V1__FunctionConcurrency **ret, struct error *e) _must_use_;

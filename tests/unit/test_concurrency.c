@@ -99,6 +99,85 @@ static void assert_usage(struct fixture *f, unsigned reserved, unsigned in_use, 
 	assert_int_equal(usage.unreserved_in_use, unreserved);
 }
 
+static void provision(struct fixture *f, const char *name, unsigned provisioned)
+{
+	assert_int_equal(concurrency_set_provisioned(f->concurrency, TENANT, name, provisioned), 0);
+}
+
+/* NULL when it is let in, else the limit. */
+static const char *take_place(struct fixture *f, const char *name)
+{
+	static char reason[64];
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	if (concurrency_take_provisioned(f->concurrency, TENANT, name, f->now_us,
+					 &f->grants[f->granted], &error) == 0) {
+		assert_true(f->grants[f->granted++].provisioned);
+		return NULL;
+	}
+	(void)snprintf(reason, sizeof(reason), "%s", error.reason);
+	return reason;
+}
+
+static void provisioned_places_are_nobody_else_s(void **state)
+{
+	struct fixture *f = *state;
+
+	provision(f, "a", 4);
+	assert_usage(f, 4, 0, 0);
+	for (unsigned i = 0; i < 6; i++)
+		assert_null(take(f, TENANT, i % 2 ? "a" : "b"));
+	assert_string_equal(take(f, TENANT, "a"), THROTTLE_TENANT);
+	assert_string_equal(take(f, TENANT, "b"), THROTTLE_TENANT);
+	for (unsigned i = 0; i < 4; i++)
+		assert_null(take_place(f, "a"));
+	assert_usage(f, 4, 10, 6);
+	assert_int_equal(concurrency_function_in_use(f->concurrency, TENANT, "a"), 7);
+	assert_int_equal(concurrency_provisioned_in_use(f->concurrency, TENANT, "a"), 4);
+	give_back(f);
+	assert_int_equal(concurrency_provisioned_in_use(f->concurrency, TENANT, "a"), 3);
+	assert_string_equal(take(f, TENANT, "b"), THROTTLE_TENANT);
+	provision(f, "a", 3);
+	assert_null(take(f, TENANT, "b"));
+}
+
+static void a_reservation_that_is_provisioned_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	provision(f, "a", 2);
+	reserve(f, "a", 3);
+	assert_usage(f, 3, 0, 0);
+	assert_null(take(f, TENANT, "a"));
+	assert_string_equal(take(f, TENANT, "a"), THROTTLE_RESERVED);
+	assert_null(take_place(f, "a"));
+	assert_null(take_place(f, "a"));
+	provision(f, "a", 3);
+	give_back(f);
+	assert_string_equal(take(f, TENANT, "a"), THROTTLE_RESERVED);
+	/* Without the reservation, what is provisioned counts against all. */
+	assert_int_equal(concurrency_set_reserved(f->concurrency, TENANT, "a", NULL), 0);
+	assert_usage(f, 3, 2, 1);
+	concurrency_forget(f->concurrency, TENANT, "a");
+	assert_usage(f, 0, 2, 1);
+}
+
+static void a_place_has_its_rate(void **state)
+{
+	struct fixture *f = *state;
+
+	f->concurrency = concurrency_free(f->concurrency);
+	make(f, (struct concurrency_limits){ .tenant = 10, .requests = 2, .scaling = 1000 });
+	provision(f, "a", 2);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_null(take_place(f, "a"));
+		give_back(f);
+	}
+	assert_string_equal(take_place(f, "a"), THROTTLE_RATE);
+	f->now_us += USEC_PER_SEC / 4;
+	assert_null(take_place(f, "a"));
+}
+
 static void a_tenant_has_its_limit(void **state)
 {
 	struct fixture *f = *state;
@@ -284,6 +363,9 @@ static void names_that_are_no_names_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIMIT_TEST(provisioned_places_are_nobody_else_s),
+		LIMIT_TEST(a_reservation_that_is_provisioned_leaves_nothing),
+		LIMIT_TEST(a_place_has_its_rate),
 		LIMIT_TEST(a_tenant_has_its_limit),
 		LIMIT_TEST(a_reservation_is_room_and_limit),
 		LIMIT_TEST(nothing_reserved_is_always_throttled),

@@ -36,6 +36,40 @@ static const struct alias *alias; /* that any qualifier names */
 static bool idle;                 /* whether a sandbox is at hand */
 static unsigned cancelled;
 
+/* Nothing is provisioned. */
+unsigned directory_provision_each(const struct directory *d _unused_, const char *tenant _unused_,
+				  const char *name _unused_,
+				  void (*fn)(const struct function *version, void *arg) _unused_,
+				  void *arg _unused_)
+{
+	return 0;
+}
+
+unsigned directory_provisioned(const struct directory *d _unused_,
+			       const struct function *version _unused_)
+{
+	return 0;
+}
+
+int pool_set_provisioned(struct pool *p _unused_, const struct function *f _unused_,
+			 unsigned provisioned _unused_)
+{
+	return 0;
+}
+
+bool pool_has_provisioned(struct pool *p _unused_, const struct function *f _unused_,
+			  unsigned *ret_wanted)
+{
+	*ret_wanted = 0;
+	return false;
+}
+
+void pool_get_provision(struct pool *p _unused_, const struct function *f _unused_,
+			struct pool_provision *ret)
+{
+	*ret = (struct pool_provision){ 0 };
+}
+
 int directory_add_listener(struct directory *d _unused_, directory_listener *fn _unused_,
 			   void *arg _unused_)
 {
