@@ -120,7 +120,7 @@ static int read_length(const char *path, uint64_t *ret)
 static int digest_image(const char *path, char out[DIGEST_HEX_BYTES])
 {
 	struct digest digest;
-	uint64_t length;
+	uint64_t length = 0;
 	int r;
 
 	r = read_length(path, &length);

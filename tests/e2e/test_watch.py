@@ -52,8 +52,12 @@ def test_life_of_a_function_is_seen(node, watcher):
     e2e.wait_until(lambda: "FROZEN" in states(), 30, "the sandbox frozen")
     node.delete(name)
     e2e.wait_until(lambda: "GONE" in states(), 30, "the sandbox gone")
-    seen = [c.state for c in watcher.of("function") if c.function_name == name]
-    assert seen[0] == "Pending" and "Active" in seen and seen[-1] == "Deleted", seen
+
+    def changes():
+        return [c.state for c in watcher.of("function") if c.function_name == name]
+
+    e2e.wait_until(lambda: "Deleted" in changes(), 30, "the end of the function")
+    assert changes()[0] == "Pending" and "Active" in changes() and changes()[-1] == "Deleted", changes()
     seen = states()
     order = ["RESTORING", "INITIALIZING", "BUSY", "FROZEN", "GONE"]
     positions = [seen.index(state) for state in order]
