@@ -63,9 +63,10 @@ def metric(node, name, function):
     return int(found[1])
 
 
-def test_an_alias_s_places(provisioning, build):
+def test_an_alias_s_places(provisioning):
     node = provisioning
     name = node.create(e2e.PYTHON, CODE, timeout_seconds=60)
+    assert node.invoke(name, {}).json["kind"] == "on-demand"  # the runtime's template is there from now on
     assert publish(node, name) == "1"
     alias = node.protocol.alias
     node.aliases.Create(alias.CreateAliasRequest(function_name=name, name="live", function_version="1"), timeout=30)
@@ -107,7 +108,7 @@ def test_an_alias_s_places(provisioning, build):
     assert (after.start, after.json["kind"]) == ("SPARE", "provisioned-concurrency")
 
     def mayfly(*words):
-        return subprocess.run([f"{node.build}/cli/mayfly", "--address", f"unix:{node.socket}", *words],
+        return subprocess.run([node.build / "cli/mayfly", *words, "--address", f"unix:{node.socket}"],
                               capture_output=True, text=True, timeout=60)
     shown = json.loads(mayfly("concurrency", "get-provisioned", name, "--qualifier", "live", "-o", "json").stdout)
     assert shown.pop("LastModified")
