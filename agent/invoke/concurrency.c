@@ -184,13 +184,12 @@ int concurrency_set_provisioned(struct concurrency *concurrency, const char *ten
 	char key[KEY_BYTES];
 	struct concurrency_function *function = find_function(concurrency, tenant, name, key);
 
-	if (!function && provisioned == 0)
-		return 0;
+	if (provisioned == (function ? function->provisioned : 0))
+		return 0; /* a forgotten one stays so */
 	function = get_function(concurrency, tenant, name);
 	if (!function)
 		return -ENOMEM;
-	if (function->provisioned != provisioned)
-		provision(function, provisioned);
+	provision(function, provisioned);
 	return 0;
 }
 

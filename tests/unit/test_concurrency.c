@@ -160,6 +160,11 @@ static void a_reservation_that_is_provisioned_leaves_nothing(void **state)
 	assert_usage(f, 3, 2, 1);
 	concurrency_forget(f->concurrency, TENANT, "a");
 	assert_usage(f, 0, 2, 1);
+	/* News of its versions' end do not bring it back. */
+	provision(f, "a", 0);
+	give_back(f);
+	give_back(f);
+	assert_usage(f, 0, 0, 0);
 }
 
 static void a_place_has_its_rate(void **state)
