@@ -302,6 +302,29 @@ static const struct config_row rows[] = {
 	{ "ledger", "price_gb_second_pico", NUMBER(ledger_price_gb_second_pico, 0, PICO),
 	  .initial = "0", .unit = "10^-12 units of money",
 	  .help = "What a billed second of 1,024 MB costs: 16666700 is 0.0000166667." },
+
+	{ "events", "sync", CHOICE(events_sync, syncs), .initial = "full",
+	  .help = "What an event survives that was answered with 202: normal, the end of the agent "
+		  "at any moment; full, also the loss of power." },
+	{ "events", "max_running", NUMBER(events_max_running, 1, 10000), .initial = "64",
+	  .help = "Events that are tried at once, of all tenants, which take turns." },
+	{ "events", "max_waiting", NUMBER(events_max_waiting, 1, 10000000), .initial = "100000",
+	  .help = "Events that have not ended; more are refused." },
+	{ "events", "max_waiting_mb", NUMBER(events_max_waiting_mb, 1, 1048576), .initial = "1024",
+	  .unit = "MiB", .help = "The same, of what they carry." },
+	{ "events", "max_retries", NUMBER(events_max_retries, 0, 2), .initial = "2",
+	  .help = "Further tries after a function error." },
+	{ "events", "retry_first_ms", NUMBER(events_retry_first_ms, 1, DAY_S * 1000),
+	  .initial = "60000", .unit = "ms",
+	  .help = "The wait before the second try; before the third it is twice as long." },
+	{ "events", "delay_first_ms", NUMBER(events_delay_first_ms, 1, DAY_S * 1000),
+	  .initial = "1000", .unit = "ms",
+	  .help = "The wait after a try that a limit or the node did not let run; it doubles each "
+		  "time." },
+	{ "events", "delay_max_ms", NUMBER(events_delay_max_ms, 1, DAY_S * 1000),
+	  .initial = "300000", .unit = "ms", .help = "What that wait does not exceed." },
+	{ "events", "max_age_s", NUMBER(events_max_age_s, 1, 21600), .initial = "21600",
+	  .unit = "s", .help = "An event that has not ended after so long is dropped." },
 };
 /* clang-format on */
 

@@ -16,8 +16,8 @@
 #define CONFIG_MAX_FILE_BYTES (1U << 20)
 #define CONFIG_MAX_LINE_BYTES 4096U
 
-/* Values of vm.accelerator, node.log_level and ledger.sync, in the order of their names in the
- * table. */
+/* Values of vm.accelerator, node.log_level, ledger.sync and events.sync, in the order of their
+ * names in the table. */
 enum config_accelerator { CONFIG_ACCELERATOR_AUTO, CONFIG_ACCELERATOR_KVM, CONFIG_ACCELERATOR_TCG };
 enum config_log_level {
 	CONFIG_LOG_ERROR,
@@ -95,6 +95,15 @@ struct config {
 	uint64_t ledger_answer_wait_ms;
 	uint64_t ledger_price_request_pico;
 	uint64_t ledger_price_gb_second_pico;
+	unsigned events_sync;
+	uint64_t events_max_running;
+	uint64_t events_max_waiting;
+	uint64_t events_max_waiting_mb;
+	uint64_t events_max_retries;
+	uint64_t events_retry_first_ms;
+	uint64_t events_delay_first_ms;
+	uint64_t events_delay_max_ms;
+	uint64_t events_max_age_s;
 };
 
 #define CONFIG_INIT ((struct config){ 0 })

@@ -21,6 +21,7 @@ static const struct {
 	{ "metrics", "What is told to monitoring." },
 	{ "logs", "What is kept of the functions' logs." },
 	{ "ledger", "The usage of functions: docs/usage.md." },
+	{ "events", "Asynchronous invocations: docs/events.md." },
 };
 
 static void print_values(FILE *out, const struct config_row *row)

@@ -24,8 +24,10 @@
 #include "agent/api/tenant_service.h"
 #include "agent/api/usage_service.h"
 #include "agent/auth/master_key.h"
+#include "agent/events/event_queue.h"
 #include "agent/host_setup.h"
 #include "agent/http/metrics_server.h"
+#include "agent/store/event_store.h"
 #include "agent/store/ledger.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
@@ -52,6 +54,7 @@ struct node {
 	char *registry_path;
 	char *master_key_path;
 	char *ledger_path;
+	char *events_path;
 	char *audit_path;
 	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
 	bool stopping;
@@ -70,6 +73,8 @@ struct node {
 	struct trail *trail;
 	struct pool *pool;
 	struct invoker *invoker;
+	struct event_store *event_store;
+	struct event_queue *event_queue;
 	struct api_context api;
 	struct gate gate;
 	struct rpc_server *server;
@@ -94,6 +99,7 @@ static int build_paths(struct node *node, struct error *error)
 	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0 ||
 	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0 ||
 	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0 ||
+	    asprintf(&node->events_path, "%s/events.db", dir) < 0 ||
 	    asprintf(&node->audit_path, "%s/audit.db", dir) < 0)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	return 0;
@@ -322,6 +328,43 @@ static int build_pool(struct node *node, struct error *error)
 			   &node->invoker, error);
 }
 
+/* An unknown tenant's functions are gone, which their events will find. */
+static bool tenant_may_run(const char *id, void *arg)
+{
+	const struct node *node = arg;
+	const struct tenant *tenant = tenants_find(node->tenants, id);
+
+	return !tenant || tenant->state == TENANT_ACTIVE;
+}
+
+static int build_events(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = event_store_open(node->events_path, config->events_sync == CONFIG_SYNC_FULL,
+				 &node->event_store, error);
+	if (r < 0)
+		return r;
+	struct event_queue_config queue_config = {
+		.store = node->event_store,
+		.loop = node->loop,
+		.directory = node->directory,
+		.invoker = node->invoker,
+		.policy = {
+			.max_retries = (unsigned)config->events_max_retries,
+			.retry_first_us = (int64_t)config->events_retry_first_ms * USEC_PER_MSEC,
+			.delay_first_us = (int64_t)config->events_delay_first_ms * USEC_PER_MSEC,
+			.delay_max_us = (int64_t)config->events_delay_max_ms * USEC_PER_MSEC,
+			.max_age_us = (int64_t)config->events_max_age_s * USEC_PER_SEC,
+		},
+		.max_running = (unsigned)config->events_max_running,
+		.max_waiting = (unsigned)config->events_max_waiting,
+		.max_waiting_bytes = config->events_max_waiting_mb * MIB,
+		.may_run = tenant_may_run,
+		.may_run_arg = node,
+	};
+	return event_queue_new(&queue_config, &node->event_queue, error);
+}
+
 static void prepare_function(const struct function *function, const struct function_config *config,
 			     directory_prepared_fn *done, void *done_arg, void *user)
 {
@@ -356,8 +399,8 @@ static int build_services(struct node *node, struct error *error)
 				      &node->function_service, error);
 	if (r < 0)
 		return r;
-	r = invoke_service_register(node->server, node->invoker, &node->api, &node->invoke_service,
-				    error);
+	r = invoke_service_register(node->server, node->invoker, node->event_queue, &node->api,
+				    &node->invoke_service, error);
 	if (r < 0)
 		return r;
 	r = concurrency_service_register(node->server, node->directory, node->invoker, &node->api,
@@ -392,6 +435,7 @@ static int build_services(struct node *node, struct error *error)
 		.directory = node->directory,
 		.pool = node->pool,
 		.invoker = node->invoker,
+		.events = node->event_queue,
 		.warnings = node->host.warnings,
 	};
 	r = usage_service_register(node->server, node->account, &node->api, &node->usage_service,
@@ -422,6 +466,7 @@ static int make_socket_dir(const char *socket, struct error *error)
 static int serve_metrics(struct node *node, struct error *error)
 {
 	const struct metrics_sources sources = { .invoker = node->invoker,
+						 .events = node->event_queue,
 						 .pool = node->pool,
 						 .directory = node->directory };
 	int r;
@@ -534,6 +579,7 @@ static void node_stop(struct node *node)
 	log_service_stop(node->log_service);
 	node_service_stop(node->node_service);
 	usage_service_stop(node->usage_service);
+	event_queue_stop(node->event_queue);
 	rpc_server_shutdown(node->server, (unsigned)(node->config->node_drain_s * MSEC_PER_SEC),
 			    on_server_drained, node);
 	pool_drain(node->pool, (int64_t)node->config->node_drain_s * USEC_PER_SEC, on_pool_drained,
@@ -629,9 +675,9 @@ int node_open(const struct config *config, struct node **ret, struct error *erro
 	if (r < 0)
 		return r;
 	static int (*const steps[])(struct node * node, struct error * error) = {
-		build_paths,    build_machines,   build_logs,     build_directory,
-		build_tenants,  build_trail,      build_account,  build_pool,
-		build_services, listen_and_start, handle_signals,
+		build_paths,   build_machines, build_logs,       build_directory,
+		build_tenants, build_trail,    build_account,    build_pool,
+		build_events,  build_services, listen_and_start, handle_signals,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		r = steps[i](node, error);
@@ -691,6 +737,8 @@ struct node *node_close(struct node *node)
 		alias_service_free(node->alias_service);
 	if (node->function_service)
 		function_service_free(node->function_service);
+	event_queue_free(node->event_queue);
+	event_store_close(node->event_store);
 	invoker_free(node->invoker);
 	pool_free(node->pool);
 	trail_close(node->trail);
@@ -708,6 +756,7 @@ struct node *node_close(struct node *node)
 	loop_free(node->loop);
 	host_setup_undo(&node->host);
 	free(node->ledger_path);
+	free(node->events_path);
 	free(node->registry_path);
 	free(node->master_key_path);
 	free(node->audit_path);

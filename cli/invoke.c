@@ -123,6 +123,10 @@ static int invoke(struct context *context, const Mayfly__V1__InvokeRequest *requ
 		r = print_json(&invocation);
 		return r < 0 ? r : code;
 	}
+	if (request->invocation_type == MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_EVENT) {
+		(void)puts(response->request_id); /* by which its log is found */
+		return 0;
+	}
 	print_payload(&response->payload);
 	write_bytes(&response->log_result, stderr);
 	if (code)
@@ -243,6 +247,17 @@ static int invoke_stream(struct context *context, const Mayfly__V1__InvokeReques
 	return failed ? EXIT_FUNCTION_ERROR : 0;
 }
 
+static Mayfly__V1__InvocationType invocation_type(const struct arguments *arguments)
+{
+	const char *type = argument(arguments, "invocation-type");
+
+	if (argument_flag(arguments, "dry-run") || (type && strcmp(type, "DryRun") == 0))
+		return MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_DRY_RUN;
+	if (type && strcmp(type, "Event") == 0)
+		return MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_EVENT;
+	return MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_UNSPECIFIED;
+}
+
 static int run(struct context *context, const struct arguments *arguments)
 {
 	_cleanup_buf_ struct buf payload = BUF_INIT, client_context = BUF_INIT;
@@ -268,8 +283,7 @@ static int run(struct context *context, const struct arguments *arguments)
 		request.trace_id = (char *)trace;
 	if ((log && strcmp(log, "tail") == 0) || (log_type && strcmp(log_type, "Tail") == 0))
 		request.log_type = MAYFLY__V1__LOG_TYPE__LOG_TYPE_TAIL;
-	if (argument_flag(arguments, "dry-run"))
-		request.invocation_type = MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_DRY_RUN;
+	request.invocation_type = invocation_type(arguments);
 	if (!argument_flag(arguments, "stream"))
 		return invoke(context, &request);
 	return context->json ? invoke_stream_json(context, &request)
@@ -284,6 +298,8 @@ static const struct verb_option options[] = {
 	{ "log-type", 0, OPTION_CHOICE, "Tail|None", "the same, as the aws command has it" },
 	{ "stream", 's', OPTION_FLAG, NULL, "print the response as it comes" },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "check that it could run, run nothing" },
+	{ "invocation-type", 0, OPTION_CHOICE, "RequestResponse|Event|DryRun",
+	  "Event: it is kept and run later; prints the request id" },
 	{ "client-context", 0, OPTION_TEXT, "JSON|@FILE", "handed to the function's context" },
 	{ "trace-id", 0, OPTION_TEXT, "ID", "X-Amzn-Trace-Id; one is made by default" },
 	{ 0 },
@@ -306,6 +322,7 @@ const struct verb verb_invoke = {
 		"  mayfly invoke area --payload '{\"length\": 6, \"width\": 7}'\n"
 		"  mayfly invoke area --payload @event.json --log tail -v\n"
 		"  echo '{}' | mayfly invoke area --payload - --output json\n"
+		"  mayfly invoke area --payload @event.json --invocation-type Event\n"
 		"  mayfly invoke story --stream\n"
 		"  mayfly invoke story --stream --output json | jq -r '.PayloadChunk.Payload // "
 		"empty' |\n"

@@ -144,6 +144,11 @@ json_t *json_from_gauges(const Mayfly__V1__Gauges *g)
 	put_number(object, "FunctionErrorsTotal", g->function_errors_total);
 	put_number(object, "ColdStartsTotal", g->cold_starts_total);
 	put_number(object, "ThrottlesTotal", g->throttles_total);
+	put_number(object, "EventsWaiting", g->events_waiting);
+	put_number(object, "EventsRunning", g->events_running);
+	put_number(object, "EventsReceivedTotal", g->events_received_total);
+	put_number(object, "EventsDroppedTotal", g->events_dropped_total);
+	put_number(object, "EventsOldestAgeUs", g->events_oldest_age_us);
 	put_number(object, "RestoresTotal", g->restores_total);
 	put_number(object, "RestoreFailuresTotal", g->restore_failures_total);
 	put_number(object, "EvictionsTotal", g->evictions_total);

@@ -17,6 +17,10 @@ static void print_gauges(const Mayfly__V1__Gauges *g)
 		     (unsigned long long)g->function_errors_total, g->invocations_running,
 		     g->invocations_queued);
 	output_field("Throttles", "%llu", (unsigned long long)g->throttles_total);
+	output_field("Events", "%u waiting, %u running, %llu received, %llu dropped",
+		     g->events_waiting, g->events_running,
+		     (unsigned long long)g->events_received_total,
+		     (unsigned long long)g->events_dropped_total);
 	output_field("Cold starts", "%llu; %llu restores, %llu of them failed, %llu evictions",
 		     (unsigned long long)g->cold_starts_total,
 		     (unsigned long long)g->restores_total,

@@ -5,10 +5,14 @@
 
 #include "agent/api/invoke_message.h"
 #include "agent/api/invoke_stream.h"
+#include "mayfly/log.h"
+
+#define EVENT_TAKEN_STATUS 202
 
 struct invoke_service {
-	struct invoker *invoker;           /* borrowed */
-	const struct api_context *context; /* borrowed */
+	struct invoker *invoker; /* borrowed, as what follows */
+	struct event_queue *queue;
+	const struct api_context *context;
 };
 
 /* One Invoke call until its answer. */
@@ -76,11 +80,14 @@ static int decode_type(int type, enum invocation_type *ret, struct error *error)
 	case MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_DRY_RUN:
 		*ret = INVOCATION_DRY_RUN;
 		return 0;
+	case MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_EVENT:
+		*ret = INVOCATION_EVENT;
+		return 0;
 	default:
 		return error_set(error, ERROR_INVALID_PARAMETER, "invocation_type",
 				 "1 validation error detected: Value '%d' at 'invocationType' "
 				 "failed to satisfy constraint: Member must satisfy enum value "
-				 "set: [RequestResponse, DryRun]",
+				 "set: [Event, RequestResponse, DryRun]",
 				 type);
 	}
 }
@@ -134,6 +141,31 @@ static int decode(struct invoke_service *service, struct rpc_call *call,
 	return decode_log_type((int)message->log_type, &ret->log_tail, error);
 }
 
+static void on_taken(const char *request_id, const struct error *error, void *arg)
+{
+	Mayfly__V1__InvokeResponse response = MAYFLY__V1__INVOKE_RESPONSE__INIT;
+	struct rpc_call *call = arg;
+
+	if (rpc_call_add_trailer(call, "mayfly-request-id", slice_from_string(request_id)) < 0)
+		log_error("no room for trailing metadata mayfly-request-id");
+	if (error) {
+		rpc_call_fail(call, error);
+		return;
+	}
+	response.status_code = EVENT_TAKEN_STATUS;
+	response.request_id = (char *)(uintptr_t)request_id;
+	rpc_call_reply(call, &response.base);
+}
+
+/* A caller who leaves does not take it back. */
+static int take_event(struct invoke_service *service, struct rpc_call *call,
+		      const struct invocation_request *request, struct error *error)
+{
+	int r = event_queue_submit(service->queue, request, on_taken, call);
+
+	return r < 0 ? error_set_errno(error, r, "Cannot take the event") : 0;
+}
+
 static int begin_invoke(struct invoke_service *service, struct rpc_call *call,
 			const Mayfly__V1__InvokeRequest *message, struct error *error)
 {
@@ -144,6 +176,8 @@ static int begin_invoke(struct invoke_service *service, struct rpc_call *call,
 	r = decode(service, call, message, &invocation, error);
 	if (r < 0)
 		return r;
+	if (invocation.type == INVOCATION_EVENT)
+		return take_event(service, call, &invocation, error);
 	request = calloc(1, sizeof(*request));
 	if (!request)
 		return error_set_errno(error, ENOMEM, "Cannot take the request");
@@ -174,6 +208,11 @@ static void on_invoke_stream(struct rpc_call *call, const ProtobufCMessage *mess
 	int r;
 
 	r = decode(service, call, (const Mayfly__V1__InvokeRequest *)message, &invocation, &error);
+	if (r == 0 && invocation.type == INVOCATION_EVENT)
+		r = error_set(&error, ERROR_INVALID_PARAMETER, "invocation_type",
+			      "1 validation error detected: Value 'Event' at 'invocationType' "
+			      "failed to satisfy constraint: Member must satisfy enum value set: "
+			      "[RequestResponse, DryRun]");
 	if (r == 0)
 		r = invoke_stream_start(service->invoker, call, &invocation, &error);
 	if (r < 0)
@@ -187,8 +226,8 @@ static const struct rpc_method_handler handlers[] = {
 };
 
 int invoke_service_register(struct rpc_server *server, struct invoker *invoker,
-			    const struct api_context *context, struct invoke_service **ret,
-			    struct error *error)
+			    struct event_queue *queue, const struct api_context *context,
+			    struct invoke_service **ret, struct error *error)
 {
 	_cleanup_(invoke_service_free_p) struct invoke_service *service =
 		calloc(1, sizeof(*service));
@@ -197,6 +236,7 @@ int invoke_service_register(struct rpc_server *server, struct invoker *invoker,
 	if (!service)
 		return error_set_errno(error, ENOMEM, "Cannot serve invocations");
 	service->invoker = invoker;
+	service->queue = queue;
 	service->context = context;
 	r = rpc_server_add_service(server, &mayfly__v1__invoke_service__descriptor, handlers,
 				   service, error);

@@ -52,6 +52,7 @@ void node_fill_gauges(const struct node_service *service, Mayfly__V1__Gauges *to
 {
 	struct invoker_gauges invoker;
 	struct pool_gauges pool;
+	struct event_gauges events = { 0 };
 
 	pool_gauges(service->config.pool, &pool);
 	invoker_gauges(service->config.invoker, &invoker);
@@ -67,6 +68,13 @@ void node_fill_gauges(const struct node_service *service, Mayfly__V1__Gauges *to
 	to->function_errors_total = invoker.function_errors;
 	to->cold_starts_total = invoker.cold_starts;
 	to->throttles_total = invoker.throttles;
+	if (service->config.events)
+		event_queue_gauges(service->config.events, &events);
+	to->events_waiting = events.waiting;
+	to->events_running = events.running;
+	to->events_received_total = events.received;
+	to->events_dropped_total = events.dropped;
+	to->events_oldest_age_us = (uint64_t)events.oldest_age_us;
 	to->restores_total = pool.starts;
 	to->restore_failures_total = pool.start_failures;
 	to->evictions_total = pool.evictions;

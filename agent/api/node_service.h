@@ -7,6 +7,7 @@
 #include "agent/api/api_context.h"
 #include "agent/api/template_feed.h"
 #include "agent/deploy/directory.h"
+#include "agent/events/event_queue.h"
 #include "agent/image/runtime_catalogue.h"
 #include "agent/invoke/invocation.h"
 #include "agent/pool/pool.h"
@@ -27,7 +28,8 @@ struct node_service_config {
 	struct directory *directory;
 	struct pool *pool;
 	struct invoker *invoker;
-	const char *const *warnings; /* NULL-terminated, beside the VM host's; may be NULL */
+	const struct event_queue *events; /* NULL: none */
+	const char *const *warnings;      /* NULL-terminated, beside the VM host's; may be NULL */
 };
 
 /* Freed after the server's shutdown and after the loop ended. */

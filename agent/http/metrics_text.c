@@ -211,6 +211,32 @@ static void print_node(struct page *page)
 		    "What sandboxes may have in all.", pool.memory_budget_bytes);
 }
 
+static void print_events(struct page *page)
+{
+	struct event_gauges events;
+
+	event_queue_gauges(page->sources->events, &events);
+	print_value(page, "mayfly_events_waiting", "gauge",
+		    "Asynchronous invocations that have not ended and do not run now.",
+		    events.waiting);
+	print_value(page, "mayfly_events_running", "gauge", "Asynchronous invocations that run.",
+		    events.running);
+	print_value(page, "mayfly_events_received_total", "counter",
+		    "Asynchronous invocations taken.", events.received);
+	print_value(page, "mayfly_events_succeeded_total", "counter",
+		    "Asynchronous invocations that ended with success.", events.succeeded);
+	print_value(page, "mayfly_events_retried_total", "counter",
+		    "Further tries that a function error made necessary.", events.retried);
+	print_value(page, "mayfly_events_delayed_total", "counter",
+		    "Tries that a limit or the node did not let run.", events.delayed);
+	print_value(page, "mayfly_events_dropped_total", "counter",
+		    "Asynchronous invocations that ended without success.", events.dropped);
+	head(page, "mayfly_events_oldest_age_seconds", "gauge",
+	     "Age of the oldest asynchronous invocation that has not ended.");
+	print(page, "mayfly_events_oldest_age_seconds %.3f\n",
+	      (double)events.oldest_age_us / USEC_PER_SEC);
+}
+
 int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
 {
 	struct page page = { .sources = sources, .text = ret };
@@ -222,5 +248,6 @@ int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
 	}
 	print_phases(&page, metrics);
 	print_node(&page);
+	print_events(&page);
 	return page.result;
 }

@@ -4,6 +4,7 @@
 /* Metrics as text (Prometheus, "Exposition formats", text format 0.0.4). Loop thread. */
 
 #include "agent/deploy/directory.h"
+#include "agent/events/event_queue.h"
 #include "agent/invoke/invocation.h"
 #include "agent/pool/pool.h"
 #include "mayfly/buf.h"
@@ -12,6 +13,7 @@
 
 struct metrics_sources {
 	const struct invoker *invoker;
+	const struct event_queue *events;
 	const struct pool *pool;
 	const struct directory *directory;
 };

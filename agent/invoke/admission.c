@@ -73,6 +73,19 @@ static int choose_version(struct invocation *invocation, const char *tenant,
 	return 0;
 }
 
+static int check_size(const struct invocation_request *request, struct error *error)
+{
+	bool is_event = request->type == INVOCATION_EVENT;
+	int max = is_event ? INVOCATION_EVENT_MAX_BYTES : INVOCATION_PAYLOAD_MAX_BYTES;
+
+	if (request->payload.len <= (size_t)max)
+		return 0;
+	return error_set(error, ERROR_REQUEST_TOO_LARGE, "payload",
+			 "%zu byte payload is too large for the %s invocation type (limit %d "
+			 "bytes)",
+			 request->payload.len, is_event ? "Event" : "RequestResponse", max);
+}
+
 int admission_check(struct invocation *invocation)
 {
 	const struct invocation_request *request = &invocation->request;
@@ -98,11 +111,11 @@ int admission_check(struct invocation *invocation)
 				       reference.has_qualifier ? reference.qualifier : NULL);
 	if (!invocation->tenant || !invocation->function_name || !invocation->arn)
 		return error_set_errno(error, ENOMEM, "Cannot take the invocation");
-	if (request->payload.len > INVOCATION_PAYLOAD_MAX_BYTES)
-		return error_set(error, ERROR_REQUEST_TOO_LARGE, "payload",
-				 "%zu byte payload is too large for the RequestResponse invocation "
-				 "type (limit %d bytes)",
-				 request->payload.len, INVOCATION_PAYLOAD_MAX_BYTES);
+	(void)snprintf(invocation->qualifier, sizeof(invocation->qualifier), "%s",
+		       reference.qualifier);
+	r = check_size(request, error);
+	if (r < 0)
+		return r;
 	r = trace_id_check(request->trace_id, error);
 	return r < 0 ? r : check_client_context(request->client_context, error);
 }

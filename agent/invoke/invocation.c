@@ -120,6 +120,18 @@ static void count_metrics(const struct invocation *invocation,
 	metrics_count_invocation(invocation->invoker->metrics, &sample);
 }
 
+static unsigned status_code(enum invocation_type type)
+{
+	switch (type) {
+	case INVOCATION_DRY_RUN:
+		return 204;
+	case INVOCATION_EVENT:
+		return 202;
+	default:
+		return 200;
+	}
+}
+
 void invocation_finish(struct invocation *invocation)
 {
 	const struct invocation_request *request = &invocation->request;
@@ -128,7 +140,7 @@ void invocation_finish(struct invocation *invocation)
 		request->streaming ? &invocation->error_body : &invocation->response;
 	struct invocation_result result = {
 		.error = failed ? &invocation->error : NULL,
-		.status_code = request->type == INVOCATION_DRY_RUN ? 204 : 200,
+		.status_code = status_code(request->type),
 		.function_error = invocation->function_error ? "Unhandled" : "",
 		.executed_version = invocation->stamps.bound_us > 0
 					    ? invocation_executed_version(invocation)
@@ -464,6 +476,21 @@ const char *invocation_request_id(const struct invocation *invocation)
 const char *invocation_executed_version(const struct invocation *invocation)
 {
 	return invocation->version_name;
+}
+
+const char *invocation_tenant(const struct invocation *invocation)
+{
+	return invocation->tenant;
+}
+
+const char *invocation_function_name(const struct invocation *invocation)
+{
+	return invocation->function_name;
+}
+
+const char *invocation_qualifier(const struct invocation *invocation)
+{
+	return invocation->qualifier;
 }
 
 void invocation_abandon(struct invocation *invocation)

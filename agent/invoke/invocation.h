@@ -19,6 +19,7 @@
 #include "mayfly/id.h"
 
 #define INVOCATION_PAYLOAD_MAX_BYTES        6291456
+#define INVOCATION_EVENT_MAX_BYTES          1048576 /* of an asynchronous one */
 #define INVOCATION_RESPONSE_MAX_BYTES       6291556 /* 6 MiB and 100 bytes, as in Lambda */
 #define INVOCATION_STREAM_MAX_BYTES         209715200
 #define INVOCATION_CLIENT_CONTEXT_MAX_BYTES 3583 /* in base64 */
@@ -45,7 +46,9 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 struct invoker *invoker_free(struct invoker *invoker);
 DEFINE_CLEANUP(struct invoker, invoker_free)
 
-enum invocation_type { INVOCATION_REQUEST_RESPONSE, INVOCATION_DRY_RUN };
+/* An event is checked as what is to run at some later time; a dry run as what could run now.
+ * Neither runs. */
+enum invocation_type { INVOCATION_REQUEST_RESPONSE, INVOCATION_DRY_RUN, INVOCATION_EVENT };
 
 enum invocation_start {
 	INVOCATION_START_NONE,
@@ -75,7 +78,7 @@ struct invocation_phases {
 /* Borrowed during on_done. */
 struct invocation_result {
 	const struct error *error;  /* set: no function ran */
-	unsigned status_code;       /* 200, or 204 for a dry run */
+	unsigned status_code;       /* 200, 202 for an event, 204 for a dry run */
 	const char *function_error; /* "Unhandled" or "" */
 	const char *executed_version;
 	const char *error_type; /* of a function error: errorType, else "" */
@@ -106,6 +109,7 @@ struct invocation_request {
 	struct slice payload;
 	struct slice client_context; /* JSON */
 	const char *trace_id;        /* "" or NULL: one is made */
+	const char *request_id;      /* of earlier tries, too; "" or NULL: one is made */
 	int64_t received_us;         /* monotonic */
 	int64_t deadline_us;         /* monotonic; INT64_MAX: none */
 	const struct invocation_events *events;
@@ -119,6 +123,10 @@ int invoker_submit(struct invoker *invoker, const struct invocation_request *req
 /* Also known before on_done: for logs and answers of streams. */
 const char *invocation_request_id(const struct invocation *invocation);
 const char *invocation_executed_version(const struct invocation *invocation);
+/* Of one that was found to be right. */
+const char *invocation_tenant(const struct invocation *invocation);
+const char *invocation_function_name(const struct invocation *invocation);
+const char *invocation_qualifier(const struct invocation *invocation); /* "": none was given */
 
 /* Nobody listens any more: the function runs on, as in Lambda, but on_start, on_chunk are not
  * called again. on_done still comes. */

@@ -38,8 +38,9 @@ struct invocation {
 	char trace_id[TRACE_ID_BYTES]; /* made here, as the request had none */
 	char *tenant;
 	char *function_name;
-	char *arn;                                 /* as invoked */
-	char version_name[FUNCTION_VERSION_BYTES]; /* of the one that it runs */
+	char qualifier[FUNCTION_QUALIFIER_MAX + 1]; /* as invoked; "": none */
+	char *arn;                                  /* as invoked */
+	char version_name[FUNCTION_VERSION_BYTES];  /* of the one that it runs */
 	struct phase_stamps stamps;
 	int64_t timeout_us;
 	struct timer wait_timer; /* while it waits in the pool */

@@ -170,6 +170,11 @@ static void finish_later(struct invocation *invocation)
 	loop_post(invocation->invoker->loop, finish_posted, invocation);
 }
 
+static bool is_to_run(const struct invocation *invocation)
+{
+	return invocation->request.type == INVOCATION_REQUEST_RESPONSE;
+}
+
 static void check_work(struct job *job)
 {
 	struct invocation *invocation = container_of(job, struct invocation, check);
@@ -195,7 +200,7 @@ static void check_done(struct job *job)
 {
 	struct invocation *invocation = container_of(job, struct invocation, check);
 
-	if (invocation->error.code == ERROR_NONE && start(invocation) >= 0)
+	if (invocation->error.code == ERROR_NONE && is_to_run(invocation) && start(invocation) >= 0)
 		return;
 	invocation_finish(invocation);
 }
@@ -217,9 +222,7 @@ static int admit(struct invocation *invocation)
 	}
 	if (payload.len > 0 && admission_parse_payload(payload, &invocation->error) < 0)
 		return 1;
-	if (invocation->request.type == INVOCATION_DRY_RUN)
-		return 1;
-	return start(invocation) < 0;
+	return !is_to_run(invocation) || start(invocation) < 0;
 }
 
 int invoker_submit(struct invoker *invoker, const struct invocation_request *request,
@@ -235,7 +238,10 @@ int invoker_submit(struct invoker *invoker, const struct invocation_request *req
 	invocation->stamps.received_us =
 		request->received_us > 0 ? request->received_us : clock_monotonic_us();
 	invocation->response.max = INVOCATION_RESPONSE_MAX_BYTES;
-	uuid_generate(invocation->id);
+	if (request->request_id && request->request_id[0])
+		(void)snprintf(invocation->id, sizeof(invocation->id), "%s", request->request_id);
+	else
+		uuid_generate(invocation->id);
 	if (!request->trace_id || !request->trace_id[0]) {
 		trace_id_generate(clock_realtime_us(), invocation->trace_id);
 		invocation->request.trace_id = invocation->trace_id;

@@ -5,6 +5,7 @@
 #include "agent/invoke/billing.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
+#include "mayfly/id.h"
 
 static struct line_style style(const struct invocation *invocation)
 {
@@ -138,6 +139,8 @@ static void fill_record(const struct invocation *invocation, const struct line_r
 		.result = ledger_result(status),
 	};
 	(void)snprintf(ret->request_id, sizeof(ret->request_id), "%s", invocation->id);
+	if (invocation->request.request_id && invocation->request.request_id[0])
+		random_bytes(&ret->run, sizeof(ret->run));
 	(void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", invocation->tenant);
 	(void)snprintf(ret->function, sizeof(ret->function), "%s", invocation->function_name);
 	(void)snprintf(ret->version, sizeof(ret->version), "%s", invocation->facts.version);

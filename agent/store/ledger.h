@@ -42,6 +42,8 @@ struct ledger_record {
 	struct ledger_record *next; /* of those who gather records */
 	uint64_t sequence;          /* given by ledger_commit(), in order of durability */
 	char request_id[UUID_BYTES];
+	uint64_t run; /* random, of each try, where one request id has many; else 0. Not read back.
+		       */
 	char tenant[LEDGER_TENANT_BYTES];
 	char function[LEDGER_FUNCTION_BYTES];
 	char version[LEDGER_VERSION_BYTES];
@@ -106,9 +108,9 @@ struct ledger_state {
 };
 void ledger_get_state(const struct ledger *ledger, struct ledger_state *ret);
 
-/* All records from `first` on, and their rollups, or nothing. One whose request id is there already
- * is left out, and gets sequence 0: so a commit whose outcome is not known may be repeated. True in
- * `ret_wal_is_long`: time to checkpoint. */
+/* All records from `first` on, and their rollups, or nothing. One whose request id and run are
+ * there already is left out, and gets sequence 0: so a commit whose outcome is not known may be
+ * repeated. True in `ret_wal_is_long`: time to checkpoint. */
 int ledger_commit(struct ledger *ledger, struct ledger_record *first, bool *ret_wal_is_long,
 		  struct error *error) _must_use_;
 

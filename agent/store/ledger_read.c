@@ -145,7 +145,7 @@ static void format_uuid(sqlite3_stmt *statement, int column, char out[UUID_BYTES
 	const uint8_t *id = sqlite3_column_blob(statement, column);
 	char hex[UUID_BYTES] = "";
 
-	if (id && sqlite3_column_bytes(statement, column) == 16)
+	if (id && sqlite3_column_bytes(statement, column) >= 16) /* a run may follow */
 		hex_encode(id, 16, hex);
 	(void)snprintf(out, UUID_BYTES, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
 		       hex + 16, hex + 20);

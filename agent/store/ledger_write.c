@@ -7,6 +7,7 @@
 #define WAL_LONG_PAGES 1000  /* 4 MiB: time to checkpoint beside the commits */
 #define WAL_MAX_PAGES  16384 /* 64 MiB: commits came too fast for that; now one waits for it */
 #define UUID_RAW_BYTES 16
+#define KEY_BYTES      (UUID_RAW_BYTES + sizeof(uint64_t)) /* with a run */
 
 static int hex_value(char c)
 {
@@ -88,7 +89,7 @@ static void bind_record(sqlite3_stmt *statement, const struct ledger_record *rec
 static int add_record(struct ledger *ledger, struct ledger_record *record, struct error *error)
 {
 	_cleanup_reset_ sqlite3_stmt *statement = ledger->writes[LEDGER_ADD_RECORD];
-	uint8_t id[UUID_RAW_BYTES];
+	uint8_t id[KEY_BYTES];
 	int64_t series = 0;
 	int r;
 
@@ -98,7 +99,9 @@ static int add_record(struct ledger *ledger, struct ledger_record *record, struc
 	r = find_series(ledger, record, &series, error);
 	if (r < 0)
 		return r;
-	(void)sqlite3_bind_blob(statement, 1, id, sizeof(id), SQLITE_STATIC);
+	memcpy(id + UUID_RAW_BYTES, &record->run, sizeof(record->run));
+	(void)sqlite3_bind_blob(statement, 1, id, record->run ? (int)KEY_BYTES : UUID_RAW_BYTES,
+				SQLITE_STATIC);
 	bind_record(statement, record, series);
 	if (sqlite3_step(statement) != SQLITE_DONE)
 		return database_refuse(&ledger->writer, "write", error);

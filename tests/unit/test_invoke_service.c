@@ -202,11 +202,47 @@ void invocation_set_congested(struct invocation *invocation, bool congested)
 		loop_post(invocation->invoker->loop, stream, invocation);
 }
 
+/* -- the event queue: "missing" is refused -- */
+
+struct event_queue {
+	struct loop *loop;
+	bool is_missing;
+	event_taken_fn *answer;
+	void *arg;
+};
+
+static void answer_event(void *arg)
+{
+	struct event_queue *queue = arg;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	if (queue->is_missing)
+		(void)error_set(&error, ERROR_NOT_FOUND, NULL, "Function not found");
+	queue->answer(REQUEST_ID, queue->is_missing ? &error : NULL, queue->arg);
+}
+
+int event_queue_submit(struct event_queue *queue, const struct invocation_request *request,
+		       event_taken_fn *answer, void *arg)
+{
+	assert_string_equal(request->tenant, TENANT);
+	queue->is_missing = strcmp(request->function_name, "missing") == 0;
+	queue->answer = answer;
+	queue->arg = arg;
+	loop_post(queue->loop, answer_event, queue);
+	return 0;
+}
+
+void event_queue_gauges(const struct event_queue *queue _unused_, struct event_gauges *ret)
+{
+	*ret = (struct event_gauges){ 0 };
+}
+
 /* -- a node -- */
 
 struct node {
 	struct harness harness;
 	struct invoker invoker;
+	struct event_queue queue;
 	struct invoke_service *service;
 };
 
@@ -215,12 +251,12 @@ static int set_up(void **state)
 	struct node *node = calloc(1, sizeof(*node));
 
 	harness_open(&node->harness);
-	node->invoker.loop = node->harness.loop;
+	node->invoker.loop = node->queue.loop = node->harness.loop;
 	(void)sem_init(&node->invoker.held, 0, 0);
 	(void)sem_init(&node->invoker.congested, 0, 0);
 	(void)sem_init(&node->invoker.abandoned, 0, 0);
 	(void)sem_init(&node->invoker.done, 0, 0);
-	assert_int_equal(invoke_service_register(node->harness.server, &node->invoker,
+	assert_int_equal(invoke_service_register(node->harness.server, &node->invoker, &node->queue,
 						 &node->harness.context, &node->service, NULL),
 			 0);
 	harness_serve(&node->harness);
@@ -309,6 +345,27 @@ static void test_dry_run(void **state)
 	assert_int_equal(answer.response->payload.len, 0);
 }
 
+static void test_event(void **state)
+{
+	struct node *node = *state;
+	Mayfly__V1__InvokeRequest request = request_of("echo", "{}");
+	_cleanup_invocation_ struct client_invocation answer = CLIENT_INVOCATION_INIT;
+	_cleanup_invocation_ struct client_invocation refused = CLIENT_INVOCATION_INIT;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	request.invocation_type = MAYFLY__V1__INVOCATION_TYPE__INVOCATION_TYPE_EVENT;
+	assert_int_equal(
+		client_invoke(node->harness.client, &request, CLIENT_NO_TIMEOUT, &answer, NULL), 0);
+	assert_int_equal(answer.response->status_code, 202);
+	assert_string_equal(answer.response->request_id, REQUEST_ID);
+	assert_string_equal(answer.response->executed_version, "");
+	assert_int_equal(answer.response->payload.len, 0);
+	request.function_name = borrow("missing");
+	assert_true(client_invoke(node->harness.client, &request, CLIENT_NO_TIMEOUT, &refused,
+				  &error) < 0);
+	assert_int_equal(error.code, ERROR_NOT_FOUND);
+}
+
 static void assert_trailer(const struct rpc_answer *answer, const char *key, const char *text)
 {
 	struct slice value = rpc_answer_trailer(answer, key);
@@ -348,7 +405,7 @@ static void test_refusals(void **state)
 	} rows[] = {
 		{ "", "missing", 0, 0, ERROR_NOT_FOUND, "function_name" },
 		{ "999999999999", "echo", 0, 0, ERROR_NOT_FOUND, "tenant" },
-		{ "", "echo", 3, 0, ERROR_INVALID_PARAMETER, "invocation_type" },
+		{ "", "echo", 4, 0, ERROR_INVALID_PARAMETER, "invocation_type" },
 		{ "", "echo", -1, 0, ERROR_INVALID_PARAMETER, "invocation_type" },
 		{ "", "echo", 0, 3, ERROR_INVALID_PARAMETER, "log_type" },
 	};
@@ -521,10 +578,9 @@ static void test_stream_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_invoke),        TEST(test_dry_run),
-		TEST(test_trailers),      TEST(test_refusals),
-		TEST(test_client_leaves), TEST(test_stream),
-		TEST(test_stream_error),  TEST(test_stream_reader_leaves),
+		TEST(test_invoke),       TEST(test_dry_run),      TEST(test_event),
+		TEST(test_trailers),     TEST(test_refusals),     TEST(test_client_leaves),
+		TEST(test_stream),       TEST(test_stream_error), TEST(test_stream_reader_leaves),
 		TEST(test_stream_flood),
 	};
 

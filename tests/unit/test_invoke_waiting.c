@@ -243,7 +243,8 @@ struct asker {
 	struct invocation *invocation;
 	bool answered;
 	enum error_code code;
-	char text[64];
+	unsigned status_code;
+	char text[128];
 	char reason[64];
 };
 
@@ -254,6 +255,7 @@ static void on_done(struct invocation *invocation _unused_, const struct invocat
 
 	asker->answered = true;
 	asker->code = result->error ? result->error->code : ERROR_NONE;
+	asker->status_code = result->status_code;
 	(void)snprintf(asker->text, sizeof(asker->text), "%s",
 		       result->error ? error_text(result->error) : "");
 	(void)snprintf(asker->reason, sizeof(asker->reason), "%s",
@@ -262,9 +264,13 @@ static void on_done(struct invocation *invocation _unused_, const struct invocat
 
 static const struct invocation_events events = { .on_done = on_done };
 
-static void ask(struct fixture *f, struct asker *asker, struct slice payload)
+static void ask_as(struct fixture *f, struct asker *asker, struct slice payload,
+		   enum invocation_type type, const char *request_id)
 {
 	struct invocation_request request = { .function_name = "f",
+					      .qualifier = "live",
+					      .type = type,
+					      .request_id = request_id,
 					      .payload = payload,
 					      .deadline_us = INT64_MAX,
 					      .events = &events,
@@ -273,6 +279,11 @@ static void ask(struct fixture *f, struct asker *asker, struct slice payload)
 	*asker = (struct asker){ 0 };
 	assert_int_equal(invoker_submit(f->invoker, &request, &asker->invocation), 0);
 	assert_false(asker->answered);
+}
+
+static void ask(struct fixture *f, struct asker *asker, struct slice payload)
+{
+	ask_as(f, asker, payload, INVOCATION_REQUEST_RESPONSE, NULL);
 }
 
 static struct slice large(struct fixture *f)
@@ -612,6 +623,57 @@ static void a_lost_sandbox_is_recorded(void **state)
 	assert_true(recorded.answer_bytes > 0);
 }
 
+/* Tries of one event have one request id, and a record each. */
+static void a_given_request_id_is_kept(void **state)
+{
+	static const char id[] = "6f1c9a3e-58d2-4d0b-9c11-0d3f6a7b8c9d";
+	struct fixture *f = *state;
+	struct asker a;
+	uint64_t run;
+
+	idle = true;
+	ask(f, &a, slice_from_string("1"));
+	answer(&a, "1");
+	assert_int_equal(recorded.run, 0);
+	ask_as(f, &a, slice_from_string("1"), INVOCATION_REQUEST_RESPONSE, id);
+	answer(&a, "1");
+	assert_string_equal(recorded.request_id, id);
+	run = recorded.run;
+	assert_true(run != 0);
+	ask_as(f, &a, slice_from_string("1"), INVOCATION_REQUEST_RESPONSE, id);
+	answer(&a, "1");
+	assert_string_equal(recorded.request_id, id);
+	assert_true(recorded.run != 0 && recorded.run != run);
+}
+
+/* Checked as any other, small and large; it does not run, nor does it count against a limit. */
+static void an_event_is_checked_and_not_run(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a;
+
+	ask_as(f, &a, slice_from_string("1"), INVOCATION_EVENT, NULL);
+	assert_string_equal(invocation_function_name(a.invocation), "f");
+	assert_string_equal(invocation_qualifier(a.invocation), "live");
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.code, ERROR_NONE);
+	assert_int_equal(a.status_code, 202);
+	f->large[INVOCATION_EVENT_MAX_BYTES - 1] = '"';
+	ask_as(f, &a, slice_new(f->large, INVOCATION_EVENT_MAX_BYTES), INVOCATION_EVENT, NULL);
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.status_code, 202);
+	ask_as(f, &a, slice_new(f->large, INVOCATION_EVENT_MAX_BYTES + 1), INVOCATION_EVENT, NULL);
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.code, ERROR_REQUEST_TOO_LARGE);
+	assert_string_equal(a.text, "1048577 byte payload is too large for the Event invocation "
+				    "type (limit 1048576 bytes)");
+	ask_as(f, &a, slice_new(f->large, INVOCATION_EVENT_MAX_BYTES - 1), INVOCATION_EVENT, NULL);
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.code, ERROR_INVALID_REQUEST_CONTENT);
+	assert_int_equal(f->invoker->total, 0);
+	assert_int_equal(f->invoker->waiting_bytes, 0);
+}
+
 static void nothing_runs_without_a_ledger(void **state)
 {
 	struct fixture *f = *state;
@@ -641,6 +703,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_answer_without_a_record_is_withheld, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_lost_sandbox_is_recorded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_given_request_id_is_kept, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_event_is_checked_and_not_run, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_runs_without_a_ledger, set_up, tear_down),
 	};
 

@@ -121,6 +121,27 @@ static void read_records(struct ledger_place *place, const struct ledger_filter 
 
 /* -- tests -- */
 
+/* A commit that is repeated adds none; another run of the same request does. */
+static void each_run_of_a_request_is_there_once(void **state)
+{
+	struct ledger_place *place = *state;
+	struct ledger_record record = ledger_sample(7, "f", NOON_US);
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct read read;
+
+	for (uint64_t run = 0; run < 3; run++) {
+		record.run = run * 12345;
+		assert_int_equal(commit(place, &record, 1, &error), 0);
+		assert_true(record.sequence > 0);
+		assert_int_equal(commit(place, &record, 1, &error), 0);
+		assert_int_equal(record.sequence, 0);
+	}
+	read_records(place, NULL, 0, 10, &read);
+	assert_int_equal(read.count, 3);
+	for (size_t i = 0; i < read.count; i++)
+		assert_string_equal(read.records[i].request_id, record.request_id);
+}
+
 static void a_record_comes_back_as_it_was(void **state)
 {
 	struct ledger_place *place = *state;
@@ -502,6 +523,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_record_comes_back_as_it_was),
 		TEST(a_request_id_is_there_once),
+		TEST(each_run_of_a_request_is_there_once),
 		TEST(what_is_no_request_id_is_refused),
 		TEST(hours_begin_at_their_first_microsecond),
 		TEST(rows_are_grouped_sorted_and_paged),

@@ -83,6 +83,11 @@ void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret)
 	*ret = (struct invoker_gauges){ .running = 1, .total = invoker->total };
 }
 
+void event_queue_gauges(const struct event_queue *queue _unused_, struct event_gauges *ret)
+{
+	*ret = (struct event_gauges){ .waiting = 5, .received = 9, .dropped = 2 };
+}
+
 const struct vm_host_info *vm_host_info(const struct vm_host *host _unused_)
 {
 	static const char *const warnings[] = { "no cgroups", NULL };
@@ -196,6 +201,7 @@ static void open_services(struct node *node)
 		.directory = node->harness.directory,
 		.pool = &node->pool,
 		.invoker = &node->invoker,
+		.events = (struct event_queue *)&node->invoker,
 		.warnings = warnings,
 	};
 
@@ -299,6 +305,9 @@ static void test_node(void **state)
 	assert_int_equal(got->gauges->sandboxes_total, 2);
 	assert_int_equal(got->gauges->invocations_queued, 3);
 	assert_int_equal(got->gauges->invocations_total, 99);
+	assert_int_equal(got->gauges->events_waiting, 5);
+	assert_int_equal(got->gauges->events_received_total, 9);
+	assert_int_equal(got->gauges->events_dropped_total, 2);
 	assert_int_equal(got->gauges->restores_total, 17);
 	assert_int_equal(got->gauges->functions_total, 1);
 	assert_true(got->gauges->agent_resident_bytes > 0);

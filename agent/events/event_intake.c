@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How an event is taken: checked by the invoker as any invocation is, then made durable. */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "agent/events/event_internal.h"
+#include "mayfly/clock.h"
+
+/* The answer, and the end of what did not come to be. */
+static void answer(struct event *event, const struct error *error)
+{
+	event_taken_fn *fn = event->answer;
+
+	event->answer = NULL;
+	free((void *)event->request);
+	event->request = NULL;
+	event->op.body = (struct event_body){ 0 };
+	fn(event->op.record.request_id, error, event->answer_arg);
+	if (error)
+		event_free(event);
+}
+
+static int check_room(const struct event_queue *queue, uint64_t bytes, struct error *error)
+{
+	const struct event_queue_config *config = &queue->config;
+
+	if (queue->count < config->max_waiting && bytes <= config->max_waiting_bytes &&
+	    queue->bytes <= config->max_waiting_bytes - bytes)
+		return 0;
+	return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
+}
+
+static int fill(struct event *event, const struct invocation *invocation, struct error *error)
+{
+	const struct invocation_request *request = event->request;
+	struct event_record *record = &event->op.record;
+	struct event_queue *queue = event->queue;
+
+	record->received_us = record->due_us = clock_realtime_us();
+	record->bytes = request->payload.len + request->client_context.len;
+	(void)snprintf(record->request_id, sizeof(record->request_id), "%s",
+		       invocation_request_id(invocation));
+	(void)snprintf(record->tenant, sizeof(record->tenant), "%s", invocation_tenant(invocation));
+	(void)snprintf(record->function, sizeof(record->function), "%s",
+		       invocation_function_name(invocation));
+	(void)snprintf(record->qualifier, sizeof(record->qualifier), "%s",
+		       invocation_qualifier(invocation));
+	event->op.body = (struct event_body){
+		.payload = request->payload,
+		.client_context = request->client_context,
+		.trace_id = request->trace_id,
+	};
+	int r = check_room(queue, record->bytes, error);
+	if (r < 0)
+		return r;
+	/* So that nothing can fail once it is durable. */
+	r = event_shelf_reserve(&queue->shelf, queue->count + 1);
+	return r < 0 ? error_set_errno(error, r, "Cannot take the event") : 0;
+}
+
+static void on_checked(struct invocation *invocation, const struct invocation_result *result,
+		       void *user)
+{
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct event *event = user;
+	struct event_queue *queue = event->queue;
+
+	if (result->error) {
+		(void)snprintf(event->op.record.request_id, sizeof(event->op.record.request_id),
+			       "%s", invocation_request_id(invocation));
+		answer(event, result->error);
+		return;
+	}
+	if (fill(event, invocation, &error) < 0) {
+		answer(event, &error);
+		return;
+	}
+	queue->count++;
+	queue->bytes += event->op.record.bytes;
+	event->phase = EVENT_ADDED;
+	event->op.change = EVENT_ADD;
+	DL_APPEND(queue->events, event);
+	event_writer_add(&queue->writer, &event->op);
+}
+
+void event_intake_done(struct event *event, const struct error *error)
+{
+	struct event_queue *queue = event->queue;
+
+	if (error) {
+		answer(event, error);
+		return;
+	}
+	queue->counters.received++;
+	answer(event, NULL);
+	event_shelve(event);
+	event_queue_go_on(queue);
+}
+
+static const struct invocation_events check_events = { .on_done = on_checked };
+
+int event_queue_submit(struct event_queue *queue, const struct invocation_request *request,
+		       event_taken_fn *fn, void *arg)
+{
+	_cleanup_free_ struct invocation_request *copy = malloc(sizeof(*copy));
+	_cleanup_free_ struct event *event = calloc(1, sizeof(*event));
+	struct invocation *invocation;
+	int r;
+
+	if (!copy || !event)
+		return -ENOMEM;
+	*copy = *request;
+	copy->type = INVOCATION_EVENT;
+	copy->events = &check_events;
+	copy->user = event;
+	event->queue = queue;
+	event->phase = EVENT_CHECKED;
+	event->answer = fn;
+	event->answer_arg = arg;
+	event->request = copy;
+	r = invoker_submit(queue->config.invoker, copy, &invocation);
+	if (r < 0)
+		return r;
+	(void)TAKE_PTR(copy);
+	(void)TAKE_PTR(event);
+	return 0;
+}

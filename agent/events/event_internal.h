@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of this room share. Loop thread. */
+
+#include <utlist.h>
+
+#include "agent/core/lane.h"
+#include "agent/events/event_queue.h"
+#include "agent/events/event_shelf.h"
+
+enum event_phase {
+	EVENT_CHECKED, /* by the invoker; not taken yet */
+	EVENT_ADDED,   /* to be durable */
+	EVENT_SHELVED,
+	EVENT_FETCHED, /* its body is read */
+	EVENT_RUNNING,
+	EVENT_NOTED, /* what became of it is to be durable */
+};
+
+struct event {
+	struct event_op op; /* first: the writer knows only it */
+	struct shelf_item item;
+	struct event_queue *queue;
+	enum event_phase phase;
+	enum event_end end;
+	event_taken_fn *answer; /* while it is being taken */
+	void *answer_arg;
+	const struct invocation_request *request; /* a copy, owned, while it is being taken */
+	struct event *prev, *next;                /* of all */
+};
+
+/* All that is to be changed, in one transaction at a time. */
+struct event_writer {
+	struct event_store *store;
+	struct loop *loop;
+	struct lane lane;
+	struct lane_job job;
+	struct event_op *first, *last; /* gathered */
+	struct event_op *batch;        /* being made */
+	int result;
+	struct error error;
+	bool failing;
+	struct timer again;
+	/* `error` is set for additions alone: other changes are tried until they are made. */
+	void (*done)(struct event_op *op, const struct error *error);
+};
+
+struct event_queue {
+	struct event_queue_config config;
+	struct event_writer writer;
+	struct event_shelf shelf;
+	struct event *events; /* all, in order of their sequence */
+	struct timer due;
+	bool stopping;
+	unsigned count;     /* durable, or on the way there */
+	unsigned in_flight; /* fetched, running or noted */
+	uint64_t bytes;
+	struct event_gauges counters;
+};
+
+/* event_writer.c */
+void event_writer_init(struct event_writer *writer, struct event_store *store, struct loop *loop);
+void event_writer_end(struct event_writer *writer);
+void event_writer_add(struct event_writer *writer, struct event_op *op);
+
+/* event_intake.c */
+void event_intake_done(struct event *event, const struct error *error);
+
+/* event_queue.c */
+struct event *event_free(struct event *event);
+/* It is durable and waits for its time. */
+void event_shelve(struct event *event);
+void event_queue_go_on(struct event_queue *queue);

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The way of an event that is durable: it waits, is fetched, is tried; what became of it is
+ * written down before the next try. */
+
+#include "agent/events/event_queue.h"
+
+#include <errno.h>
+
+#include "agent/events/event_internal.h"
+#include "mayfly/clock.h"
+#include "mayfly/log.h"
+
+static struct event *of_op(struct event_op *op)
+{
+	return container_of(op, struct event, op);
+}
+
+struct event *event_free(struct event *event)
+{
+	struct event_queue *queue = event->queue;
+
+	if (event->phase != EVENT_CHECKED) {
+		DL_DELETE(queue->events, event);
+		queue->count--;
+		queue->bytes -= event->op.record.bytes;
+	}
+	free((void *)event->request);
+	event_op_forget_body(&event->op);
+	free(event);
+	return NULL;
+}
+
+void event_shelve(struct event *event)
+{
+	int64_t wait_us = event->op.record.due_us - clock_realtime_us();
+
+	event->phase = EVENT_SHELVED;
+	event->item.tenant = event->op.record.tenant;
+	event->item.due_us = clock_monotonic_us() + (wait_us > 0 ? wait_us : 0);
+	event_shelf_put(&event->queue->shelf, &event->item);
+}
+
+/* -- what became of a try -- */
+
+static void log_end(const struct event *event)
+{
+	const struct event_record *record = &event->op.record;
+
+	if (event->end != EVENT_SUCCESS)
+		log_write(LOG_WARNING,
+			  &(struct log_fields){ .tenant = record->tenant,
+						.function = record->function,
+						.request_id = record->request_id },
+			  "An event is dropped: %s, after %u function errors",
+			  event_end_name(event->end), record->errors);
+}
+
+static void note(struct event *event, enum event_outcome outcome)
+{
+	struct event_queue *queue = event->queue;
+
+	event->end = event_decide(&queue->config.policy, &event->op.record, outcome,
+				  clock_realtime_us());
+	if (event->end == EVENT_GOES_ON) {
+		queue->counters.retried += outcome == EVENT_FAILED;
+		queue->counters.delayed += outcome == EVENT_HELD_UP;
+	}
+	event_op_forget_body(&event->op);
+	event->phase = EVENT_NOTED;
+	event->op.change = event->end == EVENT_GOES_ON ? EVENT_UPDATE : EVENT_DELETE;
+	event_writer_add(&queue->writer, &event->op);
+}
+
+static void on_noted(struct event *event)
+{
+	struct event_queue *queue = event->queue;
+
+	queue->in_flight--;
+	if (event->end == EVENT_GOES_ON) {
+		event_shelve(event);
+	} else {
+		log_end(event);
+		queue->counters.succeeded += event->end == EVENT_SUCCESS;
+		queue->counters.dropped += event->end != EVENT_SUCCESS;
+		event_free(event);
+	}
+	event_queue_go_on(queue);
+}
+
+static enum event_outcome outcome_of(const struct invocation_result *result)
+{
+	if (!result->error)
+		return result->function_error[0] ? EVENT_FAILED : EVENT_SUCCEEDED;
+	return result->error->code == ERROR_NOT_FOUND ? EVENT_NO_FUNCTION : EVENT_HELD_UP;
+}
+
+/* Not tried: it is as it was. */
+static void put_back(struct event *event)
+{
+	event->queue->in_flight--;
+	event_op_forget_body(&event->op);
+	event_shelve(event);
+}
+
+static void on_tried(struct invocation *invocation _unused_, const struct invocation_result *result,
+		     void *user)
+{
+	struct event *event = user;
+	enum event_outcome outcome = outcome_of(result);
+
+	event->queue->counters.running--;
+	if (event->queue->stopping && outcome == EVENT_HELD_UP)
+		put_back(event); /* the next agent's */
+	else
+		note(event, outcome);
+}
+
+static const struct invocation_events try_events = { .on_done = on_tried };
+
+/* -- a try -- */
+
+/* A function that may not run at all fails its events at once, as in Lambda. */
+static bool has_no_right(const struct event *event)
+{
+	const struct event_record *record = &event->op.record;
+	const struct function *function =
+		directory_find(event->queue->config.directory, record->tenant, record->function);
+
+	return function && function->has_reserved_concurrency &&
+	       function->reserved_concurrency == 0;
+}
+
+static bool is_held_up(const struct event *event)
+{
+	const struct event_queue_config *config = &event->queue->config;
+
+	return config->may_run && !config->may_run(event->op.record.tenant, config->may_run_arg);
+}
+
+static void try_now(struct event *event)
+{
+	const struct event_record *record = &event->op.record;
+	struct invocation_request request = {
+		.tenant = record->tenant,
+		.function_name = record->function,
+		.qualifier = record->qualifier,
+		.request_id = record->request_id,
+		.payload = event->op.body.payload,
+		.client_context = event->op.body.client_context,
+		.trace_id = event->op.body.trace_id,
+		.deadline_us = INT64_MAX,
+		.events = &try_events,
+		.user = event,
+	};
+	struct invocation *invocation;
+
+	event->phase = EVENT_RUNNING;
+	if (invoker_submit(event->queue->config.invoker, &request, &invocation) < 0)
+		note(event, EVENT_HELD_UP);
+	else
+		event->queue->counters.running++;
+}
+
+static void on_fetched(struct event *event)
+{
+	if (event->queue->stopping)
+		put_back(event);
+	else if (!event->op.memory) /* somebody else's hand in the file */
+		note(event, EVENT_NO_FUNCTION);
+	else if (has_no_right(event))
+		note(event, EVENT_NO_RIGHT);
+	else if (is_held_up(event))
+		note(event, EVENT_HELD_UP);
+	else
+		try_now(event);
+}
+
+static void begin(struct event *event)
+{
+	struct event_queue *queue = event->queue;
+
+	queue->in_flight++;
+	if (event_is_too_old(&queue->config.policy, &event->op.record, clock_realtime_us())) {
+		note(event, EVENT_HELD_UP); /* which is then the end */
+		return;
+	}
+	event->phase = EVENT_FETCHED;
+	event->op.change = EVENT_READ;
+	event_writer_add(&queue->writer, &event->op);
+}
+
+static void on_due(void *arg)
+{
+	event_queue_go_on(arg);
+}
+
+void event_queue_go_on(struct event_queue *queue)
+{
+	struct shelf_item *item;
+	int64_t next_us;
+
+	if (queue->stopping)
+		return;
+	while (queue->in_flight < queue->config.max_running &&
+	       (item = event_shelf_take(&queue->shelf, clock_monotonic_us())))
+		begin(container_of(item, struct event, item));
+	next_us = event_shelf_next_us(&queue->shelf);
+	/* With all places taken, the end of the first of them goes on. */
+	if (queue->in_flight >= queue->config.max_running || next_us == INT64_MAX)
+		timer_disarm(&queue->due);
+	else if (timer_arm(&queue->due, queue->config.loop, next_us, on_due, queue) < 0)
+		abort(); /* as loop_post(): what was acknowledged must not stay behind */
+}
+
+static void on_written(struct event_op *op, const struct error *error)
+{
+	struct event *event = of_op(op);
+
+	switch (op->change) {
+	case EVENT_ADD:
+		event_intake_done(event, error);
+		break;
+	case EVENT_READ:
+		on_fetched(event);
+		break;
+	default:
+		on_noted(event);
+	}
+}
+
+/* -- the door -- */
+
+static int take_up(const struct event_record *record, void *arg)
+{
+	struct event_queue *queue = arg;
+	struct event *event;
+	int r = event_shelf_reserve(&queue->shelf, queue->count + 1);
+
+	if (r < 0)
+		return r;
+	event = calloc(1, sizeof(*event));
+	if (!event)
+		return -ENOMEM;
+	event->queue = queue;
+	event->op.record = *record;
+	queue->count++;
+	queue->bytes += record->bytes;
+	DL_APPEND(queue->events, event);
+	event_shelve(event);
+	return 0;
+}
+
+int event_queue_new(const struct event_queue_config *config, struct event_queue **ret,
+		    struct error *error)
+{
+	_cleanup_(event_queue_free_p) struct event_queue *queue = calloc(1, sizeof(*queue));
+	int r;
+
+	if (!queue)
+		return error_set_errno(error, ENOMEM, "Cannot make the event queue");
+	queue->config = *config;
+	event_writer_init(&queue->writer, config->store, config->loop);
+	queue->writer.done = on_written;
+	r = event_store_each(config->store, take_up, queue, error);
+	if (r < 0)
+		return r;
+	if (queue->count > 0)
+		log_notice("%u events wait that were taken before", queue->count);
+	r = timer_arm(&queue->due, config->loop, clock_monotonic_us(), on_due, queue);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot make the event queue");
+	*ret = TAKE_PTR(queue);
+	return 0;
+}
+
+void event_queue_stop(struct event_queue *queue)
+{
+	queue->stopping = true;
+	timer_disarm(&queue->due);
+}
+
+struct event_queue *event_queue_free(struct event_queue *queue)
+{
+	struct event *event, *next;
+
+	if (!queue)
+		return NULL;
+	timer_disarm(&queue->due);
+	event_writer_end(&queue->writer);
+	DL_FOREACH_SAFE(queue->events, event, next)
+	event_free(event);
+	event_shelf_free(&queue->shelf);
+	free(queue);
+	return NULL;
+}
+
+void event_queue_gauges(const struct event_queue *queue, struct event_gauges *ret)
+{
+	int64_t now_us = clock_realtime_us();
+
+	*ret = queue->counters;
+	ret->waiting = queue->count - ret->running;
+	if (queue->events && now_us > queue->events->op.record.received_us)
+		ret->oldest_age_us = now_us - queue->events->op.record.received_us;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/store/event_store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/store/database.h"
+
+enum statement {
+	EVENT_BEGIN,
+	EVENT_COMMIT,
+	EVENT_ROLLBACK,
+	EVENT_INSERT,
+	EVENT_SET,
+	EVENT_REMOVE,
+	EVENT_GET_BODY,
+	EVENT_GET_ALL,
+	_EVENT_STATEMENTS,
+};
+
+struct event_store {
+	struct database database;
+	sqlite3_stmt *statements[_EVENT_STATEMENTS];
+};
+
+static const struct database_kind kind = {
+	.name = "event store",
+	.application_id = 0x4d617945, /* "MayE" */
+	.version = 1,
+	/* AUTOINCREMENT: a sequence is not used again when its event has ended. */
+	.schema = "CREATE TABLE event (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+		  " request_id TEXT NOT NULL, tenant TEXT NOT NULL, function TEXT NOT NULL,"
+		  " qualifier TEXT NOT NULL, received_us INTEGER NOT NULL,"
+		  " due_us INTEGER NOT NULL, errors INTEGER NOT NULL, delays INTEGER NOT NULL,"
+		  " bytes INTEGER NOT NULL, trace_id TEXT NOT NULL, client_context BLOB NOT NULL,"
+		  " payload BLOB NOT NULL) STRICT;",
+	.check_max_bytes = 64LL << 20, /* read in about a second */
+};
+
+static const char *const sql[_EVENT_STATEMENTS] = {
+	[EVENT_BEGIN] = "BEGIN IMMEDIATE",
+	[EVENT_COMMIT] = "COMMIT",
+	[EVENT_ROLLBACK] = "ROLLBACK",
+	[EVENT_INSERT] =
+		"INSERT INTO event (request_id, tenant, function, qualifier, received_us, due_us,"
+		" errors, delays, bytes, trace_id, client_context, payload)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	[EVENT_SET] = "UPDATE event SET due_us = ?2, errors = ?3, delays = ?4 WHERE sequence = ?1",
+	[EVENT_REMOVE] = "DELETE FROM event WHERE sequence = ?1",
+	[EVENT_GET_BODY] =
+		"SELECT trace_id, client_context, payload FROM event WHERE sequence = ?1",
+	/* Large rows overflow into pages of their own, and their columns come last: none of what
+	 * they carry is read. */
+	[EVENT_GET_ALL] = ("SELECT sequence, request_id, tenant, function, qualifier, received_us,"
+			   " due_us, errors, delays, bytes FROM event ORDER BY sequence"),
+};
+
+int event_store_open(const char *path, bool full, struct event_store **ret, struct error *error)
+{
+	_cleanup_(event_store_close_p) struct event_store *store = calloc(1, sizeof(*store));
+	int r;
+
+	if (!store)
+		return error_set_errno(error, ENOMEM, "Cannot open the event store");
+	r = database_open(&store->database, &kind, path, full, error);
+	for (size_t i = 0; i < _EVENT_STATEMENTS && r == 0; i++)
+		r = database_prepare(&store->database, sql[i], &store->statements[i], error);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(store);
+	return 0;
+}
+
+struct event_store *event_store_close(struct event_store *store)
+{
+	if (!store)
+		return NULL;
+	for (size_t i = 0; i < _EVENT_STATEMENTS; i++)
+		(void)sqlite3_finalize(store->statements[i]);
+	database_close(&store->database);
+	free(store);
+	return NULL;
+}
+
+void event_op_forget_body(struct event_op *op)
+{
+	free(op->memory);
+	op->memory = NULL;
+	op->body = (struct event_body){ 0 };
+}
+
+/* -- single changes -- */
+
+static void bind_text(sqlite3_stmt *statement, int at, const char *text)
+{
+	(void)sqlite3_bind_text(statement, at, text, -1, SQLITE_STATIC);
+}
+
+static void bind_number(sqlite3_stmt *statement, int at, int64_t number)
+{
+	(void)sqlite3_bind_int64(statement, at, number);
+}
+
+/* No bytes are not NULL. */
+static void bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes)
+{
+	(void)sqlite3_bind_blob64(statement, at, bytes.len ? bytes.data : (const void *)"",
+				  bytes.len, SQLITE_STATIC);
+}
+
+static int add(struct event_store *store, struct event_op *op, struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = store->statements[EVENT_INSERT];
+	struct event_record *record = &op->record;
+
+	bind_text(statement, 1, record->request_id);
+	bind_text(statement, 2, record->tenant);
+	bind_text(statement, 3, record->function);
+	bind_text(statement, 4, record->qualifier);
+	bind_number(statement, 5, record->received_us);
+	bind_number(statement, 6, record->due_us);
+	bind_number(statement, 7, record->errors);
+	bind_number(statement, 8, record->delays);
+	bind_number(statement, 9, (int64_t)record->bytes);
+	bind_text(statement, 10, op->body.trace_id ? op->body.trace_id : "");
+	bind_bytes(statement, 11, op->body.client_context);
+	bind_bytes(statement, 12, op->body.payload);
+	if (sqlite3_step(statement) != SQLITE_DONE)
+		return database_refuse(&store->database, "write", error);
+	record->sequence = (uint64_t)sqlite3_last_insert_rowid(store->database.connection);
+	return 0;
+}
+
+static int change(struct event_store *store, const struct event_op *op, struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement =
+		store->statements[op->change == EVENT_UPDATE ? EVENT_SET : EVENT_REMOVE];
+
+	bind_number(statement, 1, (int64_t)op->record.sequence);
+	if (op->change == EVENT_UPDATE) {
+		bind_number(statement, 2, op->record.due_us);
+		bind_number(statement, 3, op->record.errors);
+		bind_number(statement, 4, op->record.delays);
+	}
+	if (sqlite3_step(statement) != SQLITE_DONE)
+		return database_refuse(&store->database, "write", error);
+	return 0;
+}
+
+static struct slice copy_column(sqlite3_stmt *statement, int column, uint8_t **at)
+{
+	const void *data = sqlite3_column_blob(statement, column);
+	size_t len = (size_t)sqlite3_column_bytes(statement, column);
+	struct slice copy = slice_new(*at, len);
+
+	if (len > 0)
+		memcpy(*at, data, len);
+	*at += len;
+	return copy;
+}
+
+/* Context and payload in one piece of memory, behind them the trace id with its NUL. */
+static int take_body(sqlite3_stmt *statement, struct event_op *op, struct error *error)
+{
+	size_t bytes = 1;
+	uint8_t *at;
+
+	for (int column = 0; column < 3; column++)
+		bytes += (size_t)sqlite3_column_bytes(statement, column);
+	at = calloc(1, bytes);
+	if (!at)
+		return error_set_errno(error, ENOMEM, "Cannot read an event");
+	event_op_forget_body(op); /* of a try that was rolled back */
+	op->memory = at;
+	op->body.client_context = copy_column(statement, 1, &at);
+	op->body.payload = copy_column(statement, 2, &at);
+	op->body.trace_id = (const char *)copy_column(statement, 0, &at).data;
+	return 0;
+}
+
+static int read_body(struct event_store *store, struct event_op *op, struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = store->statements[EVENT_GET_BODY];
+	int step;
+
+	bind_number(statement, 1, (int64_t)op->record.sequence);
+	step = sqlite3_step(statement);
+	if (step == SQLITE_ROW)
+		return take_body(statement, op, error);
+	return step == SQLITE_DONE ? 0 : database_refuse(&store->database, "read", error);
+}
+
+static int apply(struct event_store *store, struct event_op *op, struct error *error)
+{
+	switch (op->change) {
+	case EVENT_ADD:
+		return add(store, op, error);
+	case EVENT_READ:
+		return read_body(store, op, error);
+	default:
+		return change(store, op, error);
+	}
+}
+
+int event_store_apply(struct event_store *store, struct event_op *first, struct error *error)
+{
+	int r = 0;
+
+	if (database_run(store->statements[EVENT_BEGIN]) < 0)
+		return database_refuse(&store->database, "write", error);
+	for (struct event_op *op = first; op && r == 0; op = op->next)
+		r = apply(store, op, error);
+	if (r == 0 && database_run(store->statements[EVENT_COMMIT]) < 0)
+		r = database_refuse(&store->database, "write", error);
+	if (r < 0)
+		database_roll_back(&store->database, store->statements[EVENT_ROLLBACK]);
+	return r;
+}
+
+/* -- all -- */
+
+static void take_text(sqlite3_stmt *statement, int column, char *to, size_t size)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	(void)snprintf(to, size, "%s", text ? text : "");
+}
+
+static void take_record(sqlite3_stmt *statement, struct event_record *ret)
+{
+	*ret = (struct event_record){
+		.sequence = (uint64_t)sqlite3_column_int64(statement, 0),
+		.received_us = sqlite3_column_int64(statement, 5),
+		.due_us = sqlite3_column_int64(statement, 6),
+		.errors = (unsigned)sqlite3_column_int64(statement, 7),
+		.delays = (unsigned)sqlite3_column_int64(statement, 8),
+		.bytes = (uint64_t)sqlite3_column_int64(statement, 9),
+	};
+	take_text(statement, 1, ret->request_id, sizeof(ret->request_id));
+	take_text(statement, 2, ret->tenant, sizeof(ret->tenant));
+	take_text(statement, 3, ret->function, sizeof(ret->function));
+	take_text(statement, 4, ret->qualifier, sizeof(ret->qualifier));
+}
+
+int event_store_each(struct event_store *store, event_record_fn *fn, void *arg, struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = store->statements[EVENT_GET_ALL];
+	struct event_record record;
+	int step, r;
+
+	while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
+		take_record(statement, &record);
+		r = fn(&record, arg);
+		if (r < 0)
+			return error_set_errno(error, r, "Cannot take up an event");
+	}
+	return step == SQLITE_DONE ? 0 : database_refuse(&store->database, "read", error);
+}
