@@ -14,6 +14,7 @@
 #include "agent/api/access_key_service.h"
 #include "agent/api/alias_service.h"
 #include "agent/api/audit_service.h"
+#include "agent/api/event_service.h"
 #include "agent/api/function_service.h"
 #include "agent/api/concurrency_service.h"
 #include "agent/api/gate.h"
@@ -82,6 +83,7 @@ struct node {
 	struct function_service *function_service;
 	struct invoke_service *invoke_service;
 	struct concurrency_service *concurrency_service;
+	struct event_service *event_service;
 	struct metrics_server *metrics_server;
 	struct log_service *log_service;
 	struct node_service *node_service;
@@ -405,6 +407,10 @@ static int build_services(struct node *node, struct error *error)
 		return r;
 	r = concurrency_service_register(node->server, node->directory, node->invoker, &node->api,
 					 &node->concurrency_service, error);
+	if (r < 0)
+		return r;
+	r = event_service_register(node->server, node->directory, node->event_queue, &node->api,
+				   &node->event_service, error);
 	if (r < 0)
 		return r;
 	r = tenant_service_register(node->server, node->tenants, &node->tenant_service, error);
@@ -731,6 +737,8 @@ struct node *node_close(struct node *node)
 		log_service_free(node->log_service);
 	if (node->concurrency_service)
 		concurrency_service_free(node->concurrency_service);
+	if (node->event_service)
+		event_service_free(node->event_service);
 	if (node->invoke_service)
 		invoke_service_free(node->invoke_service);
 	if (node->alias_service)

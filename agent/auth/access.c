@@ -22,6 +22,7 @@
 #define TEMPLATES(m)   "/mayfly.v1.TemplateService/" m
 #define TENANTS(m)     "/mayfly.v1.TenantService/" m
 #define KEYS(m)        "/mayfly.v1.AccessKeyService/" m
+#define EVENTS(m)      "/mayfly.v1.EventService/" m
 #define AUDIT(m)       "/mayfly.v1.AuditService/" m
 
 /* clang-format off */
@@ -63,6 +64,14 @@ static const struct access_row rows[] = {
 					    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ CONCURRENCY("ListProvisionedConcurrencyConfigs"),
 					    ACCESS_TENANT, READERS,    ACCESS_READ },
+
+	{ EVENTS("PutEventInvokeConfig"),   ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ EVENTS("UpdateEventInvokeConfig"),
+					    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ EVENTS("GetEventInvokeConfig"),   ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ EVENTS("DeleteEventInvokeConfig"),
+					    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ EVENTS("ListEventInvokeConfigs"), ACCESS_TENANT, READERS,    ACCESS_READ },
 
 	{ USAGE("Query"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ },

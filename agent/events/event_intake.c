@@ -94,6 +94,7 @@ void event_intake_done(struct event *event, const struct error *error)
 		return;
 	}
 	queue->counters.received++;
+	event->op.is_patient = true; /* from now on nobody hears of errors */
 	answer(event, NULL);
 	event_shelve(event);
 	event_queue_go_on(queue);

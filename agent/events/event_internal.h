@@ -3,6 +3,7 @@
 
 /* What the files of this room share. Loop thread. */
 
+#include <uthash.h>
 #include <utlist.h>
 
 #include "agent/core/lane.h"
@@ -42,7 +43,7 @@ struct event_writer {
 	struct error error;
 	bool failing;
 	struct timer again;
-	/* `error` is set for additions alone: other changes are tried until they are made. */
+	/* No `error` comes for patient ones: they are tried until they are made. */
 	void (*done)(struct event_op *op, const struct error *error);
 };
 
@@ -50,7 +51,8 @@ struct event_queue {
 	struct event_queue_config config;
 	struct event_writer writer;
 	struct event_shelf shelf;
-	struct event *events; /* all, in order of their sequence */
+	struct event *events;            /* all, in order of their sequence */
+	struct settings_entry *settings; /* by key */
 	struct timer due;
 	bool stopping;
 	unsigned count;     /* durable, or on the way there */
@@ -66,6 +68,11 @@ void event_writer_add(struct event_writer *writer, struct event_op *op);
 
 /* event_intake.c */
 void event_intake_done(struct event *event, const struct error *error);
+
+/* event_settings.c */
+int event_settings_open(struct event_queue *queue, struct error *error) _must_use_;
+void event_settings_close(struct event_queue *queue);
+void event_settings_written(struct event_op *op, const struct error *error);
 
 /* event_queue.c */
 struct event *event_free(struct event *event);

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "agent/events/event_internal.h"
+#include "agent/events/event_settings.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
@@ -41,6 +42,21 @@ void event_shelve(struct event *event)
 	event_shelf_put(&event->queue->shelf, &event->item);
 }
 
+/* The node's, but for what is set for what was invoked. */
+static struct event_policy policy_of(const struct event *event)
+{
+	const struct event_record *record = &event->op.record;
+	const struct event_settings *settings = event_settings_find(
+		event->queue, record->tenant, record->function, record->qualifier);
+	struct event_policy policy = event->queue->config.policy;
+
+	if (settings && settings->has_max_retries)
+		policy.max_retries = settings->max_retries;
+	if (settings && settings->has_max_age)
+		policy.max_age_us = settings->max_age_s * USEC_PER_SEC;
+	return policy;
+}
+
 /* -- what became of a try -- */
 
 static void log_end(const struct event *event)
@@ -59,9 +75,9 @@ static void log_end(const struct event *event)
 static void note(struct event *event, enum event_outcome outcome)
 {
 	struct event_queue *queue = event->queue;
+	struct event_policy policy = policy_of(event);
 
-	event->end = event_decide(&queue->config.policy, &event->op.record, outcome,
-				  clock_realtime_us());
+	event->end = event_decide(&policy, &event->op.record, outcome, clock_realtime_us());
 	if (event->end == EVENT_GOES_ON) {
 		queue->counters.retried += outcome == EVENT_FAILED;
 		queue->counters.delayed += outcome == EVENT_HELD_UP;
@@ -179,9 +195,10 @@ static void on_fetched(struct event *event)
 static void begin(struct event *event)
 {
 	struct event_queue *queue = event->queue;
+	struct event_policy policy = policy_of(event);
 
 	queue->in_flight++;
-	if (event_is_too_old(&queue->config.policy, &event->op.record, clock_realtime_us())) {
+	if (event_is_too_old(&policy, &event->op.record, clock_realtime_us())) {
 		note(event, EVENT_HELD_UP); /* which is then the end */
 		return;
 	}
@@ -213,7 +230,7 @@ void event_queue_go_on(struct event_queue *queue)
 		abort(); /* as loop_post(): what was acknowledged must not stay behind */
 }
 
-static void on_written(struct event_op *op, const struct error *error)
+static void on_event_written(struct event_op *op, const struct error *error)
 {
 	struct event *event = of_op(op);
 
@@ -227,6 +244,14 @@ static void on_written(struct event_op *op, const struct error *error)
 	default:
 		on_noted(event);
 	}
+}
+
+static void on_written(struct event_op *op, const struct error *error)
+{
+	if (op->change == EVENT_SET_SETTINGS || op->change == EVENT_FORGET_SETTINGS)
+		event_settings_written(op, error);
+	else
+		on_event_written(op, error);
 }
 
 /* -- the door -- */
@@ -244,6 +269,7 @@ static int take_up(const struct event_record *record, void *arg)
 		return -ENOMEM;
 	event->queue = queue;
 	event->op.record = *record;
+	event->op.is_patient = true;
 	queue->count++;
 	queue->bytes += record->bytes;
 	DL_APPEND(queue->events, event);
@@ -262,7 +288,9 @@ int event_queue_new(const struct event_queue_config *config, struct event_queue 
 	queue->config = *config;
 	event_writer_init(&queue->writer, config->store, config->loop);
 	queue->writer.done = on_written;
-	r = event_store_each(config->store, take_up, queue, error);
+	r = event_settings_open(queue, error);
+	if (r == 0)
+		r = event_store_each(config->store, take_up, queue, error);
 	if (r < 0)
 		return r;
 	if (queue->count > 0)
@@ -290,6 +318,7 @@ struct event_queue *event_queue_free(struct event_queue *queue)
 	event_writer_end(&queue->writer);
 	DL_FOREACH_SAFE(queue->events, event, next)
 	event_free(event);
+	event_settings_close(queue);
 	event_shelf_free(&queue->shelf);
 	free(queue);
 	return NULL;

@@ -61,10 +61,10 @@ static void on_failure(struct event_writer *writer, struct event_op *batch)
 				    on_again, writer) >= 0;
 	for (struct event_op *op = batch; op; op = next) {
 		next = op->next;
-		if (op->change == EVENT_ADD)
-			writer->done(op, &error);
-		else
+		if (op->is_patient)
 			gather(writer, op);
+		else
+			writer->done(op, &error);
 	}
 }
 

@@ -16,6 +16,9 @@ enum statement {
 	EVENT_REMOVE,
 	EVENT_GET_BODY,
 	EVENT_GET_ALL,
+	EVENT_PUT_SETTINGS,
+	EVENT_REMOVE_SETTINGS,
+	EVENT_GET_SETTINGS,
 	_EVENT_STATEMENTS,
 };
 
@@ -34,7 +37,11 @@ static const struct database_kind kind = {
 		  " qualifier TEXT NOT NULL, received_us INTEGER NOT NULL,"
 		  " due_us INTEGER NOT NULL, errors INTEGER NOT NULL, delays INTEGER NOT NULL,"
 		  " bytes INTEGER NOT NULL, trace_id TEXT NOT NULL, client_context BLOB NOT NULL,"
-		  " payload BLOB NOT NULL) STRICT;",
+		  " payload BLOB NOT NULL) STRICT;"
+		  "CREATE TABLE settings (tenant TEXT NOT NULL, function TEXT NOT NULL,"
+		  " qualifier TEXT NOT NULL, max_retries INTEGER, max_age_s INTEGER,"
+		  " modified_us INTEGER NOT NULL, PRIMARY KEY (tenant, function, qualifier))"
+		  " STRICT, WITHOUT ROWID;",
 	.check_max_bytes = 64LL << 20, /* read in about a second */
 };
 
@@ -43,9 +50,9 @@ static const char *const sql[_EVENT_STATEMENTS] = {
 	[EVENT_COMMIT] = "COMMIT",
 	[EVENT_ROLLBACK] = "ROLLBACK",
 	[EVENT_INSERT] =
-		"INSERT INTO event (request_id, tenant, function, qualifier, received_us, due_us,"
-		" errors, delays, bytes, trace_id, client_context, payload)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+		("INSERT INTO event (request_id, tenant, function, qualifier, received_us, due_us,"
+		 " errors, delays, bytes, trace_id, client_context, payload)"
+		 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
 	[EVENT_SET] = "UPDATE event SET due_us = ?2, errors = ?3, delays = ?4 WHERE sequence = ?1",
 	[EVENT_REMOVE] = "DELETE FROM event WHERE sequence = ?1",
 	[EVENT_GET_BODY] =
@@ -54,6 +61,11 @@ static const char *const sql[_EVENT_STATEMENTS] = {
 	 * they carry is read. */
 	[EVENT_GET_ALL] = ("SELECT sequence, request_id, tenant, function, qualifier, received_us,"
 			   " due_us, errors, delays, bytes FROM event ORDER BY sequence"),
+	[EVENT_PUT_SETTINGS] = "REPLACE INTO settings VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[EVENT_REMOVE_SETTINGS] =
+		"DELETE FROM settings WHERE tenant = ?1 AND function = ?2 AND qualifier = ?3",
+	[EVENT_GET_SETTINGS] = ("SELECT tenant, function, qualifier, max_retries, max_age_s,"
+				" modified_us FROM settings ORDER BY 1, 2, 3"),
 };
 
 int event_store_open(const char *path, bool full, struct event_store **ret, struct error *error)
@@ -191,6 +203,29 @@ static int read_body(struct event_store *store, struct event_op *op, struct erro
 	return step == SQLITE_DONE ? 0 : database_refuse(&store->database, "read", error);
 }
 
+static int change_settings(struct event_store *store, const struct event_op *op,
+			   struct error *error)
+{
+	bool is_set = op->change == EVENT_SET_SETTINGS;
+	_cleanup_reset_ sqlite3_stmt *statement =
+		store->statements[is_set ? EVENT_PUT_SETTINGS : EVENT_REMOVE_SETTINGS];
+	const struct event_settings *settings = &op->settings;
+
+	bind_text(statement, 1, op->record.tenant);
+	bind_text(statement, 2, op->record.function);
+	bind_text(statement, 3, op->record.qualifier);
+	if (is_set) {
+		if (settings->has_max_retries)
+			bind_number(statement, 4, settings->max_retries);
+		if (settings->has_max_age)
+			bind_number(statement, 5, settings->max_age_s);
+		bind_number(statement, 6, settings->modified_us);
+	}
+	if (sqlite3_step(statement) != SQLITE_DONE)
+		return database_refuse(&store->database, "write", error);
+	return 0;
+}
+
 static int apply(struct event_store *store, struct event_op *op, struct error *error)
 {
 	switch (op->change) {
@@ -198,6 +233,9 @@ static int apply(struct event_store *store, struct event_op *op, struct error *e
 		return add(store, op, error);
 	case EVENT_READ:
 		return read_body(store, op, error);
+	case EVENT_SET_SETTINGS:
+	case EVENT_FORGET_SETTINGS:
+		return change_settings(store, op, error);
 	default:
 		return change(store, op, error);
 	}
@@ -254,6 +292,32 @@ int event_store_each(struct event_store *store, event_record_fn *fn, void *arg, 
 		r = fn(&record, arg);
 		if (r < 0)
 			return error_set_errno(error, r, "Cannot take up an event");
+	}
+	return step == SQLITE_DONE ? 0 : database_refuse(&store->database, "read", error);
+}
+
+int event_store_each_settings(struct event_store *store, event_settings_fn *fn, void *arg,
+			      struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = store->statements[EVENT_GET_SETTINGS];
+	int step, r;
+
+	while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct event_record key = { 0 };
+		struct event_settings settings = {
+			.has_max_retries = sqlite3_column_type(statement, 3) != SQLITE_NULL,
+			.max_retries = (unsigned)sqlite3_column_int64(statement, 3),
+			.has_max_age = sqlite3_column_type(statement, 4) != SQLITE_NULL,
+			.max_age_s = (unsigned)sqlite3_column_int64(statement, 4),
+			.modified_us = sqlite3_column_int64(statement, 5),
+		};
+
+		take_text(statement, 0, key.tenant, sizeof(key.tenant));
+		take_text(statement, 1, key.function, sizeof(key.function));
+		take_text(statement, 2, key.qualifier, sizeof(key.qualifier));
+		r = fn(&key, &settings, arg);
+		if (r < 0)
+			return error_set_errno(error, r, "Cannot take up settings of events");
 	}
 	return step == SQLITE_DONE ? 0 : database_refuse(&store->database, "read", error);
 }

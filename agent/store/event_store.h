@@ -37,19 +37,32 @@ struct event_body {
 	const char *trace_id; /* "": none was given */
 };
 
+/* How events of a function, a version or an alias are tried, where it is not as on the node. */
+struct event_settings {
+	bool has_max_retries;
+	unsigned max_retries;
+	bool has_max_age;
+	unsigned max_age_s;
+	int64_t modified_us;
+};
+
 enum event_change {
 	EVENT_ADD,    /* record and body, which are borrowed */
 	EVENT_UPDATE, /* due_us, errors, delays */
 	EVENT_DELETE,
-	EVENT_READ, /* the body, into `memory`; one that is not there leaves that NULL */
+	EVENT_READ,            /* the body, into `memory`; one that is not there leaves that NULL */
+	EVENT_SET_SETTINGS,    /* of the record's tenant, function and qualifier */
+	EVENT_FORGET_SETTINGS, /* likewise */
 };
 
 /* One change, of `record`; `next` is for who gathers them. */
 struct event_op {
 	struct event_op *next;
 	enum event_change change;
+	bool is_patient; /* of its user */
 	struct event_record record;
 	struct event_body body;
+	struct event_settings settings;
 	void *memory; /* owned: what a body that was read lies in */
 };
 void event_op_forget_body(struct event_op *op);
@@ -73,3 +86,9 @@ int event_store_apply(struct event_store *store, struct event_op *first,
 typedef int event_record_fn(const struct event_record *record, void *arg);
 int event_store_each(struct event_store *store, event_record_fn *fn, void *arg,
 		     struct error *error) _must_use_;
+
+/* All settings, likewise: `key` has tenant, function and qualifier. */
+typedef int event_settings_fn(const struct event_record *key, const struct event_settings *settings,
+			      void *arg);
+int event_store_each_settings(struct event_store *store, event_settings_fn *fn, void *arg,
+			      struct error *error) _must_use_;

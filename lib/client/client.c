@@ -7,6 +7,7 @@
 
 #define FUNCTIONS          mayfly__v1__function_service__descriptor
 #define CONCURRENCY        mayfly__v1__concurrency_service__descriptor
+#define EVENTS             mayfly__v1__event_service__descriptor
 #define ALIASES            mayfly__v1__alias_service__descriptor
 #define LOGS               mayfly__v1__log_service__descriptor
 #define NODES              mayfly__v1__node_service__descriptor
@@ -215,6 +216,16 @@ DEFINE_CALL(client_function_publish_version, FUNCTIONS, "PublishVersion", Publis
 DEFINE_CALL(client_function_list_versions, FUNCTIONS, "ListVersionsByFunction",
 	    ListVersionsByFunctionRequest, ListVersionsByFunctionResponse)
 
+DEFINE_CALL(client_event_config_put, EVENTS, "PutEventInvokeConfig", PutEventInvokeConfigRequest,
+	    EventInvokeConfig)
+DEFINE_CALL(client_event_config_update, EVENTS, "UpdateEventInvokeConfig",
+	    PutEventInvokeConfigRequest, EventInvokeConfig)
+DEFINE_CALL(client_event_config_get, EVENTS, "GetEventInvokeConfig", GetEventInvokeConfigRequest,
+	    EventInvokeConfig)
+DEFINE_CALL(client_event_config_delete, EVENTS, "DeleteEventInvokeConfig",
+	    GetEventInvokeConfigRequest, DeleteEventInvokeConfigResponse)
+DEFINE_CALL(client_event_config_list, EVENTS, "ListEventInvokeConfigs",
+	    ListEventInvokeConfigsRequest, ListEventInvokeConfigsResponse)
 DEFINE_CALL(client_concurrency_put, CONCURRENCY, "Put", PutFunctionConcurrencyRequest,
 	    FunctionConcurrency)
 DEFINE_CALL(client_concurrency_get, CONCURRENCY, "Get", GetFunctionConcurrencyRequest,

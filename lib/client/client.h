@@ -15,6 +15,7 @@
 #include <mayfly/v1/access_key.pb-c.h>
 #include <mayfly/v1/alias.pb-c.h>
 #include <mayfly/v1/concurrency.pb-c.h>
+#include <mayfly/v1/event.pb-c.h>
 #include <mayfly/v1/audit.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
 #include <mayfly/v1/invoke.pb-c.h>
@@ -136,6 +137,26 @@ Mayfly__V1__Phases *client_stream_phases(const struct client_stream *stream);
 /* Cancels what is under way. Copes with NULL. */
 struct client_stream *client_stream_close(struct client_stream *stream);
 DEFINE_CLEANUP(struct client_stream, client_stream_close)
+
+/* -- EventService -- */
+
+int client_event_config_put(struct client *client,
+			    const Mayfly__V1__PutEventInvokeConfigRequest *request,
+			    Mayfly__V1__EventInvokeConfig **ret, struct error *e) _must_use_;
+int client_event_config_update(struct client *client,
+			       const Mayfly__V1__PutEventInvokeConfigRequest *request,
+			       Mayfly__V1__EventInvokeConfig **ret, struct error *e) _must_use_;
+int client_event_config_get(struct client *client,
+			    const Mayfly__V1__GetEventInvokeConfigRequest *request,
+			    Mayfly__V1__EventInvokeConfig **ret, struct error *e) _must_use_;
+int client_event_config_delete(struct client *client,
+			       const Mayfly__V1__GetEventInvokeConfigRequest *request,
+			       Mayfly__V1__DeleteEventInvokeConfigResponse **ret,
+			       struct error *e) _must_use_;
+int client_event_config_list(struct client *client,
+			     const Mayfly__V1__ListEventInvokeConfigsRequest *request,
+			     Mayfly__V1__ListEventInvokeConfigsResponse **ret,
+			     struct error *e) _must_use_;
 
 /* -- ConcurrencyService -- */
 

@@ -88,6 +88,8 @@ def test_taken_run_and_tried_again(private_node, build):
     assert done.returncode == 0, done
     assert wait_seen(node, name, 5)[4] == ("3", done.stdout.decode().strip(), "$LATEST")
 
+    check_settings(node, name, build)
+
     # With nothing reserved it is dropped at once.
     c = node.protocol.concurrency
     node.concurrency.Put(c.PutFunctionConcurrencyRequest(
@@ -96,7 +98,49 @@ def test_taken_run_and_tried_again(private_node, build):
     send(node, name, {"n": 4})
     e2e.wait_until(lambda: node.gauges().events_dropped_total == dropped + 1, 60, "the drop")
     assert "ZeroReservedConcurrency" in node.log_tail()
-    assert len(seen(node, name)) == 5
+    assert len(seen(node, name)) == 6
+
+
+def check_settings(node, name, build):
+    """EventService, as a client sees it."""
+    v, e = node.protocol.event, node.events
+    put = v.PutEventInvokeConfigRequest
+    refused = node.refusal(e.PutEventInvokeConfig, put(function_name=name))
+    assert refused.message == "You must specify at least one of error handling or destination setting."
+    refused = node.refusal(e.PutEventInvokeConfig, put(function_name=name, maximum_retry_attempts=3))
+    assert refused.field == "maximum_retry_attempts" and "less than or equal to 2" in refused.message
+    refused = node.refusal(e.PutEventInvokeConfig, put(function_name=name, maximum_event_age_in_seconds=59))
+    assert refused.field == "maximum_event_age_in_seconds" and "greater than or equal to 60" in refused.message
+    refused = node.refusal(e.PutEventInvokeConfig, put(function_name="nobody", maximum_retry_attempts=0))
+    assert refused.message == "The function doesn't exist."
+    refused = node.refusal(e.UpdateEventInvokeConfig, put(function_name=name, maximum_retry_attempts=0))
+    assert refused.status == grpc.StatusCode.NOT_FOUND
+    assert refused.message.endswith(f":function:{name}:$LATEST doesn't have an EventInvokeConfig")
+
+    config = e.PutEventInvokeConfig(put(function_name=name, maximum_event_age_in_seconds=60), timeout=60)
+    assert config.function_arn.endswith(f":{name}:$LATEST") and not config.HasField("maximum_retry_attempts")
+    config = e.UpdateEventInvokeConfig(put(function_name=name, maximum_retry_attempts=0), timeout=60)
+    assert (config.maximum_retry_attempts, config.maximum_event_age_in_seconds) == (0, 60)
+    get = v.GetEventInvokeConfigRequest(function_name=name)
+    assert e.GetEventInvokeConfig(get, timeout=60) == config
+    listed = e.ListEventInvokeConfigs(v.ListEventInvokeConfigsRequest(function_name=name), timeout=60)
+    assert list(listed.configs) == [config] and listed.next_marker == ""
+    node.aliases.Create(node.protocol.alias.CreateAliasRequest(
+        function_name=name, name="live", function_version="$LATEST"), timeout=60)
+    live = e.PutEventInvokeConfig(put(function_name=name, qualifier="live", maximum_retry_attempts=1), timeout=60)
+    pages = [e.ListEventInvokeConfigs(v.ListEventInvokeConfigsRequest(
+        function_name=name, max_items=1, marker=marker), timeout=60) for marker in ("", "$LATEST")]
+    assert [list(page.configs) for page in pages] == [[config], [live]]
+    assert [page.next_marker for page in pages] == ["$LATEST", ""]
+    before = len(seen(node, name))
+    send(node, name, {"n": 9, "fail": True})
+    wait_ended(node)
+    assert len(wait_seen(node, name, before + 1)) == before + 1  # no further try
+    done = subprocess.run([build / "cli/mayfly", "events", "list-configs", name, "--output", "json",
+                           "--address", f"unix:{node.socket}"], capture_output=True, timeout=60)
+    assert json.loads(done.stdout)["FunctionEventInvokeConfigs"][0]["MaximumRetryAttempts"] == 0
+    e.DeleteEventInvokeConfig(get, timeout=60)
+    assert node.refusal(e.GetEventInvokeConfig, get).status == grpc.StatusCode.NOT_FOUND
 
 
 def test_kill_loses_nothing(private_node):
