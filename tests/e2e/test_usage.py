@@ -96,7 +96,8 @@ def test_a_bill_is_what_the_report_lines_say(priced, build):
         for line in lines:
             record = records[line["id"]]
             assert (record.function_name, record.version) == (name, "$LATEST")
-            assert f"{record.duration_us / 1000:.2f}" == line["duration"]
+            hundredths = (record.duration_us + 5) // 10
+            assert f"{hundredths // 100}.{hundredths % 100:02d}" == line["duration"]
             assert (record.billed_ms, record.memory_size_mb, record.max_memory_used_mb) == \
                 tuple(int(line[k]) for k in ("billed", "memory", "used"))
             assert record.HasField("init_us") == (line["init"] is not None)

@@ -111,8 +111,9 @@ static void on_get(struct rpc_call *call, const ProtobufCMessage *message, void 
 	(void)snprintf(node.got_qualifier, sizeof(node.got_qualifier), "%s",
 		       ((const Mayfly__V1__GetFunctionRequest *)message)->qualifier);
 	int settled = strcmp(name, "broken") == 0 ? 4 : 2;
-	answer_function(call, name, *node.got_qualifier ? node.got_qualifier : "$LATEST",
-			node.gets++ == 0 ? 1 : settled);
+	int state = node.gets++ == 0 ? MAYFLY__V1__FUNCTION_STATE__FUNCTION_STATE_PENDING : settled;
+	gate_add(&node.remembered, 1); /* all of it is written before there is an answer */
+	answer_function(call, name, *node.got_qualifier ? node.got_qualifier : "$LATEST", state);
 }
 
 /* Pages of two functions, five in all. */

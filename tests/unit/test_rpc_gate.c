@@ -6,6 +6,8 @@
 
 #include "rpc_harness.h"
 
+#include <stdatomic.h>
+
 #define SECOND USEC_PER_SEC
 
 /* What the gate was asked and told; written on the loop, read when an answer has come and `told`
@@ -13,7 +15,7 @@
 struct door {
 	struct harness h;
 	struct gate told;
-	bool refuse_greeting, refuse_admission;
+	atomic_bool refuse_greeting, refuse_admission; /* of the test, read on the loop */
 	unsigned greeted, admitted;
 	bool had_request, had_reply, context_was_zero;
 	char authorization[64];
