@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/json_fields.h"
 #include "cli/messages.h"
 #include "mayfly/clock.h"
 
@@ -103,25 +104,6 @@ const char *usage_result_name(int value)
 
 /* -- JSON -- */
 
-static void put_text(json_t *object, const char *name, const char *text)
-{
-	if (text && *text)
-		(void)json_object_set_new(object, name, json_string(text));
-}
-
-static void put_number(json_t *object, const char *name, uint64_t value)
-{
-	(void)json_object_set_new(object, name, json_integer((json_int_t)value));
-}
-
-static void put_time(json_t *object, const char *name, int64_t time_us)
-{
-	char text[CLOCK_ISO8601_BYTES];
-
-	clock_format_iso8601(time_us, text);
-	put_text(object, name, text);
-}
-
 static void put_milliseconds(json_t *object, const char *name, int64_t us)
 {
 	(void)json_object_set_new(object, name, json_real((double)us / 1e3));
@@ -129,20 +111,20 @@ static void put_milliseconds(json_t *object, const char *name, int64_t us)
 
 static void put_figures(json_t *object, const Mayfly__V1__UsageFigures *figures)
 {
-	put_number(object, "Invocations", figures->invocations);
-	put_number(object, "Errors", figures->errors);
-	put_number(object, "Timeouts", figures->timeouts);
-	put_number(object, "SandboxFailures", figures->sandbox_failures);
-	put_number(object, "ColdStarts", figures->cold_starts);
-	put_number(object, "Withheld", figures->withheld);
+	json_put_number(object, "Invocations", figures->invocations);
+	json_put_number(object, "Errors", figures->errors);
+	json_put_number(object, "Timeouts", figures->timeouts);
+	json_put_number(object, "SandboxFailures", figures->sandbox_failures);
+	json_put_number(object, "ColdStarts", figures->cold_starts);
+	json_put_number(object, "Withheld", figures->withheld);
 	put_milliseconds(object, "DurationMs", (int64_t)figures->duration_us);
 	put_milliseconds(object, "InitDurationMs", (int64_t)figures->init_us);
-	put_number(object, "BilledMs", figures->billed_ms);
-	put_number(object, "BilledMbMs", figures->billed_mb_ms);
-	put_number(object, "EventBytes", figures->event_bytes);
-	put_number(object, "AnswerBytes", figures->answer_bytes);
-	put_number(object, "StreamedBytes", figures->streamed_bytes);
-	put_number(object, "MaxMemoryUsedMb", figures->max_memory_used_mb);
+	json_put_number(object, "BilledMs", figures->billed_ms);
+	json_put_number(object, "BilledMbMs", figures->billed_mb_ms);
+	json_put_number(object, "EventBytes", figures->event_bytes);
+	json_put_number(object, "AnswerBytes", figures->answer_bytes);
+	json_put_number(object, "StreamedBytes", figures->streamed_bytes);
+	json_put_number(object, "MaxMemoryUsedMb", figures->max_memory_used_mb);
 }
 
 json_t *usage_row_json(const Mayfly__V1__UsageRow *row)
@@ -150,15 +132,15 @@ json_t *usage_row_json(const Mayfly__V1__UsageRow *row)
 	json_t *object = json_object();
 	char money[USAGE_MONEY_BYTES];
 
-	put_text(object, "Tenant", row->tenant);
-	put_text(object, "FunctionName", row->function_name);
-	put_text(object, "Version", row->version);
+	json_put_text(object, "Tenant", row->tenant);
+	json_put_text(object, "FunctionName", row->function_name);
+	json_put_text(object, "Version", row->version);
 	if (row->begins_us > 0)
-		put_time(object, "Begins", row->begins_us);
+		json_put_time(object, "Begins", row->begins_us);
 	if (row->figures)
 		put_figures(object, row->figures);
 	if (row->cost)
-		put_text(object, "Cost", usage_money(row->cost, money));
+		json_put_text(object, "Cost", usage_money(row->cost, money));
 	return object;
 }
 
@@ -166,26 +148,26 @@ json_t *usage_record_json(const Mayfly__V1__UsageRecord *record)
 {
 	json_t *object = json_object();
 
-	put_text(object, "RequestId", record->request_id);
-	put_text(object, "Tenant", record->tenant);
-	put_text(object, "FunctionName", record->function_name);
-	put_text(object, "Version", record->version);
-	put_time(object, "StartedAt", record->started_at_us);
+	json_put_text(object, "RequestId", record->request_id);
+	json_put_text(object, "Tenant", record->tenant);
+	json_put_text(object, "FunctionName", record->function_name);
+	json_put_text(object, "Version", record->version);
+	json_put_time(object, "StartedAt", record->started_at_us);
 	put_milliseconds(object, "DurationMs", record->duration_us);
 	if (record->_init_us_case)
 		put_milliseconds(object, "InitDurationMs", record->init_us);
 	if (record->_restore_us_case)
 		put_milliseconds(object, "RestoreDurationMs", record->restore_us);
 	if (record->_billed_restore_ms_case)
-		put_number(object, "BilledRestoreMs", record->billed_restore_ms);
-	put_number(object, "BilledMs", record->billed_ms);
-	put_number(object, "MemorySize", record->memory_size_mb);
-	put_number(object, "MaxMemoryUsedMb", record->max_memory_used_mb);
-	put_number(object, "EventBytes", record->event_bytes);
-	put_number(object, "AnswerBytes", record->answer_bytes);
-	put_number(object, "StreamedBytes", record->streamed_bytes);
-	put_text(object, "StartKind", name_of_start_kind((int)record->start_kind));
-	put_text(object, "Result", usage_result_name((int)record->result));
+		json_put_number(object, "BilledRestoreMs", record->billed_restore_ms);
+	json_put_number(object, "BilledMs", record->billed_ms);
+	json_put_number(object, "MemorySize", record->memory_size_mb);
+	json_put_number(object, "MaxMemoryUsedMb", record->max_memory_used_mb);
+	json_put_number(object, "EventBytes", record->event_bytes);
+	json_put_number(object, "AnswerBytes", record->answer_bytes);
+	json_put_number(object, "StreamedBytes", record->streamed_bytes);
+	json_put_text(object, "StartKind", name_of_start_kind((int)record->start_kind));
+	json_put_text(object, "Result", usage_result_name((int)record->result));
 	(void)json_object_set_new(object, "Withheld", json_boolean(record->withheld));
 	return object;
 }

@@ -36,25 +36,6 @@ int alias_copy(const struct alias *from, struct alias **ret)
 	return 0;
 }
 
-static int refuse_pattern(struct error *error, const char *field, const char *path,
-			  const char *value, const char *pattern)
-{
-	return error_set(error, ERROR_INVALID_PARAMETER, field,
-			 "1 validation error detected: Value '%.*s%s' at '%s' failed to satisfy "
-			 "constraint: Member must satisfy regular expression pattern: %s",
-			 shown_length(value, SHOWN_BYTES), value, shown_rest(value, SHOWN_BYTES),
-			 path, pattern);
-}
-
-static int refuse_length(struct error *error, const char *field, const char *value, size_t max)
-{
-	return error_set(error, ERROR_INVALID_PARAMETER, field,
-			 "1 validation error detected: Value '%.*s%s' at '%s' failed to satisfy "
-			 "constraint: Member must have length less than or equal to %zu",
-			 shown_length(value, SHOWN_BYTES), value, shown_rest(value, SHOWN_BYTES),
-			 field, max);
-}
-
 static bool is_number(const char *text)
 {
 	return text[0] && strspn(text, "0123456789") == strlen(text);
@@ -65,10 +46,10 @@ int alias_validate_name(const char *name, struct error *error)
 	bool good = name[0] && !is_number(name);
 
 	if (strnlen(name, ALIAS_NAME_MAX + 1) > ALIAS_NAME_MAX)
-		return refuse_length(error, "name", name, ALIAS_NAME_MAX);
+		return text_refuse_length(error, "name", "name", name, ALIAS_NAME_MAX);
 	for (const char *c = name; good && *c; c++)
 		good = is_name_character(*c);
-	return good ? 0 : refuse_pattern(error, "name", "name", name, NAME_PATTERN);
+	return good ? 0 : text_refuse_pattern(error, "name", "name", name, NAME_PATTERN);
 }
 
 /* A number that no version can have stands for one that is not there. */
@@ -81,8 +62,8 @@ static int apply_version(struct alias *alias, const char *version, struct error 
 				 "length less than or equal to %d",
 				 shown_length(version, SHOWN_BYTES), version, VERSION_MAX);
 	if (!is_number(version) && strcmp(version, FUNCTION_LATEST) != 0)
-		return refuse_pattern(error, "function_version", "functionVersion", version,
-				      VERSION_PATTERN);
+		return text_refuse_pattern(error, "function_version", "functionVersion", version,
+					   VERSION_PATTERN);
 	if (!function_version_parse(version, &alias->version))
 		alias->version = UINT64_MAX;
 	return 0;
@@ -97,7 +78,8 @@ static int apply_description(struct alias *alias, const char *description, struc
 	for (const char *c = description; *c; c++)
 		count += ((unsigned char)*c & 0xc0) != 0x80;
 	if (count > FUNCTION_DESCRIPTION_MAX)
-		return refuse_length(error, "description", description, FUNCTION_DESCRIPTION_MAX);
+		return text_refuse_length(error, "description", "description", description,
+					  FUNCTION_DESCRIPTION_MAX);
 	copy = strdup(description);
 	if (!copy)
 		return error_set_errno(error, ENOMEM, "Cannot change the alias");

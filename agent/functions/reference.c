@@ -177,38 +177,18 @@ static bool take_pieces(struct parts *parts, struct pieces *ret)
 	       part_equals(ret->qualifier, FUNCTION_LATEST);
 }
 
-static int refuse_pattern(struct error *error, const char *field, const char *path,
-			  const char *value, const char *pattern)
-{
-	return error_set(error, ERROR_INVALID_PARAMETER, field,
-			 "1 validation error detected: Value '%.*s%s' at '%s' failed to satisfy "
-			 "constraint: Member must satisfy regular expression pattern: %s",
-			 shown_length(value, SHOWN_BYTES), value, shown_rest(value, SHOWN_BYTES),
-			 path, pattern);
-}
-
-static int refuse_length(struct error *error, const char *field, const char *path,
-			 const char *value, size_t max)
-{
-	return error_set(error, ERROR_INVALID_PARAMETER, field,
-			 "1 validation error detected: Value '%.*s%s' at '%s' failed to satisfy "
-			 "constraint: Member must have length less than or equal to %zu",
-			 shown_length(value, SHOWN_BYTES), value, shown_rest(value, SHOWN_BYTES),
-			 path, max);
-}
-
 static int check_qualifier(const char *qualifier, struct error *error)
 {
 	bool good = true;
 
 	if (strlen(qualifier) > FUNCTION_QUALIFIER_MAX)
-		return refuse_length(error, "qualifier", "qualifier", qualifier,
-				     FUNCTION_QUALIFIER_MAX);
+		return text_refuse_length(error, "qualifier", "qualifier", qualifier,
+					  FUNCTION_QUALIFIER_MAX);
 	for (const char *c = qualifier; *c; c++)
 		good = good && (is_name_character(*c) || *c == '$');
 	if (!good)
-		return refuse_pattern(error, "qualifier", "qualifier", qualifier,
-				      QUALIFIER_PATTERN);
+		return text_refuse_pattern(error, "qualifier", "qualifier", qualifier,
+					   QUALIFIER_PATTERN);
 	return 0;
 }
 
@@ -250,11 +230,11 @@ int function_parse_reference(const char *text, const char *qualifier, const char
 	int r;
 
 	if (strlen(text) > FUNCTION_REFERENCE_MAX)
-		return refuse_length(error, "function_name", "functionName", text,
-				     FUNCTION_REFERENCE_MAX);
+		return text_refuse_length(error, "function_name", "functionName", text,
+					  FUNCTION_REFERENCE_MAX);
 	if (!split(text, &parts) || !take_pieces(&parts, &pieces))
-		return refuse_pattern(error, "function_name", "functionName", text,
-				      REFERENCE_PATTERN);
+		return text_refuse_pattern(error, "function_name", "functionName", text,
+					   REFERENCE_PATTERN);
 	qualifier = qualifier ? qualifier : "";
 	r = check_qualifier(qualifier, error);
 	if (r < 0)
@@ -269,8 +249,8 @@ int function_parse_reference(const char *text, const char *qualifier, const char
 	if (pieces.name.len > FUNCTION_NAME_MAX)
 		return refuse_long_name(&pieces, region, tenant, error);
 	if (pieces.qualifier.len > FUNCTION_QUALIFIER_MAX)
-		return refuse_length(error, "function_name", "qualifier", pieces.qualifier.text,
-				     FUNCTION_QUALIFIER_MAX);
+		return text_refuse_length(error, "function_name", "qualifier",
+					  pieces.qualifier.text, FUNCTION_QUALIFIER_MAX);
 
 	*ret = (struct function_reference){ 0 };
 	copy_part(ret->name, pieces.name);
@@ -285,10 +265,11 @@ int function_parse_reference(const char *text, const char *qualifier, const char
 int function_validate_name(const char *name, struct error *error)
 {
 	if (strlen(name) > FUNCTION_NAME_MAX)
-		return refuse_length(error, "function_name", "functionName", name,
-				     FUNCTION_NAME_MAX);
+		return text_refuse_length(error, "function_name", "functionName", name,
+					  FUNCTION_NAME_MAX);
 	if (!is_name((struct part){ name, strlen(name) }))
-		return refuse_pattern(error, "function_name", "functionName", name, NAME_PATTERN);
+		return text_refuse_pattern(error, "function_name", "functionName", name,
+					   NAME_PATTERN);
 	return 0;
 }
 

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "mayfly/error.h"
+
 /* Of a value shown in a message: an error must fit into the metadata of a reply. */
 #define SHOWN_BYTES 256U
 
@@ -49,3 +51,9 @@ static inline const char *shown_rest(const char *text, size_t max)
 {
 	return strnlen(text, max + 1) > max ? "..." : "";
 }
+
+/* ValidationException in Lambda's words: `field` of the message, at `path` of Lambda's request. */
+int text_refuse_pattern(struct error *error, const char *field, const char *path, const char *value,
+			const char *pattern);
+int text_refuse_length(struct error *error, const char *field, const char *path, const char *value,
+		       size_t max);

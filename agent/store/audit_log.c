@@ -2,26 +2,23 @@
 #include "agent/store/audit_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
 #include <string.h>
 
-#define APPLICATION_ID  0x4d464155 /* "MFAU" */
-#define BUSY_TIMEOUT_MS 5000
-#define STRINGIFY(x)    #x
-#define TEXT_OF(x)      STRINGIFY(x)
+#include "agent/store/database.h"
 
-static const char schema[] =
-	"BEGIN;"
-	"CREATE TABLE record (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT NULL,"
-	" principal TEXT NOT NULL, access_key_id TEXT NOT NULL, tenant TEXT NOT NULL,"
-	" method TEXT NOT NULL, resource TEXT NOT NULL, peer TEXT NOT NULL, result TEXT NOT NULL,"
-	" message TEXT NOT NULL) STRICT;"
-	"CREATE INDEX by_time ON record (time_us);"
-	"CREATE INDEX by_tenant ON record (tenant, id);"
-	"PRAGMA application_id = " TEXT_OF(APPLICATION_ID) ";"
-							   "PRAGMA user_version = 1;"
-							   "COMMIT;";
+static const struct database_kind kind = {
+	.name = "audit log",
+	.application_id = 0x4d464155, /* "MFAU" */
+	.version = 1,
+	.schema = "CREATE TABLE record (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT "
+		  "NULL,"
+		  " principal TEXT NOT NULL, access_key_id TEXT NOT NULL, tenant TEXT NOT NULL,"
+		  " method TEXT NOT NULL, resource TEXT NOT NULL, peer TEXT NOT NULL,"
+		  " result TEXT NOT NULL, message TEXT NOT NULL) STRICT;"
+		  "CREATE INDEX by_time ON record (time_us);"
+		  "CREATE INDEX by_tenant ON record (tenant, id);",
+	.check_max_bytes = 64LL << 20, /* read in about a second */
+};
 
 enum statement { BEGIN, COMMIT, ROLLBACK, INSERT, TRIM_COUNT, TRIM_TIME, QUERY, STATEMENT_COUNT };
 
@@ -39,32 +36,18 @@ static const char *const sql[STATEMENT_COUNT] = {
 };
 
 struct audit_log {
-	sqlite3 *connection;
-	char *path;
+	struct database database;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 };
-
-static int refuse(struct audit_log *log, const char *what, struct error *error)
-{
-	return error_set(error, ERROR_UNAVAILABLE, NULL, "Cannot %s the audit log %s: %s", what,
-			 log->path, sqlite3_errmsg(log->connection));
-}
 
 /* Runs a statement without rows; what was bound is free again. */
 static int run(struct audit_log *log, enum statement which, struct error *error)
 {
-	sqlite3_stmt *statement = log->statements[which];
-	int step = sqlite3_step(statement);
-	int r = step == SQLITE_DONE ? 0 : refuse(log, "write", error);
+	_cleanup_reset_ sqlite3_stmt *statement = log->statements[which];
 
-	(void)sqlite3_reset(statement);
-	(void)sqlite3_clear_bindings(statement);
-	return r;
-}
-
-static void bind_text(sqlite3_stmt *statement, int place, const char *text)
-{
-	(void)sqlite3_bind_text(statement, place, text, -1, SQLITE_STATIC);
+	return sqlite3_step(statement) == SQLITE_DONE
+		       ? 0
+		       : database_refuse(&log->database, "write", error);
 }
 
 static int insert(struct audit_log *log, const struct audit_record *record, struct error *error)
@@ -72,14 +55,14 @@ static int insert(struct audit_log *log, const struct audit_record *record, stru
 	sqlite3_stmt *statement = log->statements[INSERT];
 
 	(void)sqlite3_bind_int64(statement, 1, record->time_us);
-	bind_text(statement, 2, record->principal);
-	bind_text(statement, 3, record->access_key_id);
-	bind_text(statement, 4, record->tenant);
-	bind_text(statement, 5, record->method);
-	bind_text(statement, 6, record->resource);
-	bind_text(statement, 7, record->peer);
-	bind_text(statement, 8, record->result);
-	bind_text(statement, 9, record->message);
+	database_bind_text(statement, 2, record->principal);
+	database_bind_text(statement, 3, record->access_key_id);
+	database_bind_text(statement, 4, record->tenant);
+	database_bind_text(statement, 5, record->method);
+	database_bind_text(statement, 6, record->resource);
+	database_bind_text(statement, 7, record->peer);
+	database_bind_text(statement, 8, record->result);
+	database_bind_text(statement, 9, record->message);
 	return run(log, INSERT, error);
 }
 
@@ -108,8 +91,8 @@ int audit_log_append(struct audit_log *log, const struct audit_record *records, 
 		r = trim(log, max_records, oldest_us, error);
 	if (r == 0)
 		r = run(log, COMMIT, error);
-	if (r < 0 && run(log, ROLLBACK, NULL) < 0)
-		return r; /* there was nothing to take back */
+	if (r < 0)
+		database_roll_back(&log->database, log->statements[ROLLBACK]);
 	return r;
 }
 
@@ -139,11 +122,11 @@ static struct audit_record record_of(sqlite3_stmt *statement)
 int audit_log_query(struct audit_log *log, const struct audit_filter *filter, audit_record_fn *fn,
 		    void *arg, struct error *error)
 {
-	sqlite3_stmt *statement = log->statements[QUERY];
+	_cleanup_reset_ sqlite3_stmt *statement = log->statements[QUERY];
 	int step;
 
 	(void)sqlite3_bind_int64(statement, 1, filter->after_id);
-	bind_text(statement, 2, filter->tenant);
+	database_bind_text(statement, 2, filter->tenant);
 	(void)sqlite3_bind_int64(statement, 3, filter->start_us);
 	(void)sqlite3_bind_int64(statement, 4, filter->end_us);
 	(void)sqlite3_bind_int64(statement, 5, (sqlite3_int64)filter->limit);
@@ -152,74 +135,19 @@ int audit_log_query(struct audit_log *log, const struct audit_filter *filter, au
 
 		fn(&record, arg);
 	}
-	int r = step == SQLITE_DONE ? 0 : refuse(log, "read", error);
-	(void)sqlite3_reset(statement);
-	(void)sqlite3_clear_bindings(statement);
-	return r;
-}
-
-/* -- opening -- */
-
-static int read_number(struct audit_log *log, const char *text, int64_t *ret, struct error *error)
-{
-	sqlite3_stmt *statement = NULL;
-	int step;
-
-	if (sqlite3_prepare_v2(log->connection, text, -1, &statement, NULL) != SQLITE_OK)
-		return refuse(log, "open", error);
-	step = sqlite3_step(statement);
-	if (step == SQLITE_ROW)
-		*ret = sqlite3_column_int64(statement, 0);
-	if (sqlite3_finalize(statement) != SQLITE_OK || step != SQLITE_ROW)
-		return refuse(log, "open", error);
-	return 0;
-}
-
-static int execute(struct audit_log *log, const char *text, struct error *error)
-{
-	if (sqlite3_exec(log->connection, text, NULL, NULL, NULL) == SQLITE_OK)
-		return 0;
-	return refuse(log, "open", error);
-}
-
-static int set_up(struct audit_log *log, struct error *error)
-{
-	int64_t application = 0, tables = 0;
-	int r;
-
-	(void)sqlite3_busy_timeout(log->connection, BUSY_TIMEOUT_MS);
-	r = execute(log, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", error);
-	if (r == 0)
-		r = read_number(log, "PRAGMA application_id", &application, error);
-	if (r == 0)
-		r = read_number(log, "SELECT count(*) FROM sqlite_schema", &tables, error);
-	if (r == 0 && tables == 0)
-		r = execute(log, schema, error);
-	else if (r == 0 && application != APPLICATION_ID)
-		r = error_set(error, ERROR_INTERNAL, NULL, "%s is not an audit log of this program",
-			      log->path);
-	for (unsigned i = 0; i < STATEMENT_COUNT && r == 0; i++)
-		if (sqlite3_prepare_v3(log->connection, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-				       &log->statements[i], NULL) != SQLITE_OK)
-			r = refuse(log, "open", error);
-	return r;
+	return step == SQLITE_DONE ? 0 : database_refuse(&log->database, "read", error);
 }
 
 int audit_log_open(const char *path, struct audit_log **ret, struct error *error)
 {
 	_cleanup_(audit_log_close_p) struct audit_log *log = calloc(1, sizeof(*log));
-	/* SQLite gives its other files the same mode. */
-	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	int r;
 
-	if (fd < 0)
-		return error_set_errno(error, errno, "Cannot open the audit log %s", path);
-	if (!log || !(log->path = strdup(path)))
-		return error_set_errno(error, ENOMEM, "Cannot open the audit log %s", path);
-	if (sqlite3_open_v2(path, &log->connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX,
-			    NULL) != SQLITE_OK)
-		return refuse(log, "open", error);
-	r = set_up(log, error);
+	if (!log)
+		return error_set_errno(error, ENOMEM, "Cannot open the audit log");
+	r = database_open(&log->database, &kind, path, false, error);
+	for (size_t i = 0; i < STATEMENT_COUNT && r == 0; i++)
+		r = database_prepare(&log->database, sql[i], &log->statements[i], error);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(log);
@@ -232,8 +160,7 @@ struct audit_log *audit_log_close(struct audit_log *log)
 		return NULL;
 	for (unsigned i = 0; i < STATEMENT_COUNT; i++)
 		(void)sqlite3_finalize(log->statements[i]);
-	(void)sqlite3_close(log->connection);
-	free(log->path);
+	database_close(&log->database);
 	free(log);
 	return NULL;
 }

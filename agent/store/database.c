@@ -53,6 +53,11 @@ int database_execute(struct database *database, const char *sql, struct error *e
 	return database_refuse(database, "open", error);
 }
 
+void database_bind_text(sqlite3_stmt *statement, int place, const char *text)
+{
+	(void)sqlite3_bind_text(statement, place, text, -1, SQLITE_STATIC);
+}
+
 int database_run(sqlite3_stmt *statement)
 {
 	int step = sqlite3_step(statement);

@@ -43,6 +43,8 @@ int database_prepare(struct database *database, const char *sql, sqlite3_stmt **
 		     struct error *error) _must_use_;
 /* Statements without parameters and results. */
 int database_execute(struct database *database, const char *sql, struct error *error) _must_use_;
+/* Borrows `text` until the statement is reset. */
+void database_bind_text(sqlite3_stmt *statement, int place, const char *text);
 /* Steps a statement without results to its end and resets it. 0 or -EIO. */
 int database_run(sqlite3_stmt *statement) _must_use_;
 /* Ends a transaction that failed, unless SQLite has done so. */

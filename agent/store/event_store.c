@@ -104,11 +104,6 @@ void event_op_forget_body(struct event_op *op)
 
 /* -- single changes -- */
 
-static void bind_text(sqlite3_stmt *statement, int at, const char *text)
-{
-	(void)sqlite3_bind_text(statement, at, text, -1, SQLITE_STATIC);
-}
-
 static void bind_number(sqlite3_stmt *statement, int at, int64_t number)
 {
 	(void)sqlite3_bind_int64(statement, at, number);
@@ -126,16 +121,16 @@ static int add(struct event_store *store, struct event_op *op, struct error *err
 	_cleanup_reset_ sqlite3_stmt *statement = store->statements[EVENT_INSERT];
 	struct event_record *record = &op->record;
 
-	bind_text(statement, 1, record->request_id);
-	bind_text(statement, 2, record->tenant);
-	bind_text(statement, 3, record->function);
-	bind_text(statement, 4, record->qualifier);
+	database_bind_text(statement, 1, record->request_id);
+	database_bind_text(statement, 2, record->tenant);
+	database_bind_text(statement, 3, record->function);
+	database_bind_text(statement, 4, record->qualifier);
 	bind_number(statement, 5, record->received_us);
 	bind_number(statement, 6, record->due_us);
 	bind_number(statement, 7, record->errors);
 	bind_number(statement, 8, record->delays);
 	bind_number(statement, 9, (int64_t)record->bytes);
-	bind_text(statement, 10, op->body.trace_id ? op->body.trace_id : "");
+	database_bind_text(statement, 10, op->body.trace_id ? op->body.trace_id : "");
 	bind_bytes(statement, 11, op->body.client_context);
 	bind_bytes(statement, 12, op->body.payload);
 	if (sqlite3_step(statement) != SQLITE_DONE)
@@ -211,9 +206,9 @@ static int change_settings(struct event_store *store, const struct event_op *op,
 		store->statements[is_set ? EVENT_PUT_SETTINGS : EVENT_REMOVE_SETTINGS];
 	const struct event_settings *settings = &op->settings;
 
-	bind_text(statement, 1, op->record.tenant);
-	bind_text(statement, 2, op->record.function);
-	bind_text(statement, 3, op->record.qualifier);
+	database_bind_text(statement, 1, op->record.tenant);
+	database_bind_text(statement, 2, op->record.function);
+	database_bind_text(statement, 3, op->record.qualifier);
 	if (is_set) {
 		if (settings->has_max_retries)
 			bind_number(statement, 4, settings->max_retries);

@@ -30,9 +30,9 @@ static int prepare(struct ledger *ledger, const struct buf *sql, sqlite3_stmt **
 static void bind_filter(sqlite3_stmt *statement, const struct ledger_filter *filter, int64_t from,
 			int64_t to)
 {
-	(void)sqlite3_bind_text(statement, 1, filter->tenant, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_text(statement, 2, filter->function, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_text(statement, 3, filter->version, -1, SQLITE_STATIC);
+	database_bind_text(statement, 1, filter->tenant);
+	database_bind_text(statement, 2, filter->function);
+	database_bind_text(statement, 3, filter->version);
 	(void)sqlite3_bind_int64(statement, 4, from);
 	(void)sqlite3_bind_int64(statement, 5, to);
 }

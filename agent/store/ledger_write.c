@@ -37,9 +37,9 @@ static int parse_uuid(const char *text, uint8_t out[UUID_RAW_BYTES])
 
 static void bind_series(sqlite3_stmt *statement, const struct ledger_record *record)
 {
-	(void)sqlite3_bind_text(statement, 1, record->tenant, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_text(statement, 2, record->function, -1, SQLITE_STATIC);
-	(void)sqlite3_bind_text(statement, 3, record->version, -1, SQLITE_STATIC);
+	database_bind_text(statement, 1, record->tenant);
+	database_bind_text(statement, 2, record->function);
+	database_bind_text(statement, 3, record->version);
 }
 
 static int find_series(struct ledger *ledger, const struct ledger_record *record, int64_t *ret,

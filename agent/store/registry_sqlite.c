@@ -60,7 +60,7 @@ static int refuse(const struct sqlite *sqlite, const char *doing, struct error *
 
 static void bind_key(sqlite3_stmt *statement, const char *key)
 {
-	(void)sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+	database_bind_text(statement, 1, key);
 }
 
 static struct slice column_blob(sqlite3_stmt *statement, int column)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -232,6 +233,24 @@ static void test_the_file(void **state)
 	assert_non_null(strstr(error_text(&error), node->path));
 }
 
+static void test_a_newer_file_is_refused(void **state)
+{
+	struct node *node = *state;
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct trail_config config = { .path = node->path, .max_records = 1 };
+	struct trail *trail = NULL;
+	sqlite3 *connection;
+
+	close_trail(node);
+	assert_int_equal(sqlite3_open(node->path, &connection), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(connection, "PRAGMA user_version = 2", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+	assert_int_equal(loop_new(1, &node->loop), 0);
+	assert_true(trail_open(&config, node->loop, &trail, &error) < 0);
+	assert_non_null(strstr(error_text(&error), "has version 2"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +258,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pages_and_times, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_oldest_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_newer_file_is_refused, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
