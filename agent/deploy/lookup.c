@@ -214,7 +214,7 @@ int directory_list(const struct directory *directory, const char *tenant, bool a
 {
 	struct place after;
 	bool more = false;
-	size_t max;
+	size_t max = 0;
 	int r;
 
 	r = page_limit(max_items, &max, error);
@@ -268,7 +268,7 @@ int directory_list_versions(const struct directory *directory, const char *tenan
 	const struct entry *head = directory_find_entry(directory, tenant, name);
 	char after[FUNCTION_VERSION_BYTES];
 	uint64_t number = 0;
-	size_t max;
+	size_t max = 0;
 	int r;
 
 	r = page_limit(max_items, &max, error);
