@@ -55,6 +55,7 @@ struct node {
 	char *registry_path;
 	char *master_key_path;
 	char *ledger_path;
+	char *journal_path;
 	char *events_path;
 	char *audit_path;
 	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
@@ -101,6 +102,7 @@ static int build_paths(struct node *node, struct error *error)
 	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0 ||
 	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0 ||
 	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0 ||
+	    asprintf(&node->journal_path, "%s/ledger.journal", dir) < 0 ||
 	    asprintf(&node->events_path, "%s/events.db", dir) < 0 ||
 	    asprintf(&node->audit_path, "%s/audit.db", dir) < 0)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
@@ -196,6 +198,8 @@ static int build_account(struct node *node, struct error *error)
 		return r;
 	struct account_config account_config = {
 		.ledger = node->ledger,
+		.journal_path = node->journal_path,
+		.journal_answers = config->ledger_sync == CONFIG_SYNC_NORMAL,
 		.answer_wait_us = (int64_t)config->ledger_answer_wait_ms * USEC_PER_MSEC,
 		.raw_keep_us = (int64_t)config->ledger_raw_keep_days * 86400 * USEC_PER_SEC,
 		.prices = { .request_pico = config->ledger_price_request_pico,
@@ -764,6 +768,7 @@ struct node *node_close(struct node *node)
 	loop_free(node->loop);
 	host_setup_undo(&node->host);
 	free(node->ledger_path);
+	free(node->journal_path);
 	free(node->events_path);
 	free(node->registry_path);
 	free(node->master_key_path);

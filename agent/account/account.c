@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The way of a record: gathered, committed with all that wait, then its answer is released. While
- * one commit is under way the next batch gathers. */
+ * one commit is under way the next batch gathers. With a journal an answer waits for that only;
+ * then commits are begun less often, and no answer by them. */
 
 #include <errno.h>
 #include <string.h>
@@ -10,20 +11,13 @@
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
-#define TICK_US USEC_PER_SEC
+#define TICK_US     USEC_PER_SEC
+#define GATHER_US   (20 * USEC_PER_MSEC)
+#define GATHER_MANY 256 /* records: then it has been long enough */
 
 static struct account_entry *entry_of(struct ledger_record *record)
 {
 	return container_of(record, struct account_entry, record);
-}
-
-static uint64_t count_records(const struct ledger_record *record)
-{
-	uint64_t count = 0;
-
-	for (; record; record = record->next)
-		count++;
-	return count;
 }
 
 /* -- since the start -- */
@@ -67,7 +61,18 @@ static void count(struct account *account, const struct ledger_record *record)
 /* -- commits -- */
 
 static void start_commit(struct account *account);
+static void commit_in_time(struct account *account);
 static void arm_tick(struct account *account);
+
+static void end_waits(struct account_wait **waits)
+{
+	struct account_wait *next;
+
+	for (struct account_wait *wait = TAKE_PTR(*waits); wait; wait = next) {
+		next = wait->next;
+		wait->fn(wait);
+	}
+}
 
 static void commit_work(struct job *job)
 {
@@ -112,14 +117,18 @@ static void release_batch(struct account *account, struct ledger_record *first)
 static void finish_flush(struct account *account)
 {
 	loop_fn *flushed = account->flushed;
-	uint64_t lost = count_records(account->first);
+	uint64_t lost = 0;
 
 	if (!flushed || account->commit.first)
 		return;
-	if (lost > 0)
-		log_error("The usage of %llu invocations is lost, none of which was answered with "
-			  "success: %s",
-			  (unsigned long long)lost, error_text(&account->failure));
+	account_release_journaled(account);
+	for (const struct ledger_record *record = account->first; record; record = record->next)
+		lost += !container_of(record, const struct account_entry, record)->journaled;
+	if (account->first)
+		log_error("The usage of %llu invocations waits in the journal, that of %llu is "
+			  "lost, none of which was answered with success: %s",
+			  (unsigned long long)(account->gathered - lost), (unsigned long long)lost,
+			  error_text(&account->failure));
 	account->flushed = NULL;
 	timer_disarm(&account->tick);
 	account_stop_upkeep(account);
@@ -128,17 +137,29 @@ static void finish_flush(struct account *account)
 
 static void on_success(struct account *account, struct ledger_record *first)
 {
+	struct account_wait *waits = TAKE_PTR(account->after_commit);
+
 	if (account->failure.code)
 		log_notice("The ledger can be written again.");
 	error_clear(&account->failure);
 	account->last_sequence = account->commit.last_sequence;
 	if (account->commit.wal_is_long)
 		account_checkpoint(account);
+	account_clear_journal(account);
+	account_release_journaled(account);
 	/* From here on the commit is the next one's. */
-	start_commit(account);
+	commit_in_time(account);
 	release_batch(account, first);
+	end_waits(&waits);
 	if (!account->first)
 		finish_flush(account);
+}
+
+static void count_gathered(struct account *account, struct ledger_record *record)
+{
+	account->gathered++;
+	if (entry_of(record)->done && !entry_of(record)->journaled)
+		account->answers_waiting++;
 }
 
 /* Nothing of the batch is in the ledger, or all of it is and the next try will notice. */
@@ -149,10 +170,14 @@ static void on_failure(struct account *account, struct ledger_record *first,
 		log_error("The ledger cannot be written, no function runs until it can: %s",
 			  error_text(&account->commit.error));
 	error_move(&account->failure, &account->commit.error);
+	for (struct ledger_record *record = first; record; record = record->next)
+		count_gathered(account, record);
 	last->next = account->first;
 	account->first = first;
 	if (!account->last)
 		account->last = last;
+	end_waits(&account->after_commit);
+	end_waits(&account->after_next);
 	arm_tick(account);
 	finish_flush(account);
 }
@@ -180,9 +205,55 @@ static void start_commit(struct account *account)
 	commit->first = account->first;
 	commit->last = account->last;
 	account->first = account->last = NULL;
+	account->gathered = account->answers_waiting = 0;
+	account->after_commit = TAKE_PTR(account->after_next);
+	timer_disarm(&account->gathering);
+	account->is_gathering = false;
+	account_turn_journal(account);
 	commit->job.job.work = commit_work;
 	commit->job.done = commit_done;
 	lane_submit(&account->writing, &commit->job);
+}
+
+static void on_gathered(void *arg)
+{
+	struct account *account = arg;
+
+	account->is_gathering = false;
+	start_commit(account);
+}
+
+/* At once, if somebody waits for it. A ledger that failed is tried again by the tick alone. */
+static void commit_in_time(struct account *account)
+{
+	if (account->failure.code || !account->first)
+		return;
+	if (account->answers_waiting > 0 || account->after_next || account->flushed ||
+	    account->gathered >= GATHER_MANY) {
+		start_commit(account);
+		return;
+	}
+	if (account->is_gathering)
+		return;
+	if (timer_arm(&account->gathering, account->loop, clock_monotonic_us() + GATHER_US,
+		      on_gathered, account) < 0)
+		start_commit(account);
+	else
+		account->is_gathering = true;
+}
+
+void account_wait(struct account *account, struct account_wait *wait)
+{
+	bool is_next = account->first && !account->failure.code;
+	struct account_wait **waits = is_next ? &account->after_next : &account->after_commit;
+
+	if (!is_next && !account->commit.first) {
+		wait->fn(wait);
+		return;
+	}
+	wait->next = *waits;
+	*waits = wait;
+	commit_in_time(account);
 }
 
 /* -- while it cannot be written -- */
@@ -219,8 +290,11 @@ static void on_tick(void *arg)
 	/* Those in a commit are the job's; they are looked at after it. */
 	if (account->failure.code && !account->commit.first)
 		for (struct ledger_record *record = account->first; record; record = record->next)
-			if (entry_of(record)->done && entry_of(record)->since_us <= before_us)
+			if (!entry_of(record)->journaled && entry_of(record)->done &&
+			    entry_of(record)->since_us <= before_us) {
+				account->answers_waiting--;
 				withhold(entry_of(record), account);
+			}
 	start_commit(account);
 	if (account->commit.first)
 		arm_tick(account);
@@ -257,22 +331,28 @@ struct account_entry *account_drop(struct account_entry *entry)
 	return NULL;
 }
 
-void account_record(struct account *account, struct account_entry *entry, account_recorded_fn *done,
-		    void *arg)
+void account_gather(struct account *account, struct account_entry *entry)
 {
-	entry->done = done;
-	entry->arg = arg;
-	entry->since_us = clock_monotonic_us();
 	entry->record.next = NULL;
 	if (account->last)
 		account->last->next = &entry->record;
 	else
 		account->first = &entry->record;
 	account->last = &entry->record;
-	/* A ledger that failed is tried again by the tick alone. */
-	if (!account->failure.code)
-		start_commit(account);
-	arm_tick(account);
+	count_gathered(account, &entry->record);
+}
+
+void account_record(struct account *account, struct account_entry *entry, account_recorded_fn *done,
+		    void *arg)
+{
+	entry->done = done;
+	entry->arg = arg;
+	entry->since_us = clock_monotonic_us();
+	entry->journaled = account_put_in_journal(account, entry);
+	account_gather(account, entry);
+	commit_in_time(account);
+	if (!entry->journaled)
+		arm_tick(account);
 }
 
 void account_set_listener(struct account *account, account_listener *fn, void *arg)
@@ -316,6 +396,10 @@ int account_new(const struct account_config *config, struct loop *loop, struct a
 	r = account_start_upkeep(account);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot make the account");
+	r = account_start_journal(account, error);
+	if (r < 0)
+		return r;
+	commit_in_time(account);
 	*ret = TAKE_PTR(account);
 	return 0;
 }
@@ -337,7 +421,9 @@ struct account *account_free(struct account *account)
 	if (!account)
 		return NULL;
 	timer_disarm(&account->tick);
+	timer_disarm(&account->gathering);
 	account_stop_upkeep(account);
+	account_stop_journal(account);
 	free_entries(account->first);
 	free_entries(account->commit.first);
 	HASH_ITER (hh, account->counters, counter, next) {

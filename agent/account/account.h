@@ -17,7 +17,10 @@ struct account_prices {
 };
 
 struct account_config {
-	struct ledger *ledger;  /* borrowed for the account's life */
+	struct ledger *ledger;    /* borrowed for the account's life */
+	const char *journal_path; /* its folder exists; borrowed during account_new() */
+	/* Answers need not wait for a commit, whose records are in the journal. */
+	bool journal_answers;
 	int64_t answer_wait_us; /* how long an answer waits for a ledger that cannot be written */
 	int64_t raw_keep_us;    /* records are deleted after it; their rollups stay */
 	struct account_prices prices;
@@ -44,6 +47,8 @@ struct account_entry {
 	account_recorded_fn *done;
 	void *arg;
 	int64_t since_us;
+	bool journaled;
+	struct account_entry *next_journaled;
 };
 
 /* May a function run? Then *ret, the caller's, is where its record goes. */

@@ -7,6 +7,7 @@
 
 #include "agent/account/account.h"
 #include "agent/core/lane.h"
+#include "agent/store/ledger_journal.h"
 
 /* Tenant, function and version of a row, whose rest is zero in keys. */
 #define ACCOUNT_KEY_BYTES (offsetof(struct ledger_row, version) + LEDGER_VERSION_BYTES)
@@ -43,6 +44,12 @@ struct account_upkeep {
 	struct error checkpoint_error;
 };
 
+/* Runs once all that was recorded before is committed, or could not be. Of its caller's struct. */
+struct account_wait {
+	void (*fn)(struct account_wait *wait);
+	struct account_wait *next;
+};
+
 struct account {
 	struct account_config config;
 	struct loop *loop;
@@ -52,9 +59,20 @@ struct account {
 
 	struct ledger_record *first; /* gathered for the next commit; entries are owned */
 	struct ledger_record *last;
+	uint64_t gathered;
+	uint64_t answers_waiting; /* of those gathered: how many are not in the journal */
+	struct timer gathering;   /* until those in the journal are committed */
+	bool is_gathering;
 	struct account_commit commit;
-	struct error failure; /* of the last commit; ERROR_NONE: it succeeded */
-	struct timer tick;    /* while something waits: retries, and answers that wait too long */
+
+	struct ledger_journal *journal;  /* NULL: answers wait for the commit */
+	struct account_entry *journaled; /* their answers may go; not owned */
+	struct account_entry **journaled_end;
+	struct dirty releases;
+	struct account_wait *after_commit; /* what wants to see the records that are in it */
+	struct account_wait *after_next;   /* … that are gathered; both are their callers' */
+	struct error failure;              /* of the last commit; ERROR_NONE: it succeeded */
+	struct timer tick; /* while something waits: retries, and answers that wait too long */
 	bool ticking;
 
 	struct account_counter *counters;
@@ -69,6 +87,23 @@ struct account {
 	void *flushed_arg;
 	struct account_upkeep upkeep;
 };
+
+/* account.c. `fn` may run at once. */
+void account_wait(struct account *account, struct account_wait *wait);
+/* To the others that the next commit will take. */
+void account_gather(struct account *account, struct account_entry *entry);
+
+/* journaled.c: whose records are in the journal need not wait for their commit. All do nothing
+ * without one. */
+int account_start_journal(struct account *account, struct error *error) _must_use_;
+void account_stop_journal(struct account *account);
+/* `false`: it is not there, so that its answer has to wait. */
+bool account_put_in_journal(struct account *account, struct account_entry *entry);
+/* A commit of all that was gathered begins; the one under way succeeded. */
+void account_turn_journal(struct account *account);
+void account_clear_journal(struct account *account);
+/* Answers those whose records are in it. */
+void account_release_journaled(struct account *account);
 
 /* upkeep.c */
 int account_start_upkeep(struct account *account) _must_use_;

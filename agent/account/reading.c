@@ -12,6 +12,7 @@ static int no_memory(struct error *error)
 
 struct query_job {
 	struct lane_job job;
+	struct account_wait wait;
 	struct account *account;
 	struct ledger_query query;
 	account_rows_fn *fn;
@@ -68,6 +69,13 @@ static void query_done(struct lane_job *inner)
 	free(job);
 }
 
+static void query_now(struct account_wait *wait)
+{
+	struct query_job *job = container_of(wait, struct query_job, wait);
+
+	lane_submit(&job->account->reading, &job->job);
+}
+
 int account_query(struct account *account, const struct ledger_query *query, account_rows_fn *fn,
 		  void *arg)
 {
@@ -77,6 +85,7 @@ int account_query(struct account *account, const struct ledger_query *query, acc
 		return -ENOMEM;
 	*job = (struct query_job){
 		.job = { .job.work = query_work, .done = query_done },
+		.wait.fn = query_now,
 		.account = account,
 		.query = *query,
 		.fn = fn,
@@ -85,8 +94,7 @@ int account_query(struct account *account, const struct ledger_query *query, acc
 	};
 	if (!job->rows)
 		return -ENOMEM;
-	lane_submit(&account->reading, &job->job);
-	(void)TAKE_PTR(job);
+	account_wait(account, &TAKE_PTR(job)->wait);
 	return 0;
 }
 
@@ -94,6 +102,7 @@ int account_query(struct account *account, const struct ledger_query *query, acc
 
 struct read_job {
 	struct lane_job job;
+	struct account_wait wait;
 	struct account *account;
 	struct ledger_filter filter;
 	uint64_t after;
@@ -139,6 +148,13 @@ static void read_done(struct lane_job *inner)
 	free(job);
 }
 
+static void read_now(struct account_wait *wait)
+{
+	struct read_job *job = container_of(wait, struct read_job, wait);
+
+	lane_submit(&job->account->reading, &job->job);
+}
+
 int account_read(struct account *account, const struct ledger_filter *filter, uint64_t after,
 		 uint32_t limit, account_records_fn *fn, void *arg)
 {
@@ -148,6 +164,7 @@ int account_read(struct account *account, const struct ledger_filter *filter, ui
 		return -ENOMEM;
 	*job = (struct read_job){
 		.job = { .job.work = read_work, .done = read_done },
+		.wait.fn = read_now,
 		.account = account,
 		.filter = *filter,
 		.after = after,
@@ -158,8 +175,7 @@ int account_read(struct account *account, const struct ledger_filter *filter, ui
 	};
 	if (!job->records)
 		return -ENOMEM;
-	lane_submit(&account->reading, &job->job);
-	(void)TAKE_PTR(job);
+	account_wait(account, &TAKE_PTR(job)->wait);
 	return 0;
 }
 

@@ -11,7 +11,8 @@
 
 struct reconcile_job {
 	struct lane_job job;
-	struct ledger *ledger;
+	struct account_wait wait;
+	struct account *account;
 	account_reconciled_fn *fn;
 	void *arg;
 	uint64_t after, through;
@@ -31,7 +32,6 @@ static void free_job(struct reconcile_job *job)
 	error_clear(&job->error);
 	free(job);
 }
-DEFINE_CLEANUP(struct reconcile_job, free_job)
 
 static void add(struct reconcile_job *job, const struct ledger_row *counted,
 		const struct ledger_row *claimed, bool of_counters)
@@ -93,7 +93,8 @@ static int recount(struct reconcile_job *job)
 	int r;
 
 	qsort(job->counters, job->counter_count, sizeof(*job->counters), compare_keys);
-	r = ledger_recount(job->ledger, job->after, job->through, on_recounted, job, &job->error);
+	r = ledger_recount(job->account->config.ledger, job->after, job->through, on_recounted, job,
+			   &job->error);
 	for (size_t i = 0; i < job->counter_count && r == 0; i++) {
 		struct ledger_row key = key_of(&job->counters[i]);
 
@@ -107,8 +108,12 @@ static void work(struct job *inner)
 {
 	struct reconcile_job *job =
 		container_of(container_of(inner, struct lane_job, job), struct reconcile_job, job);
-	int r = ledger_reconcile(job->ledger, on_difference, job, &job->result.sums, &job->error);
+	struct ledger *ledger = job->account->config.ledger;
+	int r;
 
+	if (job->error.code)
+		return;
+	r = ledger_reconcile(ledger, on_difference, job, &job->result.sums, &job->error);
 	if (r == 0 && job->result.counters_compared)
 		r = recount(job);
 	if (r < 0 && !job->error.code)
@@ -137,17 +142,11 @@ static uint64_t count_waiting(const struct account *account)
 	return waiting;
 }
 
-int account_reconcile(struct account *account, account_reconciled_fn *fn, void *arg)
+static int take_counters(struct reconcile_job *job)
 {
-	_cleanup_(free_job_p) struct reconcile_job *job = calloc(1, sizeof(*job));
+	const struct account *account = job->account;
 	size_t count = HASH_COUNT(account->counters);
 
-	if (!job)
-		return -ENOMEM;
-	job->job = (struct lane_job){ .job.work = work, .done = done };
-	job->ledger = account->config.ledger;
-	job->fn = fn;
-	job->arg = arg;
 	job->after = account->start_sequence;
 	job->through = account->last_sequence;
 	job->result.counted_since_start = account->counted;
@@ -161,7 +160,30 @@ int account_reconcile(struct account *account, account_reconciled_fn *fn, void *
 	for (struct account_counter *counter = account->counters; counter;
 	     counter = counter->hh.next)
 		job->counters[job->counter_count++] = counter->row;
-	lane_submit(&account->reading, &job->job);
-	(void)TAKE_PTR(job);
+	return 0;
+}
+
+static void reconcile_now(struct account_wait *wait)
+{
+	struct reconcile_job *job = container_of(wait, struct reconcile_job, wait);
+	int r = take_counters(job);
+
+	if (r < 0)
+		(void)error_set_errno(&job->error, r, "Cannot read the ledger");
+	lane_submit(&job->account->reading, &job->job);
+}
+
+int account_reconcile(struct account *account, account_reconciled_fn *fn, void *arg)
+{
+	struct reconcile_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return -ENOMEM;
+	job->job = (struct lane_job){ .job.work = work, .done = done };
+	job->wait.fn = reconcile_now;
+	job->account = account;
+	job->fn = fn;
+	job->arg = arg;
+	account_wait(account, &job->wait);
 	return 0;
 }

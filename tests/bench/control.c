@@ -161,7 +161,7 @@ static void with_control(const char *folder, unsigned under_way, double baseline
 						   .requests = 1000,
 						   .scaling = 1000000 };
 	_cleanup_error_ struct error error = ERROR_INIT;
-	char state[256], path[300];
+	char state[256], path[300], journal[300];
 	struct run run = { 0 };
 	struct ledger *ledger;
 	int64_t wall_us;
@@ -171,10 +171,13 @@ static void with_control(const char *folder, unsigned under_way, double baseline
 	if (!mkdtemp(state))
 		exit(1);
 	(void)snprintf(path, sizeof(path), "%s/ledger.db", state);
+	(void)snprintf(journal, sizeof(journal), "%s/ledger.journal", state);
 	new_loop(&run);
 	if (ledger_open(path, false, &ledger, &error) < 0)
 		die("open the ledger", &error);
 	const struct account_config config = { .ledger = ledger,
+					       .journal_path = journal,
+					       .journal_answers = true,
 					       .answer_wait_us = 30 * USEC_PER_SEC,
 					       .raw_keep_us = 35 * 86400 * USEC_PER_SEC };
 	if (account_new(&config, run.loop, &run.account, &error) < 0)

@@ -169,11 +169,15 @@ static void measure_alone(const char *folder, struct ledger_record *records)
 	struct alone alone = { .records = records,
 			       .waits_us = calloc(ALONE, sizeof(*alone.waits_us)) };
 	char path[256];
+	char journal[300];
 	struct account_config config = { .ledger = open_ledger(folder, "alone", false, path),
+					 .journal_path = journal,
+					 .journal_answers = true,
 					 .answer_wait_us = USEC_PER_SEC,
 					 .raw_keep_us = INT64_MAX / 2 };
 	int64_t cpu;
 
+	(void)snprintf(journal, sizeof(journal), "%s.journal", path);
 	if (!alone.waits_us || loop_new(0, &alone.loop) < 0 ||
 	    account_new(&config, alone.loop, &alone.account, &error) < 0)
 		die("make the account", &error);
