@@ -33,6 +33,8 @@ static void put_options(Mayfly__V1__CreateFunctionRequest *request,
 	request->n_environment = options->n_variables;
 	if (options->has_snap_start)
 		request->snap_start = &options->snap_start;
+	if (options->has_tenancy)
+		request->tenancy_config = &options->tenancy;
 	if (options->has_logging)
 		request->logging_config = &options->logging;
 	request->zip_file = (ProtobufCBinaryData){ options->zip.len, options->zip.data };
@@ -45,6 +47,8 @@ static int run(struct context *context, const struct arguments *arguments)
 	Mayfly__V1__CreateFunctionRequest request = MAYFLY__V1__CREATE_FUNCTION_REQUEST__INIT;
 
 	int r = function_options_parse(arguments, &options, &context->error);
+	if (r == 0)
+		r = function_options_parse_tenancy(arguments, &options, &context->error);
 	if (r == 0)
 		r = function_options_read_code(arguments, &options, &context->error);
 	if (r < 0)
@@ -65,6 +69,8 @@ static int run(struct context *context, const struct arguments *arguments)
 static const struct verb_option options[] = {
 	FUNCTION_CODE_OPTIONS,
 	FUNCTION_CONFIGURATION_OPTIONS,
+	{ "tenancy-config", 0, OPTION_TEXT, "TenantIsolationMode=PER_TENANT",
+	  "a sandbox serves one --tenant-id alone; for good" },
 	FUNCTION_PUBLISH_OPTION,
 	FUNCTION_WAIT_OPTIONS,
 	{ 0 },

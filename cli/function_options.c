@@ -170,6 +170,31 @@ int function_options_parse(const struct arguments *arguments, struct function_op
 	return r;
 }
 
+int function_options_parse_tenancy(const struct arguments *arguments, struct function_options *ret,
+				   struct error *e)
+{
+	const char *text = argument(arguments, "tenancy-config");
+	_cleanup_json_ json_t *object = NULL;
+	const char *mode = text;
+
+	if (!text)
+		return 0;
+	if (strpbrk(text, "={")) {
+		int r = shorthand_parse("tenancy-config", text, &object, e);
+		if (r < 0)
+			return r;
+		mode = json_string_value(json_object_get(object, "TenantIsolationMode"));
+	}
+	if (!mode || strcmp(mode, "PER_TENANT") != 0)
+		return error_set(e, ERROR_INVALID_PARAMETER, "tenancy-config",
+				 "--tenancy-config takes TenantIsolationMode=PER_TENANT");
+	mayfly__v1__tenancy_config__init(&ret->tenancy);
+	ret->tenancy.tenant_isolation_mode =
+		MAYFLY__V1__TENANT_ISOLATION_MODE__TENANT_ISOLATION_MODE_PER_TENANT;
+	ret->has_tenancy = true;
+	return 0;
+}
+
 int function_options_read_code(const struct arguments *arguments, struct function_options *ret,
 			       struct error *e)
 {

@@ -15,8 +15,9 @@ struct function_options {
 	Mayfly__V1__EnvironmentVariable *variables; /* owned array; texts borrowed from json */
 	Mayfly__V1__EnvironmentVariable **pointers; /* owned */
 	size_t n_variables;
-	bool has_snap_start, has_logging;
+	bool has_snap_start, has_logging, has_tenancy;
 	Mayfly__V1__SnapStart snap_start;
+	Mayfly__V1__TenancyConfig tenancy; /* of create */
 	Mayfly__V1__LoggingConfig logging;
 	json_t *environment_json, *logging_json; /* owned */
 	struct buf zip;                          /* owned */
@@ -63,6 +64,10 @@ struct function_options {
 
 int function_options_parse(const struct arguments *arguments, struct function_options *ret,
 			   struct error *e) _must_use_;
+
+/* --tenancy-config, which create alone has. */
+int function_options_parse_tenancy(const struct arguments *arguments, struct function_options *ret,
+				   struct error *e) _must_use_;
 
 /* Reads --zip, --zip-file or --dir into ret->zip; one of them must be given. */
 int function_options_read_code(const struct arguments *arguments, struct function_options *ret,

@@ -266,6 +266,7 @@ static int run(struct context *context, const struct arguments *arguments)
 	const char *context_text = argument(arguments, "client-context");
 	const char *qualifier = argument(arguments, "qualifier");
 	const char *trace = argument(arguments, "trace-id");
+	const char *end_tenant = argument(arguments, "tenant-id");
 	const char *log = argument(arguments, "log");
 	const char *log_type = argument(arguments, "log-type");
 
@@ -281,6 +282,8 @@ static int run(struct context *context, const struct arguments *arguments)
 		request.qualifier = (char *)qualifier;
 	if (trace)
 		request.trace_id = (char *)trace;
+	if (end_tenant)
+		request.tenant_id = (char *)end_tenant;
 	if ((log && strcmp(log, "tail") == 0) || (log_type && strcmp(log_type, "Tail") == 0))
 		request.log_type = MAYFLY__V1__LOG_TYPE__LOG_TYPE_TAIL;
 	request.invocation_type = invocation_type(arguments);
@@ -301,6 +304,8 @@ static const struct verb_option options[] = {
 	{ "invocation-type", 0, OPTION_CHOICE, "RequestResponse|Event|DryRun",
 	  "Event: it is kept and run later; prints the request id" },
 	{ "client-context", 0, OPTION_TEXT, "JSON|@FILE", "handed to the function's context" },
+	{ "tenant-id", 0, OPTION_TEXT, "ID",
+	  "whose invocation it is, of a function with --tenancy-config" },
 	{ "trace-id", 0, OPTION_TEXT, "ID", "X-Amzn-Trace-Id; one is made by default" },
 	{ 0 },
 };

@@ -104,6 +104,9 @@ json_t *json_from_function(const Mayfly__V1__Function *function)
 				  name_of_apply_on((int)function->snap_start->apply_on),
 				  "OptimizationStatus",
 				  function->snap_start->optimized ? "On" : "Off"));
+	if (function->tenancy_config)
+		(void)json_object_set_new(object, "TenancyConfig",
+					  json_pack("{s:s}", "TenantIsolationMode", "PER_TENANT"));
 	if (function->logging_config)
 		(void)json_object_set_new(object, "LoggingConfig",
 					  json_from_logging(function->logging_config));

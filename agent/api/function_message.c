@@ -47,6 +47,13 @@ static void encode_config(const struct function_config *config, struct function_
 	to->snap_start.apply_on = (Mayfly__V1__SnapStartApplyOn)(config->snap_start + 1);
 	message->snap_start = &to->snap_start;
 
+	if (config->tenancy != TENANCY_SHARED) {
+		mayfly__v1__tenancy_config__init(&to->tenancy);
+		to->tenancy.tenant_isolation_mode =
+			(Mayfly__V1__TenantIsolationMode)config->tenancy;
+		message->tenancy_config = &to->tenancy;
+	}
+
 	mayfly__v1__logging_config__init(&to->logging);
 	to->logging.log_format = (Mayfly__V1__LogFormat)(config->log_format + 1);
 	to->logging.log_group = borrow(config->log_group);
@@ -134,6 +141,17 @@ static void decode_snap_start(const Mayfly__V1__SnapStart *from, struct decoded_
 	to->patch.snap_start = &to->snap_start;
 }
 
+/* The protocol's unspecified zero is what a function without a TenancyConfig has; in one that is
+ * given, it is as wrong as an unknown number. */
+static void decode_tenancy(const Mayfly__V1__TenancyConfig *from, struct decoded_patch *to)
+{
+	if (!from)
+		return;
+	to->tenancy = from->tenant_isolation_mode ? (enum tenancy)from->tenant_isolation_mode
+						  : _TENANCY_MAX;
+	to->patch.tenancy = &to->tenancy;
+}
+
 static void decode_logging(const Mayfly__V1__LoggingConfig *from, struct decoded_patch *to)
 {
 	if (!from)
@@ -160,6 +178,7 @@ int decode_create(const Mayfly__V1__CreateFunctionRequest *request, struct decod
 	patch->ephemeral_storage_mb =
 		request->_ephemeral_storage_mb_case ? &request->ephemeral_storage_mb : NULL;
 	decode_snap_start(request->snap_start, to);
+	decode_tenancy(request->tenancy_config, to);
 	decode_logging(request->logging_config, to);
 	return decode_environment(request->n_environment, request->environment, to);
 }

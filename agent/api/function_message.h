@@ -11,6 +11,7 @@
 struct function_message {
 	Mayfly__V1__Function message;
 	Mayfly__V1__SnapStart snap_start;
+	Mayfly__V1__TenancyConfig tenancy;
 	Mayfly__V1__LoggingConfig logging;
 	Mayfly__V1__EnvironmentVariable *variables;
 	Mayfly__V1__EnvironmentVariable **pointers;
@@ -29,6 +30,7 @@ struct decoded_patch {
 	struct function_patch patch;
 	struct environment_variable *environment;
 	enum snap_start snap_start;
+	enum tenancy tenancy;
 	enum log_format log_format;
 };
 

@@ -129,6 +129,7 @@ static int decode(struct invoke_service *service, struct rpc_call *call,
 		.payload = slice_of(message->payload),
 		.client_context = slice_of(message->client_context),
 		.trace_id = message->trace_id,
+		.end_tenant = message->tenant_id,
 		.received_us = rpc_call_received_us(call),
 		.deadline_us = rpc_call_deadline_us(call),
 	};

@@ -117,9 +117,13 @@ static int check_room(struct change *change)
 	return 0;
 }
 
-/* SnapStart has its own way to be quick. */
+/* SnapStart has its own way to be quick; and whom would a sandbox serve that is not anybody's? */
 static int check_version(struct change *change, const struct function *version)
 {
+	if (version->config.tenancy == TENANCY_PER_TENANT)
+		return refuse(change, ERROR_INVALID_PARAMETER, "qualifier",
+			      "Provisioned Concurrency is not supported for functions with the "
+			      "tenant isolation mode PER_TENANT.");
 	if (!function_config_has_snap_start(&version->config, version->version))
 		return 0;
 	return refuse(change, ERROR_INVALID_PARAMETER, "qualifier",

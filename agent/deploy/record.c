@@ -96,6 +96,7 @@ static int encode_config(const struct function_config *from, const struct functi
 	message->timeout_seconds = from->timeout_seconds;
 	message->ephemeral_storage_mb = from->ephemeral_storage_mb;
 	message->snap_start = (Mayfly__Store__V1__StoredSnapStart)from->snap_start;
+	message->tenancy = (Mayfly__Store__V1__StoredTenancy)from->tenancy;
 	message->log_format = (Mayfly__Store__V1__StoredLogFormat)from->log_format;
 	message->log_group = borrow(from->log_group);
 	message->application_log_level = borrow(from->application_log_level);
@@ -207,6 +208,7 @@ static int decode_config(const stored_config *from, const stored_function *whose
 	to->timeout_seconds = from->timeout_seconds;
 	to->ephemeral_storage_mb = from->ephemeral_storage_mb;
 	to->snap_start = (enum snap_start)from->snap_start;
+	to->tenancy = (enum tenancy)from->tenancy;
 	to->log_format = (enum log_format)from->log_format;
 	to->code_size_bytes = from->code_size_bytes;
 	if (decode_string(&to->runtime, from->runtime) < 0 ||

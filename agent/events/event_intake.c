@@ -51,6 +51,7 @@ static int fill(struct event *event, const struct invocation *invocation, struct
 		.payload = request->payload,
 		.client_context = request->client_context,
 		.trace_id = request->trace_id,
+		.end_tenant = request->end_tenant,
 	};
 	int r = check_room(queue, record->bytes, error);
 	if (r < 0)

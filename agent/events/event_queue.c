@@ -165,6 +165,7 @@ static void try_now(struct event *event)
 		.payload = event->op.body.payload,
 		.client_context = event->op.body.client_context,
 		.trace_id = event->op.body.trace_id,
+		.end_tenant = event->op.body.end_tenant,
 		.deadline_us = INT64_MAX,
 		.events = &try_events,
 		.user = event,

@@ -149,5 +149,7 @@ int function_config_apply(struct function_config *config, const struct function_
 		config->ephemeral_storage_mb = *patch->ephemeral_storage_mb;
 	if (patch->snap_start)
 		config->snap_start = *patch->snap_start;
+	if (patch->tenancy)
+		config->tenancy = *patch->tenancy;
 	return apply_logging(config, patch);
 }

@@ -36,6 +36,7 @@ enum function_state { FUNCTION_PENDING, FUNCTION_ACTIVE, FUNCTION_INACTIVE, FUNC
 enum update_status { UPDATE_SUCCESSFUL, UPDATE_FAILED, UPDATE_IN_PROGRESS };
 enum snap_start { SNAP_START_NONE, SNAP_START_PUBLISHED_VERSIONS, SNAP_START_LATEST };
 enum log_format { LOG_TEXT, LOG_JSON };
+enum tenancy { TENANCY_SHARED, TENANCY_PER_TENANT, _TENANCY_MAX };
 
 struct environment_variable {
 	char *key;
@@ -53,6 +54,7 @@ struct function_config {
 	size_t environment_count;
 	unsigned ephemeral_storage_mb;
 	enum snap_start snap_start;
+	enum tenancy tenancy; /* as it was created: see end_tenant.h */
 	enum log_format log_format;
 	char *log_group;
 	char *application_log_level; /* NULL in text format */
@@ -103,6 +105,7 @@ struct function_patch {
 	const struct environment_variable *environment;
 	size_t environment_count;
 	const enum snap_start *snap_start;
+	const enum tenancy *tenancy; /* when it is created */
 	const enum log_format *log_format;
 	const char *log_group;
 	const char *application_log_level;

@@ -209,6 +209,10 @@ static int check_shape(const struct function_config *config, struct error *error
 			      "Member must satisfy enum value set: [PublishedVersions, None, "
 			      "Latest]",
 			      (int)config->snap_start);
+	if ((unsigned)config->tenancy >= _TENANCY_MAX)
+		add_violation(&violations, "tenancy_config",
+			      "Value at 'tenancyConfig.tenantIsolationMode' failed to satisfy "
+			      "constraint: Member must satisfy enum value set: [PER_TENANT]");
 	check_logging(&violations, config);
 	return report_violations(&violations, error);
 }
@@ -326,6 +330,10 @@ int function_validate_config(const struct function_config *config, struct error 
 	r = check_environment_size(config, error);
 	if (r < 0)
 		return r;
+	if (config->tenancy == TENANCY_PER_TENANT && config->snap_start != SNAP_START_NONE)
+		return error_set(error, ERROR_INVALID_PARAMETER, "snap_start",
+				 "SnapStart is not supported for functions with the tenant "
+				 "isolation mode PER_TENANT.");
 	if (config->log_format == LOG_TEXT &&
 	    (config->application_log_level || config->system_log_level))
 		return error_set(error, ERROR_INVALID_PARAMETER, "logging_config",

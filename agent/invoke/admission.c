@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "agent/deploy/alias_directory.h"
+#include "agent/functions/end_tenant.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
 
@@ -157,5 +158,5 @@ int admission_find(struct invocation *invocation, const struct function **ret)
 				 "currently in the following state: %s",
 				 function_state_name(function->state));
 	*ret = function;
-	return 0;
+	return end_tenant_check(invocation->request.end_tenant, &function->config, error);
 }

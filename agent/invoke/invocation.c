@@ -292,6 +292,8 @@ static int send_event(struct invocation *invocation)
 	invoke.invoked_function_arn = invocation->arn;
 	invoke.trace_id = (char *)(uintptr_t)request->trace_id;
 	invoke.client_context = binary(request->client_context);
+	if (request->end_tenant)
+		invoke.tenant_id = (char *)(uintptr_t)request->end_tenant;
 	invoke.content_type = (char *)(uintptr_t) "application/json";
 	invoke.timeout_ms = (uint32_t)(invocation->timeout_us / USEC_PER_MSEC);
 	invoke.realtime_us = invocation->bound_at_us;
@@ -458,6 +460,7 @@ int invocation_place(struct invocation *invocation)
 				  &invocation->error);
 	if (r < 0)
 		return r;
+	invocation->demand.end_tenant = invocation->request.end_tenant;
 	r = pool_acquire(invocation->invoker->pool, function, &invocation->demand, &sandbox,
 			 &invocation->error);
 	if (r < 0)

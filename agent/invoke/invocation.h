@@ -110,6 +110,7 @@ struct invocation_request {
 	struct slice client_context; /* JSON */
 	const char *trace_id;        /* "" or NULL: one is made */
 	const char *request_id;      /* of earlier tries, too; "" or NULL: one is made */
+	const char *end_tenant;      /* in whose name (end_tenant.h); "" or NULL: nobody's */
 	int64_t received_us;         /* monotonic */
 	int64_t deadline_us;         /* monotonic; INT64_MAX: none */
 	const struct invocation_events *events;

@@ -34,7 +34,7 @@ void report_write_start(struct invocation *invocation)
 					 INVOCATION_LOG_RESULT_BYTES);
 	write_line(invocation, time_us, &line,
 		   log_line_start(&line, style(invocation), time_us, invocation->id,
-				  invocation->facts.version));
+				  invocation->facts.version, invocation->request.end_tenant));
 }
 
 static int64_t duration_us(const struct invocation *invocation)
@@ -153,6 +153,7 @@ void report_write_end(struct invocation *invocation, const struct report *report
 	int64_t now_us = clock_realtime_us();
 	struct line_report text = {
 		.request_id = invocation->id,
+		.end_tenant = invocation->request.end_tenant,
 		.duration_us = duration_us(invocation),
 		.memory_mb = invocation->facts.memory_mb,
 		.max_memory_bytes = report->max_memory_bytes,

@@ -116,10 +116,10 @@ int log_line_restore_report(struct buf *to, struct line_style style, int64_t tim
 }
 
 int log_line_start(struct buf *to, struct line_style style, int64_t time_us, const char *request_id,
-		   const char *version)
+		   const char *version, const char *end_tenant)
 {
 	if (style.format == LOG_JSON)
-		return log_json_start(to, style, time_us, request_id, version);
+		return log_json_start(to, style, time_us, request_id, version, end_tenant);
 	return buf_append_format(to, "START RequestId: %s Version: %s\n", request_id, version);
 }
 

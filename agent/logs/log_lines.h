@@ -56,13 +56,15 @@ int log_line_restore_start(struct buf *to, struct line_style style, int64_t time
 int log_line_restore_report(struct buf *to, struct line_style style, int64_t time_us,
 			    int64_t duration_us, enum line_status status) _must_use_;
 
+/* JSON shows whose invocation it is; `end_tenant` "" or NULL: nobody's. */
 int log_line_start(struct buf *to, struct line_style style, int64_t time_us, const char *request_id,
-		   const char *version) _must_use_;
+		   const char *version, const char *end_tenant) _must_use_;
 /* Text only. */
 int log_line_end(struct buf *to, struct line_style style, const char *request_id) _must_use_;
 
 struct line_report {
 	const char *request_id;
+	const char *end_tenant; /* as in log_line_start() */
 	int64_t duration_us;
 	uint64_t billed_ms;
 	unsigned memory_mb;

@@ -98,10 +98,17 @@ int log_json_restore_report(struct buf *to, struct line_style style, int64_t tim
 			    time_us, "platform.restoreReport", record);
 }
 
-int log_json_start(struct buf *to, struct line_style style, int64_t time_us, const char *request_id,
-		   const char *version)
+/* NULL is left out. */
+static const char *given(const char *end_tenant)
 {
-	json_t *record = json_pack("{s:s,s:s}", "requestId", request_id, "version", version);
+	return end_tenant && end_tenant[0] ? end_tenant : NULL;
+}
+
+int log_json_start(struct buf *to, struct line_style style, int64_t time_us, const char *request_id,
+		   const char *version, const char *end_tenant)
+{
+	json_t *record = json_pack("{s:s,s:s,s:s*}", "requestId", request_id, "version", version,
+				   "tenantId", given(end_tenant));
 
 	return append_event(to, style, LINE_LEVEL_INFO, time_us, "platform.start", record);
 }
@@ -136,9 +143,10 @@ int log_json_report(struct buf *to, struct line_style style, int64_t time_us,
 	const char *type = report->status == LINE_ERROR || report->status == LINE_FAILURE
 				   ? report->error_type
 				   : NULL;
-	json_t *record = json_pack("{s:s,s:s,s:s*,s:o}", "requestId", report->request_id, "status",
-				   status_names[report->status], "errorType", type, "metrics",
-				   report_metrics(report));
+	json_t *record =
+		json_pack("{s:s,s:s,s:s*,s:s*,s:o}", "requestId", report->request_id, "status",
+			  status_names[report->status], "errorType", type, "tenantId",
+			  given(report->end_tenant), "metrics", report_metrics(report));
 
 	return append_event(to, style,
 			    report->status == LINE_SUCCESS ? LINE_LEVEL_INFO : LINE_LEVEL_WARN,

@@ -15,7 +15,7 @@ int log_json_restore_start(struct buf *to, struct line_style style, int64_t time
 int log_json_restore_report(struct buf *to, struct line_style style, int64_t time_us,
 			    int64_t duration_us, enum line_status status) _must_use_;
 int log_json_start(struct buf *to, struct line_style style, int64_t time_us, const char *request_id,
-		   const char *version) _must_use_;
+		   const char *version, const char *end_tenant) _must_use_;
 int log_json_report(struct buf *to, struct line_style style, int64_t time_us,
 		    const struct line_report *report) _must_use_;
 int log_json_dropped(struct buf *to, struct line_style style, int64_t time_us, uint64_t records,

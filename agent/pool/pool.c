@@ -248,6 +248,18 @@ void pool_function_deleted(struct pool *pool, const struct function *function)
 
 /* -- demands -- */
 
+static int may_wait(const struct version *version, struct error *error)
+{
+	if (version->failure.code != ERROR_NONE) {
+		if (error)
+			(void)!error_copy(error, &version->failure);
+		return -error_kind(version->failure.code)->errno_value;
+	}
+	if (version->pool->waiting >= version->pool->config.max_waiting)
+		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
+	return 0;
+}
+
 int pool_acquire(struct pool *pool, const struct function *function, struct demand *demand,
 		 struct sandbox **ret, struct error *error)
 {
@@ -263,22 +275,21 @@ int pool_acquire(struct pool *pool, const struct function *function, struct dema
 	demand->queued_us = clock_monotonic_us();
 	demand->version = NULL;
 	version_touch(version);
-	sandbox = version->waiting == 0 ? version_first_idle(version) : NULL;
+	r = demand_claim(version, demand);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot take the demand");
+	sandbox = end_tenant_find_idle(version, demand);
 	if (sandbox) {
 		sandbox_bind(sandbox, demand);
 		*ret = sandbox;
 		return 1;
 	}
-	if (version->failure.code != ERROR_NONE) {
-		if (error)
-			(void)!error_copy(error, &version->failure);
-		return -error_kind(version->failure.code)->errno_value;
+	r = may_wait(version, error);
+	if (r < 0) {
+		demand_disclaim(demand);
+		return r;
 	}
-	if (pool->waiting >= pool->config.max_waiting)
-		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
-	demand->version = version;
-	TAILQ_INSERT_TAIL(&version->demands, demand, link);
-	version->waiting++;
+	demand_enqueue(version, demand);
 	pool->waiting++;
 	version_mark_dirty(version);
 	return 0;
@@ -286,14 +297,11 @@ int pool_acquire(struct pool *pool, const struct function *function, struct dema
 
 void pool_cancel(struct pool *pool, struct demand *demand)
 {
-	struct version *version = demand->version;
-
-	if (!version)
+	if (!demand->version)
 		return;
-	TAILQ_REMOVE(&version->demands, demand, link);
-	version->waiting--;
+	demand_dequeue(demand);
+	demand_disclaim(demand);
 	pool->waiting--;
-	demand->version = NULL;
 	pool_mark_dirty(pool);
 }
 

@@ -122,13 +122,18 @@ struct demand_events {
 	void (*on_overdue)(struct demand *demand);
 };
 
-/* Embedded by the asker, who sets `events`; lives until released, failed, lost or cancelled. */
+/* Embedded by the asker, who sets `events` and `end_tenant`; lives until released, failed, lost or
+ * cancelled. */
 struct demand {
 	const struct demand_events *events;
-	int64_t queued_us; /* monotonic; set by pool_acquire() */
+	const char *end_tenant; /* in whose name, of a function that has end-tenants; borrowed until
+				   it is bound */
+	int64_t queued_us;      /* monotonic; set by pool_acquire() */
 	/* of the pool: */
 	TAILQ_ENTRY(demand) link;
 	struct version *version; /* while it waits */
+	struct end_tenant *claim;
+	TAILQ_ENTRY(demand) claim_link;
 };
 
 /* Returns 1 with *ret when a sandbox is at hand (bound now), 0 when it waits (on_bound or on_failed

@@ -8,6 +8,7 @@
 
 #include "agent/core/digest.h"
 #include "agent/logs/log_lines.h"
+#include "agent/pool/end_tenant_queue.h"
 #include "agent/pool/pool.h"
 #include "agent/pool/share.h"
 #include "agent/pool/vm_driver.h"
@@ -19,8 +20,6 @@
 #define SLOT_INIT_US       (500 * USEC_PER_MSEC) /* of INIT, then the next start may begin */
 #define LOAD_FAILURES_MAX  2 /* in a row, until the template counts as damaged */
 
-TAILQ_HEAD(demand_list, demand);
-TAILQ_HEAD(sandbox_list, sandbox);
 TAILQ_HEAD(version_list, version);
 TAILQ_HEAD(preparation_list, preparation);
 
@@ -79,9 +78,13 @@ struct version {
 	struct demand_list demands;
 	unsigned waiting;
 	struct sandbox_list sandboxes;
-	struct sandbox_list idle; /* used ones first, the latest foremost; spares behind */
+	struct sandbox_list idle; /* used ones first, the latest foremost; spares behind. Those of
+				     end-tenants are on their lists instead */
 	unsigned starting;        /* RESTORING or INITIALIZING */
 	unsigned spares_ready;    /* idle and never used */
+
+	struct end_tenant *end_tenants;   /* by id */
+	TAILQ_HEAD(, end_tenant) matches; /* who can be served by what is their own */
 
 	unsigned provisioned;                 /* sandboxes to be kept initialised */
 	unsigned provisioned_alive;           /* of them, those that are not ending */
@@ -129,6 +132,7 @@ struct sandbox {
 	char log_stream_name[LOG_STREAM_NAME_BYTES];
 	char *template_id;
 	struct demand *demand;           /* while BUSY */
+	struct end_tenant *end_tenant;   /* referenced: whose it is, or NULL: nobody's */
 	struct policy_wait *policy_wait; /* told when it is gone */
 	bool idle;        /* on the version's and, unless provisioned, the pool's lists */
 	bool provisioned; /* one of those its version is to have at any time */

@@ -99,7 +99,9 @@ void sandbox_set_idle(struct sandbox *sandbox)
 		TAILQ_INSERT_HEAD(&version->provisioned_idle, sandbox, idle_link);
 		return;
 	}
-	if (sandbox->invocations == 0) {
+	if (sandbox->end_tenant) {
+		end_tenant_add_idle(sandbox);
+	} else if (sandbox->invocations == 0) {
 		TAILQ_INSERT_TAIL(&version->idle, sandbox, idle_link);
 		version->spares_ready++;
 		sandbox->pool->spares++;
@@ -120,7 +122,10 @@ void sandbox_unset_idle(struct sandbox *sandbox)
 		TAILQ_REMOVE(&version->provisioned_idle, sandbox, idle_link);
 		return;
 	}
-	TAILQ_REMOVE(&version->idle, sandbox, idle_link);
+	if (sandbox->end_tenant)
+		end_tenant_remove_idle(sandbox);
+	else
+		TAILQ_REMOVE(&version->idle, sandbox, idle_link);
 	TAILQ_REMOVE(&sandbox->pool->lru, sandbox, lru_link);
 	if (sandbox->invocations == 0) {
 		version->spares_ready--;
@@ -240,6 +245,7 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 	if (sandbox->idle && sandbox->invocations == 0 && !sandbox->provisioned)
 		version_spare_taken(sandbox->version);
 	sandbox_unset_idle(sandbox);
+	end_tenant_bind(sandbox, demand);
 	sandbox->demand = demand;
 	sandbox->invocations++;
 	sandbox->last_used_us = clock_realtime_us();
@@ -278,6 +284,8 @@ void sandbox_release(struct sandbox *sandbox, const char *end_reason)
 		end_reason = "its provisioned concurrency was taken back";
 	if (!end_reason && !sandbox->provisioned && share_must_yield(sandbox))
 		end_reason = "another tenant has less than its share";
+	if (!end_reason && end_tenant_must_yield(sandbox))
+		end_reason = "another end-tenant of the function has waited for longer";
 	if (end_reason) {
 		sandbox_stop(sandbox, end_reason);
 		return;
@@ -389,6 +397,7 @@ void sandbox_get_facts(const struct sandbox *sandbox, struct sandbox_facts *ret)
 void sandbox_free(struct sandbox *sandbox)
 {
 	timer_disarm(&sandbox->timer);
+	end_tenant_unbind(sandbox);
 	(void)log_stream_close(sandbox->log);
 	free(sandbox->template_id);
 	free(sandbox);

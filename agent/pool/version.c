@@ -123,6 +123,7 @@ int version_new(struct pool *pool, const struct function *function,
 	TAILQ_INIT(&version->demands);
 	TAILQ_INIT(&version->sandboxes);
 	TAILQ_INIT(&version->idle);
+	TAILQ_INIT(&version->matches);
 	TAILQ_INIT(&version->provisioned_idle);
 	TAILQ_INIT(&version->policy_waits);
 	TAILQ_INSERT_TAIL(&pool->all, version, link);
@@ -197,6 +198,31 @@ int version_get(struct pool *pool, const struct function *function, struct versi
 	return 0;
 }
 
+static void fail_demand(struct demand *demand, const struct error *error)
+{
+	demand->version->pool->waiting--;
+	demand_dequeue(demand);
+	demand_disclaim(demand);
+	demand->events->on_failed(demand, error);
+}
+
+static void move_demand(struct demand *demand, struct version *successor)
+{
+	_cleanup_error_ struct error error = ERROR_INIT;
+	int r;
+
+	demand_dequeue(demand);
+	demand_disclaim(demand);
+	r = demand_claim(successor, demand);
+	if (r >= 0) {
+		demand_enqueue(successor, demand);
+		return;
+	}
+	successor->pool->waiting--;
+	(void)error_set_errno(&error, r, "Cannot wait for a newer generation of the function");
+	demand->events->on_failed(demand, &error);
+}
+
 /* Its demands go to the successor (or fail, when there is none), idle sandboxes end, busy ones when
  * they are released. */
 void version_retire(struct version *version, struct version *successor)
@@ -207,13 +233,8 @@ void version_retire(struct version *version, struct version *successor)
 
 	version->current = false;
 	HASH_DEL(pool->versions, version);
-	while (successor && (demand = TAILQ_FIRST(&version->demands))) {
-		TAILQ_REMOVE(&version->demands, demand, link);
-		TAILQ_INSERT_TAIL(&successor->demands, demand, link);
-		demand->version = successor;
-		version->waiting--;
-		successor->waiting++;
-	}
+	while (successor && (demand = TAILQ_FIRST(&version->demands)))
+		move_demand(demand, successor);
 	if (successor) {
 		successor->active_until_us = version->active_until_us;
 		successor->provisioned = version->provisioned;
@@ -236,13 +257,8 @@ void version_fail_demands(struct version *version, const struct error *error)
 {
 	struct demand *demand;
 
-	while ((demand = TAILQ_FIRST(&version->demands))) {
-		TAILQ_REMOVE(&version->demands, demand, link);
-		version->waiting--;
-		version->pool->waiting--;
-		demand->version = NULL;
-		demand->events->on_failed(demand, error);
-	}
+	while ((demand = TAILQ_FIRST(&version->demands)))
+		fail_demand(demand, error);
 }
 
 static void on_retry(void *arg)
@@ -344,20 +360,24 @@ struct sandbox *version_first_idle(const struct version *version)
 	return provisioned ? provisioned : TAILQ_FIRST(&version->idle);
 }
 
+static void serve(struct demand *demand, struct sandbox *sandbox)
+{
+	demand_dequeue(demand);
+	sandbox->pool->waiting--;
+	sandbox_bind(sandbox, demand);
+	demand->events->on_bound(demand, sandbox);
+}
+
+/* Those whose end-tenant has an idle sandbox first: it is of no use to others. */
 static void serve_demands(struct version *version)
 {
 	struct sandbox *sandbox;
 	struct demand *demand;
 
-	while ((demand = TAILQ_FIRST(&version->demands)) &&
-	       (sandbox = version_first_idle(version))) {
-		TAILQ_REMOVE(&version->demands, demand, link);
-		version->waiting--;
-		version->pool->waiting--;
-		demand->version = NULL;
-		sandbox_bind(sandbox, demand);
-		demand->events->on_bound(demand, sandbox);
-	}
+	while (end_tenant_next_match(version, &demand, &sandbox))
+		serve(demand, sandbox);
+	while ((demand = TAILQ_FIRST(&version->demands)) && (sandbox = version_first_idle(version)))
+		serve(demand, sandbox);
 }
 
 /* Demands first: each that waits is worth one sandbox under way, never more. */

@@ -93,19 +93,34 @@ static int query(struct database *database, const char *text, int64_t *ret_numbe
 	return 0;
 }
 
-static int make(struct database *database, struct error *error)
+/* The next version, whole or not at all: from none by the schema, else by an upgrade. */
+static int step_version(struct database *database, int64_t version, struct error *error)
 {
 	const struct database_kind *kind = database->kind;
 	_cleanup_free_ char *text = NULL;
+	int r;
 
 	if (asprintf(&text,
-		     "BEGIN IMMEDIATE;%s PRAGMA application_id = %d; PRAGMA user_version = %d;"
+		     "BEGIN IMMEDIATE;%s PRAGMA application_id = %d; PRAGMA user_version = %lld;"
 		     "COMMIT;",
-		     kind->schema, kind->application_id, kind->version) < 0) {
+		     version == 0 ? kind->schema : kind->upgrades[version - 1],
+		     kind->application_id, (long long)version + 1) < 0) {
 		text = NULL;
 		return error_set_errno(error, ENOMEM, "Cannot open the %s", kind->name);
 	}
-	return database_execute(database, text, error);
+	r = database_execute(database, text, error);
+	if (r < 0 && !sqlite3_get_autocommit(database->connection))
+		(void)sqlite3_exec(database->connection, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
+static int bring_up(struct database *database, int64_t version, struct error *error)
+{
+	int r = 0;
+
+	for (; version < database->kind->version && r == 0; version++)
+		r = step_version(database, version, error);
+	return r;
 }
 
 static int check_version(struct database *database, struct error *error)
@@ -123,7 +138,7 @@ static int check_version(struct database *database, struct error *error)
 	if (r < 0)
 		return r;
 	if (tables == 0 && version == 0 && application == 0)
-		return make(database, error);
+		return bring_up(database, 0, error);
 	if (application != kind->application_id || version < 1)
 		return error_set(error, ERROR_INTERNAL, NULL, "%s is not a %s of this program.",
 				 database->path, kind->name);
@@ -132,7 +147,7 @@ static int check_version(struct database *database, struct error *error)
 				 "The %s %s has version %lld; this program knows versions up to "
 				 "%d. Install the newer program again.",
 				 kind->name, database->path, (long long)version, kind->version);
-	return 0;
+	return bring_up(database, version, error);
 }
 
 static int check_integrity(struct database *database, struct error *error)

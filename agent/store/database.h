@@ -15,7 +15,10 @@ struct database_kind {
 	const char *name; /* "registry": in errors */
 	int application_id;
 	int version;
-	const char *schema; /* statements that make it */
+	const char *schema; /* statements that make version 1 */
+	/* For each further version the statements that lead to it from the one before: version - 1
+	 * of them. New files go the same way. They must not depend on the size of the file. */
+	const char *const *upgrades;
 	/* A file up to this size is read whole when it is opened, to see whether it is damaged; a
 	 * larger one shows it as it is used. */
 	int64_t check_max_bytes;

@@ -27,10 +27,16 @@ struct event_store {
 	sqlite3_stmt *statements[_EVENT_STATEMENTS];
 };
 
+static const char *const upgrades[] = {
+	/* In whose name a function with end-tenants is to be invoked. */
+	"ALTER TABLE event ADD COLUMN end_tenant TEXT NOT NULL DEFAULT '';",
+};
+
 static const struct database_kind kind = {
 	.name = "event store",
 	.application_id = 0x4d617945, /* "MayE" */
-	.version = 1,
+	.version = 1 + (int)ARRAY_SIZE(upgrades),
+	.upgrades = upgrades,
 	/* AUTOINCREMENT: a sequence is not used again when its event has ended. */
 	.schema = "CREATE TABLE event (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
 		  " request_id TEXT NOT NULL, tenant TEXT NOT NULL, function TEXT NOT NULL,"
@@ -51,12 +57,12 @@ static const char *const sql[_EVENT_STATEMENTS] = {
 	[EVENT_ROLLBACK] = "ROLLBACK",
 	[EVENT_INSERT] =
 		("INSERT INTO event (request_id, tenant, function, qualifier, received_us, due_us,"
-		 " errors, delays, bytes, trace_id, client_context, payload)"
-		 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
+		 " errors, delays, bytes, trace_id, client_context, payload, end_tenant)"
+		 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"),
 	[EVENT_SET] = "UPDATE event SET due_us = ?2, errors = ?3, delays = ?4 WHERE sequence = ?1",
 	[EVENT_REMOVE] = "DELETE FROM event WHERE sequence = ?1",
-	[EVENT_GET_BODY] =
-		"SELECT trace_id, client_context, payload FROM event WHERE sequence = ?1",
+	[EVENT_GET_BODY] = ("SELECT trace_id, client_context, payload, end_tenant FROM event"
+			    " WHERE sequence = ?1"),
 	/* Large rows overflow into pages of their own, and their columns come last: none of what
 	 * they carry is read. */
 	[EVENT_GET_ALL] = ("SELECT sequence, request_id, tenant, function, qualifier, received_us,"
@@ -133,6 +139,7 @@ static int add(struct event_store *store, struct event_op *op, struct error *err
 	database_bind_text(statement, 10, op->body.trace_id ? op->body.trace_id : "");
 	bind_bytes(statement, 11, op->body.client_context);
 	bind_bytes(statement, 12, op->body.payload);
+	database_bind_text(statement, 13, op->body.end_tenant ? op->body.end_tenant : "");
 	if (sqlite3_step(statement) != SQLITE_DONE)
 		return database_refuse(&store->database, "write", error);
 	record->sequence = (uint64_t)sqlite3_last_insert_rowid(store->database.connection);
@@ -167,13 +174,13 @@ static struct slice copy_column(sqlite3_stmt *statement, int column, uint8_t **a
 	return copy;
 }
 
-/* Context and payload in one piece of memory, behind them the trace id with its NUL. */
+/* Context and payload in one piece of memory, behind them two texts with their NULs. */
 static int take_body(sqlite3_stmt *statement, struct event_op *op, struct error *error)
 {
-	size_t bytes = 1;
+	size_t bytes = 2;
 	uint8_t *at;
 
-	for (int column = 0; column < 3; column++)
+	for (int column = 0; column < 4; column++)
 		bytes += (size_t)sqlite3_column_bytes(statement, column);
 	at = calloc(1, bytes);
 	if (!at)
@@ -183,6 +190,8 @@ static int take_body(sqlite3_stmt *statement, struct event_op *op, struct error 
 	op->body.client_context = copy_column(statement, 1, &at);
 	op->body.payload = copy_column(statement, 2, &at);
 	op->body.trace_id = (const char *)copy_column(statement, 0, &at).data;
+	at++;
+	op->body.end_tenant = (const char *)copy_column(statement, 3, &at).data;
 	return 0;
 }
 

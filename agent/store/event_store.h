@@ -34,7 +34,8 @@ struct event_record {
 struct event_body {
 	struct slice payload;
 	struct slice client_context;
-	const char *trace_id; /* "": none was given */
+	const char *trace_id;   /* "": none was given */
+	const char *end_tenant; /* in whose name; "": nobody's */
 };
 
 /* How events of a function, a version or an alias are tried, where it is not as on the node. */

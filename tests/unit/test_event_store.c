@@ -20,7 +20,8 @@ static struct event_op sample(unsigned n)
 					   .bytes = 9 },
 			       .body = { .payload = slice_from_string("\"payload\""),
 					 .client_context = slice_from_string("{}"),
-					 .trace_id = "Root=1" } };
+					 .trace_id = "Root=1",
+					 .end_tenant = "blue" } };
 
 	(void)snprintf(op.record.request_id, sizeof(op.record.request_id),
 		       "%08x-0000-4000-8000-000000000000", n);
@@ -61,6 +62,7 @@ static void test_all_of_an_event_is_kept(void **state _unused_)
 	apply(&read);
 	assert_non_null(read.memory);
 	assert_string_equal(read.body.trace_id, "Root=1");
+	assert_string_equal(read.body.end_tenant, "blue");
 	assert_int_equal(read.body.payload.len, 9);
 	assert_memory_equal(read.body.payload.data, "\"payload\"", 9);
 	assert_int_equal(read.body.client_context.len, 2);
@@ -108,6 +110,42 @@ static void test_what_was_acknowledged_survives_kill(void **state _unused_)
 	open_store();
 }
 
+/* A file as version 0.1.0 made it, with an event in it. */
+static void test_a_file_of_version_1_is_brought_up(void **state _unused_)
+{
+	static const char *const first_version =
+		"CREATE TABLE event (sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+		" request_id TEXT NOT NULL, tenant TEXT NOT NULL, function TEXT NOT NULL,"
+		" qualifier TEXT NOT NULL, received_us INTEGER NOT NULL,"
+		" due_us INTEGER NOT NULL, errors INTEGER NOT NULL, delays INTEGER NOT NULL,"
+		" bytes INTEGER NOT NULL, trace_id TEXT NOT NULL, client_context BLOB NOT NULL,"
+		" payload BLOB NOT NULL) STRICT;"
+		"CREATE TABLE settings (tenant TEXT NOT NULL, function TEXT NOT NULL,"
+		" qualifier TEXT NOT NULL, max_retries INTEGER, max_age_s INTEGER,"
+		" modified_us INTEGER NOT NULL, PRIMARY KEY (tenant, function, qualifier))"
+		" STRICT, WITHOUT ROWID;"
+		"INSERT INTO event VALUES (7, 'r', '123456789012', 'f', '', 1, 2, 0, 0, 2, "
+		"'Root=9',"
+		" x'', x'7b7d'); PRAGMA application_id = 1298233669; PRAGMA user_version = 1;";
+	struct event_record record = { 0 };
+	sqlite3 *connection;
+
+	place->store = event_store_close(place->store);
+	assert_int_equal(unlink(place->path), 0);
+	assert_int_equal(sqlite3_open(place->path, &connection), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(connection, first_version, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+	open_store();
+	assert_int_equal(event_store_each(place->store, copy_record, &record, NULL), 0);
+	assert_int_equal(record.sequence, 7);
+	struct event_op read = { .change = EVENT_READ, .record = record };
+	apply(&read);
+	assert_string_equal(read.body.trace_id, "Root=9");
+	assert_string_equal(read.body.end_tenant, "");
+	assert_int_equal(read.body.payload.len, 2);
+	event_op_forget_body(&read);
+}
+
 static void test_a_foreign_file_is_refused(void **state _unused_)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
@@ -115,11 +153,11 @@ static void test_a_foreign_file_is_refused(void **state _unused_)
 	sqlite3 *connection;
 
 	assert_int_equal(sqlite3_open(place->path, &connection), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(connection, "PRAGMA user_version = 2", NULL, NULL, NULL),
+	assert_int_equal(sqlite3_exec(connection, "PRAGMA user_version = 99", NULL, NULL, NULL),
 			 SQLITE_OK);
 	assert_int_equal(sqlite3_close(connection), SQLITE_OK);
 	assert_true(event_store_open(place->path, false, &store, &error) < 0);
-	assert_non_null(strstr(error_text(&error), "has version 2"));
+	assert_non_null(strstr(error_text(&error), "has version 99"));
 }
 
 int main(void)
@@ -127,6 +165,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_all_of_an_event_is_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_was_acknowledged_survives_kill, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_a_file_of_version_1_is_brought_up, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_foreign_file_is_refused, set_up, tear_down),
 	};

@@ -66,7 +66,7 @@ static void text_start_end(void **state)
 	(void)state;
 	check(&line, log_line_init_start(&line, text, TIME, &source),
 	      "INIT_START Runtime Version: python:3.13.v9\tRuntime Version ARN: arn:x\n");
-	check(&line, log_line_start(&line, text, TIME, ID, "$LATEST"),
+	check(&line, log_line_start(&line, text, TIME, ID, "$LATEST", NULL),
 	      "START RequestId: " ID " Version: $LATEST\n");
 	check(&line, log_line_end(&line, text, ID), "END RequestId: " ID "\n");
 	check(&line,
@@ -167,9 +167,12 @@ static void json_events(void **state)
 				      .billed_restore_ms = -1 };
 
 	(void)state;
-	check(&line, log_line_start(&line, json, TIME, ID, "$LATEST"),
+	check(&line, log_line_start(&line, json, TIME, ID, "$LATEST", NULL),
 	      "{\"time\":\"2025-11-24T23:12:27.123Z\",\"type\":\"platform.start\",\"record\":{"
 	      "\"requestId\":\"" ID "\",\"version\":\"$LATEST\"}}\n");
+	check(&line, log_line_start(&line, json, TIME, ID, "1", "blue"),
+	      "{\"time\":\"2025-11-24T23:12:27.123Z\",\"type\":\"platform.start\",\"record\":{"
+	      "\"requestId\":\"" ID "\",\"version\":\"1\",\"tenantId\":\"blue\"}}\n");
 	check(&line, log_line_end(&line, json, ID), "");
 	check(&line, log_line_timeout(&line, json, TIME, ID, 1000000), "");
 	check(&line, log_line_report(&line, json, TIME, &report),
@@ -177,6 +180,13 @@ static void json_events(void **state)
 	      "\"requestId\":\"" ID "\",\"status\":\"success\",\"metrics\":{\"durationMs\":3.5,"
 	      "\"billedDurationMs\":4,\"memorySizeMB\":128,\"maxMemoryUsedMB\":36,"
 	      "\"initDurationMs\":110.5}}}\n");
+	report.end_tenant = "blue";
+	report.init_us = -1;
+	check(&line, log_line_report(&line, json, TIME, &report),
+	      "{\"time\":\"2025-11-24T23:12:27.123Z\",\"type\":\"platform.report\",\"record\":{"
+	      "\"requestId\":\"" ID "\",\"status\":\"success\",\"tenantId\":\"blue\",\"metrics\":{"
+	      "\"durationMs\":3.5,\"billedDurationMs\":4,\"memorySizeMB\":128,"
+	      "\"maxMemoryUsedMB\":36}}}\n");
 	check(&line,
 	      log_line_init_report(&line, json_debug, TIME, &source, false, 1500, LINE_SUCCESS,
 				   NULL),
@@ -200,7 +210,7 @@ static void json_levels(void **state)
 	check(&line,
 	      log_line_init_report(&line, json, TIME, &source, false, 1500, LINE_SUCCESS, NULL),
 	      "");
-	check(&line, log_line_start(&line, json_warn, TIME, ID, "$LATEST"), "");
+	check(&line, log_line_start(&line, json_warn, TIME, ID, "$LATEST", "blue"), "");
 	check(&line, log_line_report(&line, json_warn, TIME, &report), "");
 	report.status = LINE_TIMEOUT;
 	assert_int_equal(log_line_report(&line, json_warn, TIME, &report), 0);
