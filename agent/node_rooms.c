@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The rooms below the services, in plain sight, from the lowest floor to the highest. */
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "agent/auth/master_key.h"
+#include "agent/events/event_queue.h"
+#include "agent/node_internal.h"
+#include "agent/store/event_store.h"
+#include "agent/store/ledger.h"
+#include "agent/store/registry.h"
+#include "mayfly/clock.h"
+#include "mayfly/log.h"
+
+#define MIB (1ULL << 20)
+
+static int build_paths(struct node *node, struct error *error)
+{
+	const char *dir = node->config->node_state_dir;
+	if (asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
+	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0 ||
+	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0 ||
+	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0 ||
+	    asprintf(&node->journal_path, "%s/ledger.journal", dir) < 0 ||
+	    asprintf(&node->events_path, "%s/events.db", dir) < 0 ||
+	    asprintf(&node->audit_path, "%s/audit.db", dir) < 0)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	return 0;
+}
+
+static int build_machines(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = loop_new(0, &node->loop);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot make the event loop");
+	struct vm_host_config vm_config = host_vm_config(config);
+	r = vm_host_open(&vm_config, node->loop, &node->vm_host, error);
+	if (r < 0)
+		return r;
+	return template_store_open(node->vm_host, node->loop, &node->templates, error);
+}
+
+static int build_logs(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	struct log_store_config log_config = {
+		.directory = node->logs_dir,
+		.part_max_bytes = config->logs_max_part_mb * MIB,
+		.group_max_bytes = config->logs_max_group_mb * MIB,
+		.waiting_max_bytes = config->logs_max_waiting_mb * MIB,
+		.flush_after_us = (int64_t)config->logs_flush_after_ms * USEC_PER_MSEC,
+	};
+	return log_store_open(&log_config, node->loop, &node->logs, error);
+}
+
+/* 0: what the node gives to all. */
+static unsigned concurrency_of_tenant(const char *id, void *arg)
+{
+	const struct node *node = arg;
+	const struct tenant *tenant = node->tenants ? tenants_find(node->tenants, id) : NULL;
+
+	return tenant && tenant->limits.has_concurrent_executions
+		       ? tenant->limits.concurrent_executions
+		       : 0;
+}
+
+static const char *master_key_path(const struct node *node)
+{
+	const char *given = node->config->auth_master_key_file;
+
+	return *given ? given : node->master_key_path;
+}
+
+static int build_directory(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = registry_open_sqlite(node->registry_path, &node->registry, error);
+	if (r < 0)
+		return r;
+
+	const struct runtime_catalogue *catalogue = vm_host_catalogue(node->vm_host);
+	size_t count = runtime_catalogue_count(catalogue);
+	_cleanup_free_ const char **runtimes = calloc(count + 1, sizeof(*runtimes));
+	if (!runtimes)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	for (size_t i = 0; i < count; i++)
+		runtimes[i] = runtime_catalogue_at(catalogue, i)->name;
+	struct master_key master_key;
+	struct directory_config directory_config = {
+		.state_dir = config->node_state_dir,
+		.region = config->node_region,
+		.default_tenant = config->node_account_id,
+		.runtimes = runtimes,
+		.runtime_count = count,
+		.master_key = &master_key,
+		.concurrency_limit = (unsigned)config->limits_concurrency,
+		.limit_of_tenant = concurrency_of_tenant,
+		.limit_of_tenant_arg = node,
+		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
+	};
+	r = master_key_load(master_key_path(node), !*config->auth_master_key_file, &master_key,
+			    error);
+	if (r < 0)
+		return r;
+	r = directory_open(&directory_config, node->registry, node->loop, &node->directory, error);
+	master_key_clear(&master_key);
+	return r;
+}
+
+static int build_account(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = ledger_open(node->ledger_path, config->ledger_sync == CONFIG_SYNC_FULL,
+			    &node->ledger, error);
+	if (r < 0)
+		return r;
+	struct account_config account_config = {
+		.ledger = node->ledger,
+		.journal_path = node->journal_path,
+		.journal_answers = config->ledger_sync == CONFIG_SYNC_NORMAL,
+		.answer_wait_us = (int64_t)config->ledger_answer_wait_ms * USEC_PER_MSEC,
+		.raw_keep_us = (int64_t)config->ledger_raw_keep_days * 86400 * USEC_PER_SEC,
+		.prices = { .request_pico = config->ledger_price_request_pico,
+			    .gb_second_pico = config->ledger_price_gb_second_pico },
+	};
+	return account_new(&account_config, node->loop, &node->account, error);
+}
+
+static unsigned count_functions(const char *tenant, void *directory)
+{
+	return directory_count(directory, tenant);
+}
+
+static int build_tenants(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	bool on_kvm = vm_host_info(node->vm_host)->accelerator == ACCELERATOR_KVM;
+	struct tenants_config tenants_config = {
+		.default_tenant = config->node_account_id,
+		.master_key_path = master_key_path(node),
+		.make_master_key = !*config->auth_master_key_file,
+		.count_functions = count_functions,
+		.user = node->directory,
+	};
+	if (!on_kvm && !config->node_tenants_on_tcg)
+		tenants_config.only_one =
+			"This node runs microVMs on TCG, which QEMU does not call a security "
+			"boundary, so it takes one tenant only. With KVM there may be more; "
+			"node.tenants_on_tcg = yes allows them here all the same.";
+	int r = registry_open_sqlite(node->registry_path, &node->tenant_registry, error);
+	if (r < 0)
+		return r;
+	return tenants_open(&tenants_config, node->tenant_registry, node->loop, &node->tenants,
+			    error);
+}
+
+static int build_trail(struct node *node, struct error *error)
+{
+	const struct trail_config trail_config = {
+		.path = node->audit_path,
+		.max_records = node->config->audit_max_records,
+		.keep_us = (int64_t)node->config->audit_keep_days * 24 * 3600 * USEC_PER_SEC,
+	};
+	return trail_open(&trail_config, node->loop, &node->trail, error);
+}
+
+static char *find_package(const char *package_digest, void *arg)
+{
+	return directory_package_path(arg, package_digest);
+}
+
+struct base_search {
+	const char *runtime;
+	unsigned memory_mb;
+	bool found;
+};
+
+static bool config_uses_base(const struct function_config *config, const struct base_search *search)
+{
+	return config && config->runtime && strcmp(config->runtime, search->runtime) == 0 &&
+	       config->memory_size_mb == search->memory_mb;
+}
+
+static void compare_base(const struct function *function, void *arg)
+{
+	struct base_search *search = arg;
+	search->found |= config_uses_base(&function->config, search) ||
+			 config_uses_base(function->update, search);
+}
+
+static bool base_is_needed(const char *runtime, unsigned memory_mb, void *directory)
+{
+	struct base_search search = { .runtime = runtime, .memory_mb = memory_mb };
+	directory_each(directory, compare_base, &search);
+	return search.found;
+}
+
+static int build_pool(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	struct pool_config pool_config = {
+		.region = config->node_region,
+		.catalogue = vm_host_catalogue(node->vm_host),
+		.package_path = find_package,
+		.package_path_arg = node->directory,
+		.base_is_needed = base_is_needed,
+		.base_is_needed_arg = node->directory,
+		.base_template_keep_us = (int64_t)config->pool_base_template_keep_s * USEC_PER_SEC,
+		.memory_budget_bytes = config->pool_memory_budget_mb * MIB,
+		.memory_reserve_bytes = config->pool_memory_reserve_mb * MIB,
+		.memory_commit_percent = (unsigned)config->pool_memory_commit_percent,
+		.sandbox_overhead_mb = (unsigned)config->pool_sandbox_overhead_mb,
+		.max_sandboxes = (unsigned)config->pool_max_sandboxes,
+		.max_starts = (unsigned)config->pool_max_concurrent_restores,
+		.max_waiting = (unsigned)config->pool_max_waiting,
+		.keep_alive_us = (int64_t)config->pool_keep_alive_s * USEC_PER_SEC,
+		.freeze_after_us = (int64_t)config->pool_freeze_after_ms * USEC_PER_MSEC,
+		.active_window_us = (int64_t)config->pool_active_window_s * USEC_PER_SEC,
+		.spares = (unsigned)config->pool_spares,
+		.spares_on_deploy = config->pool_spares_on_deploy,
+		.warm_rounds = (unsigned)config->pool_warm_rounds,
+		.start_timeout_us = (int64_t)config->pool_start_timeout_ms * USEC_PER_MSEC,
+		.boot_timeout_us = (int64_t)config->pool_boot_timeout_ms * USEC_PER_MSEC,
+		.init_timeout_ms = (unsigned)config->pool_init_timeout_ms,
+		.guest_grace_us = (int64_t)config->pool_guest_grace_ms * USEC_PER_MSEC,
+	};
+	int r = pool_new(&pool_config, node->loop, node->vm_host, node->templates, node->logs,
+			 &node->pool, error);
+	if (r < 0)
+		return r;
+	struct invoker_config invoker_config = {
+		.region = config->node_region,
+		.default_tenant = config->node_account_id,
+		.max_wait_us = (int64_t)config->pool_max_wait_s * USEC_PER_SEC,
+		.max_waiting_bytes = config->pool_max_waiting_mb * MIB,
+		.limits = {
+			.tenant = (unsigned)config->limits_concurrency,
+			.of_tenant = concurrency_of_tenant,
+			.of_tenant_arg = node,
+			.requests = (unsigned)config->limits_requests_per_concurrency,
+			.scaling = (unsigned)config->limits_scaling_per_10s,
+		},
+		.max_metrics = (unsigned)config->metrics_max_functions,
+	};
+	return invoker_new(&invoker_config, node->loop, node->directory, node->pool, node->account,
+			   &node->invoker, error);
+}
+
+/* An unknown tenant's functions are gone, which their events will find. */
+static bool tenant_may_run(const char *id, void *arg)
+{
+	const struct node *node = arg;
+	const struct tenant *tenant = tenants_find(node->tenants, id);
+
+	return !tenant || tenant->state == TENANT_ACTIVE;
+}
+
+static int build_events(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = event_store_open(node->events_path, config->events_sync == CONFIG_SYNC_FULL,
+				 &node->event_store, error);
+	if (r < 0)
+		return r;
+	struct event_queue_config queue_config = {
+		.store = node->event_store,
+		.loop = node->loop,
+		.directory = node->directory,
+		.invoker = node->invoker,
+		.policy = {
+			.max_retries = (unsigned)config->events_max_retries,
+			.retry_first_us = (int64_t)config->events_retry_first_ms * USEC_PER_MSEC,
+			.delay_first_us = (int64_t)config->events_delay_first_ms * USEC_PER_MSEC,
+			.delay_max_us = (int64_t)config->events_delay_max_ms * USEC_PER_MSEC,
+			.max_age_us = (int64_t)config->events_max_age_s * USEC_PER_SEC,
+		},
+		.max_running = (unsigned)config->events_max_running,
+		.max_waiting = (unsigned)config->events_max_waiting,
+		.max_waiting_bytes = config->events_max_waiting_mb * MIB,
+		.may_run = tenant_may_run,
+		.may_run_arg = node,
+	};
+	return event_queue_new(&queue_config, &node->event_queue, error);
+}
+
+int node_build_rooms(struct node *node, struct error *error)
+{
+	static int (*const steps[])(struct node * node, struct error * error) = {
+		build_paths, build_machines, build_logs, build_directory, build_tenants,
+		build_trail, build_account,  build_pool, build_events,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		int r = steps[i](node, error);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
