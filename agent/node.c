@@ -17,6 +17,7 @@
 #include "agent/api/invoke_service.h"
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
+#include "agent/api/policy_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
 #include "agent/api/usage_service.h"
@@ -260,6 +261,7 @@ struct node *node_close(struct node *node)
 		event_service_free(node->event_service);
 	if (node->invoke_service)
 		invoke_service_free(node->invoke_service);
+	policy_service_free(node->policy_service);
 	if (node->alias_service)
 		alias_service_free(node->alias_service);
 	if (node->function_service)

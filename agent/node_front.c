@@ -14,6 +14,7 @@
 #include "agent/api/invoke_service.h"
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
+#include "agent/api/policy_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
 #include "agent/api/usage_service.h"
@@ -35,6 +36,7 @@ static int build_services(struct node *node, struct error *error)
 	const struct config *config = node->config;
 	struct rpc_server_options options = { .post = post_to_loop, .post_ctx = node->loop };
 	node->gate = (struct gate){ .tenants = node->tenants,
+				    .directory = node->directory,
 				    .trail = node->trail,
 				    .tcp_is_operator = config->api_listen_tcp_operator };
 	gate_guard(&node->gate, &options);
@@ -51,6 +53,10 @@ static int build_services(struct node *node, struct error *error)
 		return r;
 	r = function_service_register(node->server, node->directory, &node->api,
 				      &node->function_service, error);
+	if (r < 0)
+		return r;
+	r = policy_service_register(node->server, node->directory, &node->api,
+				    &node->policy_service, error);
 	if (r < 0)
 		return r;
 	r = invoke_service_register(node->server, node->invoker, node->event_queue, &node->api,

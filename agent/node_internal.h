@@ -44,6 +44,7 @@ struct node {
 	struct rpc_server *server;
 	struct alias_service *alias_service;
 	struct function_service *function_service;
+	struct policy_service *policy_service;
 	struct invoke_service *invoke_service;
 	struct concurrency_service *concurrency_service;
 	struct event_service *event_service;

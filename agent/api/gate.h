@@ -5,23 +5,35 @@
  * node. Without one they are operators if they come by the unix socket, which lets nobody else
  * connect, or show a certificate; else they are nobody.
  *
- * The gate before every method: who calls, may they (agent/auth has the table), in which tenant,
- * and is that tenant there and active. It puts the tenant into a request that left it empty, so
- * that no service decides for itself. Loop thread. */
+ * The gate before every method: who calls, may they (agent/auth has the table; where it refuses,
+ * the policy of the function may let them), in which tenant, and is that tenant there and active.
+ * It puts the tenant into a request that left it empty, so that no service decides for itself. Loop
+ * thread. */
 
 #include "agent/audit/trail.h"
+#include "agent/deploy/directory.h"
 #include "agent/tenants/tenants.h"
 #include "rpc/rpc_server.h"
 
+#define GATE_GRANTED_PLACES 256
+
+/* A call that a policy let in, and when the like was noted last. */
+struct gate_granted {
+	uint64_t hash;
+	int64_t minute;
+};
+
 struct gate {
-	const struct tenants *tenants; /* borrowed; set before the server starts */
-	struct trail *trail;           /* borrowed */
-	bool tcp_is_operator;          /* whoever calls by plain TCP without an access key */
+	const struct tenants *tenants;     /* borrowed; set before the server starts */
+	const struct directory *directory; /* borrowed; NULL: no function grants anything */
+	struct trail *trail;               /* borrowed */
+	bool tcp_is_operator;              /* whoever calls by plain TCP without an access key */
 
 	/* Refusals of callers who are not known, so that they cannot push all else out of the
 	 * trail: those of this minute that were noted, and that were not. */
 	int64_t minute;
 	unsigned noted, left_out;
+	struct gate_granted granted[GATE_GRANTED_PLACES];
 };
 
 /* Makes `options` ask the gate, which outlives the server. */

@@ -23,6 +23,7 @@
 #define TENANTS(m)     "/mayfly.v1.TenantService/" m
 #define KEYS(m)        "/mayfly.v1.AccessKeyService/" m
 #define EVENTS(m)      "/mayfly.v1.EventService/" m
+#define POLICIES(m)    "/mayfly.v1.PolicyService/" m
 #define AUDIT(m)       "/mayfly.v1.AuditService/" m
 
 /* clang-format off */
@@ -35,7 +36,8 @@ static const struct access_row rows[] = {
 					    ACCESS_KNOWN,  0,          ACCESS_READ },
 
 	{ FUNCTIONS("Create"),              ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
-	{ FUNCTIONS("Get"),                 ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ FUNCTIONS("Get"),                 ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .grant = "lambda:GetFunction" },
 	{ FUNCTIONS("List"),                ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ FUNCTIONS("UpdateCode"),          ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ FUNCTIONS("UpdateConfiguration"), ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
@@ -50,6 +52,10 @@ static const struct access_row rows[] = {
 	{ ALIASES("List"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ ALIASES("Update"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ ALIASES("Delete"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+
+	{ POLICIES("AddPermission"),        ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ POLICIES("RemovePermission"),     ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ POLICIES("GetPolicy"),            ACCESS_TENANT, READERS,    ACCESS_READ },
 
 	{ CONCURRENCY("Put"),               ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ CONCURRENCY("Get"),               ACCESS_TENANT, READERS,    ACCESS_READ },
@@ -78,8 +84,10 @@ static const struct access_row rows[] = {
 	{ USAGE("Watch"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ USAGE("Reconcile"),               ACCESS_NODE,   OPERATORS,  ACCESS_READ },
 
-	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },
-	{ INVOKE("InvokeStream"),           ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE },
+	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE,
+	  .grant = "lambda:InvokeFunction" },
+	{ INVOKE("InvokeStream"),           ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE,
+	  .grant = "lambda:InvokeFunction" },
 
 	{ LOGS("Get"),                      ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ LOGS("Tail"),                     ACCESS_TENANT, READERS,    ACCESS_READ },
@@ -137,8 +145,11 @@ const struct access_row *access_find(const char *method)
 	return NULL;
 }
 
-static int refuse(const char *method, const struct principal *principal, struct error *error)
+static int refuse(const struct access_row *row, const struct principal *principal,
+		  struct error *error)
 {
+	const char *method = row ? row->method : "/This method";
+
 	if (principal->kind == PRINCIPAL_USER)
 		return error_set(error, ERROR_ACCESS_DENIED, NULL,
 				 "User: arn:aws:iam::%s:user/%s is not authorized to perform: %s",
@@ -163,33 +174,35 @@ static int choose_tenant(const struct principal *principal, const char *named,
 	return 0;
 }
 
-int access_greet(const char *method, const struct principal *principal, struct error *error)
+int access_greet(const struct access_row *row, const struct principal *principal,
+		 struct error *error)
 {
-	const struct access_row *row = access_find(method);
-
 	if ((row && row->scope == ACCESS_PUBLIC) || principal->kind != PRINCIPAL_NOBODY)
 		return 0;
 	return error_set(error, ERROR_UNAUTHENTICATED, NULL,
 			 "The security token included in the request is invalid.");
 }
 
-int access_check(const char *method, const struct principal *principal, const char *named,
+bool access_role_may(const struct access_row *row, enum role role)
+{
+	return (row->roles & BIT(role)) != 0;
+}
+
+int access_check(const struct access_row *row, const struct principal *principal, const char *named,
 		 const char *default_tenant, char ret_tenant[TENANT_ID_BYTES], struct error *error)
 {
-	const struct access_row *row = access_find(method);
 	bool is_operator = principal->kind == PRINCIPAL_OPERATOR;
-
-	int r = access_greet(method, principal, error);
+	int r = access_greet(row, principal, error);
 
 	ret_tenant[0] = 0;
 	if (r < 0)
 		return r;
 	if (!row)
-		return refuse(method, principal, error);
+		return refuse(row, principal, error);
 	if (row->scope == ACCESS_PUBLIC || row->scope == ACCESS_KNOWN)
 		return 0;
-	if (!is_operator && (row->scope == ACCESS_NODE || !(row->roles & BIT(principal->role))))
-		return refuse(method, principal, error);
+	if (!is_operator && (row->scope == ACCESS_NODE || !access_role_may(row, principal->role)))
+		return refuse(row, principal, error);
 	if (row->scope == ACCESS_NODE || (row->scope == ACCESS_TRAIL && is_operator))
 		return 0;
 	return choose_tenant(principal, named, default_tenant, ret_tenant, error);

@@ -29,6 +29,9 @@ struct access_row {
 	enum access_scope scope;
 	unsigned roles; /* bits of enum role */
 	enum access_effect effect;
+	/* What a function's resource policy calls it: it may let in a user whom the above refuses;
+	 * NULL: no policy may. */
+	const char *grant;
 };
 
 const struct access_row *access_rows(size_t *ret_count);
@@ -36,13 +39,16 @@ const struct access_row *access_rows(size_t *ret_count);
 /* NULL: nobody may call it. */
 const struct access_row *access_find(const char *method);
 
-/* Is it worth to hear what they want? Refuses callers who are not known. */
-int access_greet(const char *method, const struct principal *principal,
+/* Is it worth to hear what they want? Refuses callers who are not known. `row` NULL as above. */
+int access_greet(const struct access_row *row, const struct principal *principal,
 		 struct error *error) _must_use_;
 
 /* May they? `named` is the tenant that the request names, "" for the caller's own. ret_tenant gets
  * the tenant it is about; whether that exists is not looked at, so a user learns nothing of other
  * tenants from the answer. */
-int access_check(const char *method, const struct principal *principal, const char *named,
+int access_check(const struct access_row *row, const struct principal *principal, const char *named,
 		 const char *default_tenant, char ret_tenant[TENANT_ID_BYTES],
 		 struct error *error) _must_use_;
+
+/* Does a role let its users do this in their own tenant? */
+bool access_role_may(const struct access_row *row, enum role role);

@@ -7,6 +7,7 @@
 
 #include "agent/deploy/alias_directory.h"
 #include "agent/deploy/internal.h"
+#include "agent/functions/policy.h"
 
 struct change_kind {
 	/* Loop: fills `next` or sets `error` (negative). */
@@ -35,6 +36,7 @@ struct change {
 	const unsigned *reserved; /* NULL: no reservation */
 	const char *qualifier;    /* set with the next */
 	unsigned provisioned;
+	const struct policy_request *statement; /* of a policy; with the qualifier */
 	struct slice zip;
 	const char *code_sha256;
 	const char *description;

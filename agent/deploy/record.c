@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/deploy/record_environment.h"
+#include "agent/deploy/record_policy.h"
 #include "mayfly/id.h"
 #include "mayfly/store/v1/function.pb-c.h"
 
@@ -122,12 +123,15 @@ int record_encode(const struct function *function, const char *upload_id,
 {
 	_cleanup_(config_message_clear) struct config_message config = { 0 };
 	_cleanup_(config_message_clear) struct config_message update = { 0 };
+	_cleanup_(record_clear_policy) struct policy_message policy = { 0 };
 	stored_function message = MAYFLY__STORE__V1__STORED_FUNCTION__INIT;
 
 	int r = encode_config(&function->config, function, key, &config);
 
 	if (r >= 0 && function->update)
 		r = encode_config(function->update, function, key, &update);
+	if (r >= 0)
+		r = record_fill_policy(function->policy, &policy);
 	if (r < 0)
 		return r;
 	message.tenant = function->tenant;
@@ -152,6 +156,8 @@ int record_encode(const struct function *function, const char *upload_id,
 	message.provisioned_us = function->provisioned_us;
 	message.version = function->version;
 	message.source_description = borrow(function->source_description);
+	message.policy = policy.pointers;
+	message.n_policy = policy.count;
 	return pack(&message, ret);
 }
 
@@ -250,8 +256,10 @@ static int decode_texts(const stored_function *from, struct function *to)
 static int decode_function(const stored_function *from, const struct master_key *key,
 			   struct function *to)
 {
-	int r;
+	int r = record_decode_policy(from->policy, from->n_policy, &to->policy);
 
+	if (r < 0)
+		return r;
 	to->state = (enum function_state)(from->state - 1);
 	to->update_status = (enum update_status)(from->update_status - 1);
 	to->version = from->version;
@@ -292,6 +300,9 @@ int record_decode(struct slice bytes, const struct master_key *key, struct funct
 			error, ERROR_INTERNAL, NULL,
 			"The environment of a function was sealed with another master key, "
 			"or is damaged.");
+	if (r == -EUCLEAN)
+		return error_set(error, ERROR_INTERNAL, NULL,
+				 "The policy in a function's record is damaged.");
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot read a function's record");
 	*ret = TAKE_PTR(function);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/deploy/record.h"
+#include "agent/deploy/record_policy.h"
 #include "mayfly/store/v1/function.pb-c.h"
 
 typedef Mayfly__Store__V1__StoredAlias stored_alias;
@@ -25,9 +26,12 @@ static char *borrow(const char *text)
 int record_alias_encode(const char *tenant, const char *function_name, const struct alias *alias,
 			struct buf *ret)
 {
+	_cleanup_(record_clear_policy) struct policy_message policy;
 	stored_alias message = MAYFLY__STORE__V1__STORED_ALIAS__INIT;
-	int r;
+	int r = record_fill_policy(alias->policy, &policy);
 
+	if (r < 0)
+		return r;
 	message.tenant = borrow(tenant);
 	message.function_name = borrow(function_name);
 	message.name = alias->name;
@@ -39,6 +43,8 @@ int record_alias_encode(const char *tenant, const char *function_name, const str
 	message.provisioned_concurrency = alias->provisioned;
 	message.provisioned_us = alias->provisioned_us;
 	message.revision_id = borrow(alias->revision_id);
+	message.policy = policy.pointers;
+	message.n_policy = policy.count;
 	r = buf_reserve(ret, mayfly__store__v1__stored_alias__get_packed_size(&message));
 	if (r < 0)
 		return r;
@@ -70,7 +76,9 @@ static int decode(const stored_alias *from, struct alias_record *to)
 	memcpy(to->alias->revision_id, from->revision_id, UUID_BYTES);
 	to->alias->name = strdup(from->name);
 	to->alias->description = strdup(from->description);
-	return to->alias->name && to->alias->description ? 0 : -ENOMEM;
+	if (!to->alias->name || !to->alias->description)
+		return -ENOMEM;
+	return record_decode_policy(from->policy, from->n_policy, &to->alias->policy);
 }
 
 int record_alias_decode(struct slice bytes, struct alias_record *ret, struct error *error)
@@ -83,9 +91,9 @@ int record_alias_decode(struct slice bytes, struct alias_record *ret, struct err
 		r = error_set(error, ERROR_INTERNAL, NULL,
 			      "An alias's record in the registry is damaged.");
 	else
-		r = decode(message, ret) < 0
-			    ? error_set_errno(error, ENOMEM, "Cannot read an alias's record")
-			    : 0;
+		r = decode(message, ret);
+	if (r < 0)
+		r = error_set_errno(error, r, "Cannot read an alias's record");
 	if (message)
 		mayfly__store__v1__stored_alias__free_unpacked(message, NULL);
 	return r;

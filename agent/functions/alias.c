@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/functions/policy.h"
 #include "agent/functions/text.h"
 
 #define NAME_PATTERN       "(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
@@ -17,6 +18,7 @@ struct alias *alias_free(struct alias *alias)
 		return NULL;
 	free(alias->name);
 	free(alias->description);
+	policy_free(alias->policy);
 	free(alias);
 	return NULL;
 }
@@ -30,7 +32,7 @@ int alias_copy(const struct alias *from, struct alias **ret)
 	*to = *from;
 	to->name = strdup(from->name);
 	to->description = strdup(from->description);
-	if (!to->name || !to->description)
+	if (policy_copy(from->policy, &to->policy) < 0 || !to->name || !to->description)
 		return -ENOMEM;
 	*ret = TAKE_PTR(to);
 	return 0;

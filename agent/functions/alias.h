@@ -18,6 +18,7 @@ struct alias {
 	double weight;               /* the probability of the additional one, 0.0 to 1.0 */
 	unsigned provisioned;        /* sandboxes of `version` that are kept initialised; 0: none */
 	int64_t provisioned_us;      /* realtime: when that was said last */
+	struct policy *policy;       /* who else may do what through it; NULL: nobody */
 	char revision_id[UUID_BYTES];
 };
 

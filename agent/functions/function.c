@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/functions/policy.h"
 #include "mayfly/id.h"
 
 #define BIT(state) (UINT32_C(1) << (state))
@@ -118,6 +119,7 @@ struct function *function_free(struct function *function)
 	free(function->state_reason_code);
 	free(function->update_reason);
 	free(function->update_reason_code);
+	policy_free(function->policy);
 	free(function);
 	return NULL;
 }
@@ -150,7 +152,8 @@ int function_copy(const struct function *from, struct function **ret)
 	    copy_string(&to->state_reason_code, from->state_reason_code) < 0 ||
 	    copy_string(&to->update_reason, from->update_reason) < 0 ||
 	    copy_string(&to->update_reason_code, from->update_reason_code) < 0 ||
-	    function_config_copy(&to->config, &from->config) < 0 || copy_update(to, from) < 0)
+	    function_config_copy(&to->config, &from->config) < 0 || copy_update(to, from) < 0 ||
+	    policy_copy(from->policy, &to->policy) < 0)
 		return -ENOMEM;
 	to->version = from->version;
 	to->state = from->state;

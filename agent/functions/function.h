@@ -64,6 +64,8 @@ struct function_config {
 	uint64_t code_size_bytes;
 };
 
+struct policy; /* agent/functions/policy.h */
+
 /* $LATEST or a published version: each is a function of its own, with its states. */
 struct function {
 	char *tenant;
@@ -84,6 +86,7 @@ struct function {
 	unsigned provisioned;     /* of a version: sandboxes that are kept initialised; 0: none */
 	int64_t provisioned_us;   /* realtime: when that was said last */
 	int64_t last_modified_us; /* realtime */
+	struct policy *policy;    /* who else may do what with it; NULL: nobody */
 	uint64_t generation;      /* grows whenever `config` changes: old sandboxes go */
 };
 
@@ -177,3 +180,6 @@ struct function_reference {
 int function_parse_reference(const char *text, const char *qualifier, const char *region,
 			     const char *tenant, struct function_reference *ret,
 			     struct error *error) _must_use_;
+
+/* The account that such a text names; false when it names none, or is no such text. */
+bool function_reference_account(const char *text, char ret[TENANT_ID_DIGITS + 1]);

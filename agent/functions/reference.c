@@ -262,6 +262,18 @@ int function_parse_reference(const char *text, const char *qualifier, const char
 	return 0;
 }
 
+bool function_reference_account(const char *text, char ret[TENANT_ID_DIGITS + 1])
+{
+	struct pieces pieces = { 0 };
+	struct parts parts;
+
+	if (strlen(text) > FUNCTION_REFERENCE_MAX || !split(text, &parts) ||
+	    !take_pieces(&parts, &pieces) || !pieces.account.text)
+		return false;
+	copy_part(ret, pieces.account);
+	return true;
+}
+
 int function_validate_name(const char *name, struct error *error)
 {
 	if (strlen(name) > FUNCTION_NAME_MAX)

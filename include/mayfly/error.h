@@ -21,6 +21,7 @@ enum error_code {
 	ERROR_CONFLICT,              /* exists already, or in a state that forbids it */
 	ERROR_PRECONDITION_FAILED,   /* revision id differs */
 	ERROR_CODE_STORAGE_EXCEEDED,
+	ERROR_POLICY_LENGTH_EXCEEDED,
 	ERROR_INVALID_ZIP,
 	ERROR_TOO_MANY_REQUESTS,
 	ERROR_RESOURCE_NOT_READY,

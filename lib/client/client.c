@@ -8,6 +8,7 @@
 #define FUNCTIONS          mayfly__v1__function_service__descriptor
 #define CONCURRENCY        mayfly__v1__concurrency_service__descriptor
 #define EVENTS             mayfly__v1__event_service__descriptor
+#define POLICIES           mayfly__v1__policy_service__descriptor
 #define ALIASES            mayfly__v1__alias_service__descriptor
 #define LOGS               mayfly__v1__log_service__descriptor
 #define NODES              mayfly__v1__node_service__descriptor
@@ -226,6 +227,11 @@ DEFINE_CALL(client_event_config_delete, EVENTS, "DeleteEventInvokeConfig",
 	    GetEventInvokeConfigRequest, DeleteEventInvokeConfigResponse)
 DEFINE_CALL(client_event_config_list, EVENTS, "ListEventInvokeConfigs",
 	    ListEventInvokeConfigsRequest, ListEventInvokeConfigsResponse)
+DEFINE_CALL(client_policy_add, POLICIES, "AddPermission", AddPermissionRequest,
+	    AddPermissionResponse)
+DEFINE_CALL(client_policy_remove, POLICIES, "RemovePermission", RemovePermissionRequest,
+	    RemovePermissionResponse)
+DEFINE_CALL(client_policy_get, POLICIES, "GetPolicy", GetPolicyRequest, GetPolicyResponse)
 DEFINE_CALL(client_concurrency_put, CONCURRENCY, "Put", PutFunctionConcurrencyRequest,
 	    FunctionConcurrency)
 DEFINE_CALL(client_concurrency_get, CONCURRENCY, "Get", GetFunctionConcurrencyRequest,

@@ -16,6 +16,7 @@
 #include <mayfly/v1/alias.pb-c.h>
 #include <mayfly/v1/concurrency.pb-c.h>
 #include <mayfly/v1/event.pb-c.h>
+#include <mayfly/v1/policy.pb-c.h>
 #include <mayfly/v1/audit.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
 #include <mayfly/v1/invoke.pb-c.h>
@@ -157,6 +158,15 @@ int client_event_config_list(struct client *client,
 			     const Mayfly__V1__ListEventInvokeConfigsRequest *request,
 			     Mayfly__V1__ListEventInvokeConfigsResponse **ret,
 			     struct error *e) _must_use_;
+
+/* -- PolicyService -- */
+
+int client_policy_add(struct client *client, const Mayfly__V1__AddPermissionRequest *request,
+		      Mayfly__V1__AddPermissionResponse **ret, struct error *e) _must_use_;
+int client_policy_remove(struct client *client, const Mayfly__V1__RemovePermissionRequest *request,
+			 Mayfly__V1__RemovePermissionResponse **ret, struct error *e) _must_use_;
+int client_policy_get(struct client *client, const Mayfly__V1__GetPolicyRequest *request,
+		      Mayfly__V1__GetPolicyResponse **ret, struct error *e) _must_use_;
 
 /* -- ConcurrencyService -- */
 

@@ -522,6 +522,11 @@ const char *rpc_call_method(const struct rpc_call *call)
 	return call->method ? call->method->path : "";
 }
 
+ProtobufCMessage *rpc_call_request(const struct rpc_call *call)
+{
+	return call->request;
+}
+
 void *rpc_call_context(struct rpc_call *call)
 {
 	return call->context;

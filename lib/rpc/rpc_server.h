@@ -176,6 +176,10 @@ int64_t rpc_call_received_us(const struct rpc_call *call);
 /* "/package.Service/Method"; "" of a method that nobody serves. */
 const char *rpc_call_method(const struct rpc_call *call);
 
+/* The message that the handler has, or will have; NULL when there is none. Borrowed until the final
+ * answer. */
+ProtobufCMessage *rpc_call_request(const struct rpc_call *call);
+
 enum rpc_peer_kind {
 	RPC_PEER_UNKNOWN,
 	RPC_PEER_UNIX,

@@ -163,7 +163,10 @@ fetch_config(void *arg, grpc_ssl_server_certificate_config **ret)
 			.private_key = buf_string(&identity->key),
 			.cert_chain = buf_string(&identity->certificate),
 		};
-		const char *ca = identity->client_ca.len ? buf_string(&identity->client_ca) : NULL;
+		/* Core wants authorities in any case; where clients are not asked for a
+		 * certificate, nobody looks at them. */
+		const char *ca = identity->client_ca.len ? buf_string(&identity->client_ca)
+							 : buf_string(&identity->certificate);
 		*ret = grpc_ssl_server_certificate_config_create(ca, &pair, 1);
 		status = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 		server->tls_is_fetched = true;

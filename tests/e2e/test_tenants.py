@@ -12,42 +12,11 @@ import grpc
 import pytest
 
 import node as e2e
+from callers import Authority, Caller, free_port, make_key, methods, wait_refused
 
 Status = grpc.StatusCode
 BLUE, GREEN, ABSENT = "111111111111", "222222222222", "999999999999"
 ECHO = "import os\ndef handler(event, context):\n    print('log of', os.environ['WHO'])\n    return os.environ['WHO']\n"
-
-
-class Authority:
-    """A certificate authority of openssl's, with what it signs."""
-
-    def __init__(self, folder, name):
-        self.folder, self.name = folder, name
-        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                     "-subj", f"/CN={name}", "-keyout", self.path("key"), "-out", self.path("pem"))
-
-    def path(self, end, name=None):
-        return self.folder / f"{name or self.name}.{end}"
-
-    def openssl(self, *arguments):
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
-
-    def sign(self, name, common_name):
-        """NAME.pem and NAME.key."""
-        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                     f"/CN={common_name}", "-keyout", self.path("key", name), "-out", self.path("csr", name))
-        extensions = self.path("ext", name)
-        extensions.write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\n")
-        self.openssl("x509", "-req", "-in", self.path("csr", name), "-CA", self.path("pem"), "-CAkey",
-                     self.path("key"), "-CAcreateserial", "-days", "2", "-extfile", extensions, "-out",
-                     self.path("pem", name))
-        return self.path("pem", name), self.path("key", name)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -183,69 +152,6 @@ def test_command(active, mayfly):
 
 
 # -- who calls: over TLS, by access keys --------------------------------------------------------
-
-
-class Caller:
-    """Somebody on the network: a channel, and what they say about themselves."""
-
-    def __init__(self, node, key=None, certificate=None, channel=None):
-        self.node, self.protocol = node, node.protocol
-        pair = {"private_key": certificate[1].read_bytes(), "certificate_chain": certificate[0].read_bytes()} \
-            if certificate else {}
-        self.channel = channel or grpc.secure_channel(node.tls, grpc.ssl_channel_credentials(
-            node.ca.path("pem").read_bytes(), **pair), options=e2e.UNLIMITED)
-        self.metadata = [("authorization", f"Mayfly {key.access_key.access_key_id}:{key.secret_access_key}")] \
-            if key else []
-
-    def call(self, path, request, response, streams=False):
-        """The answer, or the Refusal."""
-        make = self.channel.unary_stream if streams else self.channel.unary_unary
-        method = make(path, request_serializer=lambda m: m.SerializeToString(), response_deserializer=response.FromString)
-        try:
-            answer = method(request, metadata=self.metadata, timeout=60)
-            return next(answer) if streams else answer
-        except grpc.RpcError as error:
-            return e2e.Refusal(self.protocol, error)
-
-    def method(self, service, name, /, **fields):
-        found = next(m for m in methods(self.protocol) if m.service == service and m.name == name)
-        return self.call(found.path, found.request(**fields), found.response, found.streams)
-
-
-class Method:
-    def __init__(self, module, service, method):
-        self.service, self.name = service.name, method.name
-        self.path = f"/{service.full_name}/{method.name}"
-        self.request = getattr(module, method.input_type.name)
-        self.response = getattr(module, method.output_type.name)
-        self.streams = method.name in ("InvokeStream", "Tail", "Watch", "Build", "Export")
-        self.fields = set(method.input_type.fields_by_name)
-
-    def about(self, tenant):
-        """A request that would do something, were it let."""
-        given = {"tenant": tenant, "function_name": "same", "user": "mallory", "log_group_name": "",
-                 "access_key_id": "AKIA" + "A" * 16, "runtime": "python3.13", "template_id": "base-python3.13-128"}
-        return self.request(**{k: v for k, v in given.items() if k in self.fields})
-
-
-def methods(protocol):
-    modules = (protocol.function, protocol.invoke, protocol.log, protocol.node, protocol.tenant, protocol.access_key,
-               protocol.alias, protocol.concurrency, protocol.usage, protocol.audit, protocol.event)
-    return [Method(module, service, method) for module in modules
-            for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
-
-
-def make_key(node, tenant, role, user="ann", **options):
-    k = node.protocol.access_key
-    return node.keys.Create(k.CreateAccessKeyRequest(tenant=tenant, user=user, role=k.Role.Value(f"ROLE_{role}"),
-                                                     **options), timeout=30)
-
-
-def wait_refused(caller):
-    def refusal():
-        answer = caller.method("FunctionService", "List")
-        return answer if isinstance(answer, e2e.Refusal) else None
-    return e2e.wait_until(refusal, 60, "a refusal")
 
 
 def test_nobody(active):
