@@ -302,6 +302,33 @@ static const struct config_row rows[] = {
 	{ "ledger", "price_gb_second_pico", NUMBER(ledger_price_gb_second_pico, 0, PICO),
 	  .initial = "0", .unit = "10^-12 units of money",
 	  .help = "What a billed second of 1,024 MB costs: 16666700 is 0.0000166667." },
+	{ "ledger", "price_provisioned_run_gb_second_pico",
+	  NUMBER(ledger_price_provisioned_run_gb_second_pico, 0, PICO), .initial = "0",
+	  .unit = "10^-12 units of money",
+	  .help = "The same in a provisioned place; Lambda's is 9722200. 0: the price above." },
+	{ "ledger", "price_provisioned_gb_second_pico",
+	  NUMBER(ledger_price_provisioned_gb_second_pico, 0, PICO), .initial = "0",
+	  .unit = "10^-12 units of money",
+	  .help = "What a second of 1,024 MB of provisioned concurrency costs, whether it is used "
+		  "or not; Lambda's is 4166700." },
+	{ "ledger", "price_storage_gb_second_pico",
+	  NUMBER(ledger_price_storage_gb_second_pico, 0, PICO), .initial = "0",
+	  .unit = "10^-12 units of money",
+	  .help = "What a billed second of 1,024 MB of EphemeralStorage above 512 MB costs; "
+		  "Lambda's is 30900." },
+	{ "ledger", "price_stream_gb_pico", NUMBER(ledger_price_stream_gb_pico, 0, PICO),
+	  .initial = "0", .unit = "10^-12 units of money",
+	  .help = "What 2^30 bytes of streamed answers cost, above 6 MiB of each; Lambda's is "
+		  "8000000000." },
+	{ "ledger", "price_cache_gb_second_pico",
+	  NUMBER(ledger_price_cache_gb_second_pico, 0, PICO), .initial = "0",
+	  .unit = "10^-12 units of money",
+	  .help = "What keeping the snapshot of a version of 1,024 MB with SnapStart costs a "
+		  "second; Lambda's is 1504600." },
+	{ "ledger", "price_restore_gb_pico", NUMBER(ledger_price_restore_gb_pico, 0, PICO),
+	  .initial = "0", .unit = "10^-12 units of money",
+	  .help = "What restoring such a snapshot for an invocation costs; Lambda's is "
+		  "139799800." },
 
 	{ "events", "sync", CHOICE(events_sync, syncs), .initial = "full",
 	  .help = "What an event survives that was answered with 202: normal, the end of the agent "

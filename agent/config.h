@@ -95,6 +95,12 @@ struct config {
 	uint64_t ledger_answer_wait_ms;
 	uint64_t ledger_price_request_pico;
 	uint64_t ledger_price_gb_second_pico;
+	uint64_t ledger_price_provisioned_run_gb_second_pico;
+	uint64_t ledger_price_provisioned_gb_second_pico;
+	uint64_t ledger_price_storage_gb_second_pico;
+	uint64_t ledger_price_stream_gb_pico;
+	uint64_t ledger_price_cache_gb_second_pico;
+	uint64_t ledger_price_restore_gb_pico;
 	unsigned events_sync;
 	uint64_t events_max_running;
 	uint64_t events_max_waiting;

@@ -125,7 +125,15 @@ static int build_account(struct node *node, struct error *error)
 		.answer_wait_us = (int64_t)config->ledger_answer_wait_ms * USEC_PER_MSEC,
 		.raw_keep_us = (int64_t)config->ledger_raw_keep_days * 86400 * USEC_PER_SEC,
 		.prices = { .request_pico = config->ledger_price_request_pico,
-			    .gb_second_pico = config->ledger_price_gb_second_pico },
+			    .gb_second_pico = config->ledger_price_gb_second_pico,
+			    .provisioned_run_gb_second_pico =
+				    config->ledger_price_provisioned_run_gb_second_pico,
+			    .provisioned_gb_second_pico =
+				    config->ledger_price_provisioned_gb_second_pico,
+			    .storage_gb_second_pico = config->ledger_price_storage_gb_second_pico,
+			    .stream_gb_pico = config->ledger_price_stream_gb_pico,
+			    .cache_gb_second_pico = config->ledger_price_cache_gb_second_pico,
+			    .restore_gb_pico = config->ledger_price_restore_gb_pico },
 	};
 	return account_new(&account_config, node->loop, &node->account, error);
 }

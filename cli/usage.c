@@ -125,6 +125,29 @@ static void put_figures(json_t *object, const Mayfly__V1__UsageFigures *figures)
 	json_put_number(object, "AnswerBytes", figures->answer_bytes);
 	json_put_number(object, "StreamedBytes", figures->streamed_bytes);
 	json_put_number(object, "MaxMemoryUsedMb", figures->max_memory_used_mb);
+	json_put_number(object, "ProvisionedInvocations", figures->provisioned_invocations);
+	json_put_number(object, "ProvisionedMbMs", figures->provisioned_mb_ms);
+	json_put_number(object, "AllocatedMbMs", figures->allocated_mb_ms);
+	json_put_number(object, "StorageMbMs", figures->storage_mb_ms);
+	json_put_number(object, "BilledStreamBytes", figures->billed_stream_bytes);
+	json_put_number(object, "CachedMbMs", figures->cached_mb_ms);
+	json_put_number(object, "RestoredMb", figures->restored_mb);
+}
+
+json_t *usage_prices_json(const Mayfly__V1__UsagePrices *prices)
+{
+	json_t *object = json_object();
+
+	json_put_number(object, "RequestPico", prices->request_pico);
+	json_put_number(object, "GbSecondPico", prices->gb_second_pico);
+	json_put_number(object, "ProvisionedRunGbSecondPico",
+			prices->provisioned_run_gb_second_pico);
+	json_put_number(object, "ProvisionedGbSecondPico", prices->provisioned_gb_second_pico);
+	json_put_number(object, "StorageGbSecondPico", prices->storage_gb_second_pico);
+	json_put_number(object, "StreamGbPico", prices->stream_gb_pico);
+	json_put_number(object, "CacheGbSecondPico", prices->cache_gb_second_pico);
+	json_put_number(object, "RestoreGbPico", prices->restore_gb_pico);
+	return object;
 }
 
 json_t *usage_row_json(const Mayfly__V1__UsageRow *row)
@@ -169,5 +192,9 @@ json_t *usage_record_json(const Mayfly__V1__UsageRecord *record)
 	json_put_text(object, "StartKind", name_of_start_kind((int)record->start_kind));
 	json_put_text(object, "Result", usage_result_name((int)record->result));
 	(void)json_object_set_new(object, "Withheld", json_boolean(record->withheld));
+	(void)json_object_set_new(object, "Provisioned", json_boolean(record->provisioned));
+	json_put_number(object, "EphemeralStorage", record->storage_mb);
+	json_put_number(object, "BilledStreamBytes", record->billed_stream_bytes);
+	json_put_number(object, "RestoredMb", record->restored_mb);
 	return object;
 }

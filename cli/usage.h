@@ -28,6 +28,7 @@ const char *usage_money(const Mayfly__V1__Money *money, char out[USAGE_MONEY_BYT
 
 /* New, the caller's; NULL when memory is short. */
 json_t *usage_row_json(const Mayfly__V1__UsageRow *row);
+json_t *usage_prices_json(const Mayfly__V1__UsagePrices *prices);
 json_t *usage_record_json(const Mayfly__V1__UsageRecord *record);
 
 const char *usage_result_name(int value);

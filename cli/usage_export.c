@@ -11,7 +11,8 @@
 #define CSV_HEAD                                                                                   \
 	"request_id,tenant,function_name,version,started_at,duration_ms,init_ms,restore_ms,"       \
 	"billed_ms,billed_restore_ms,memory_mb,max_memory_mb,event_bytes,answer_bytes,"            \
-	"streamed_bytes,start,result,withheld"
+	"streamed_bytes,start,result,withheld,provisioned,storage_mb,billed_stream_bytes,"         \
+	"restored_mb"
 
 static void print_milliseconds(bool there, int64_t us)
 {
@@ -34,11 +35,13 @@ static void print_csv(const Mayfly__V1__UsageRecord *record)
 	(void)printf("%" PRIu64 ",", record->billed_ms);
 	if (record->_billed_restore_ms_case)
 		(void)printf("%" PRIu64, record->billed_restore_ms);
-	(void)printf(",%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%s,%s,%d\n",
+	(void)printf(",%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%s,%s,%d,%d,%u,%" PRIu64
+		     ",%" PRIu64 "\n",
 		     record->memory_size_mb, record->max_memory_used_mb, record->event_bytes,
 		     record->answer_bytes, record->streamed_bytes,
 		     name_of_start_kind((int)record->start_kind),
-		     usage_result_name((int)record->result), record->withheld);
+		     usage_result_name((int)record->result), record->withheld, record->provisioned,
+		     record->storage_mb, record->billed_stream_bytes, record->restored_mb);
 }
 
 static int print_page(const Mayfly__V1__ExportUsageResponse *page, bool json)

@@ -8,7 +8,7 @@
 #include "mayfly/clock.h"
 
 #define GROUPS_MAX         5
-#define HEADERS_MAX        12
+#define HEADERS_MAX        14
 #define MB_MS_IN_GB_SECOND 1024000.0
 
 static const struct group {
@@ -29,6 +29,7 @@ struct listing {
 	struct table table;
 	const char *headers[HEADERS_MAX + 1];
 	json_t *rows; /* owned; NULL: a table is made */
+	bool parts;   /* of the cost, instead of counts */
 };
 
 /* -- what was asked for -- */
@@ -74,6 +75,10 @@ static void name_columns(struct listing *listing, Mayfly__V1__QueryUsageRequest 
 {
 	static const char *const figures[] = { "INVOCATIONS", "ERRORS", "COLD", "BILLED MS",
 					       "GB-S",        "IN",     "OUT",  "COST" };
+	static const char *const parts[] = { "INVOCATIONS",    "GB-S",         "PROVISIONED GB-S",
+					     "ALLOCATED GB-S", "STORAGE GB-S", "STREAM BYTES",
+					     "CACHED GB-S",    "RESTORED GB",  "COST" };
+	const char *const *names = listing->parts ? parts : figures;
 	size_t n = 0;
 
 	request->group_by = listing->group_by;
@@ -82,8 +87,8 @@ static void name_columns(struct listing *listing, Mayfly__V1__QueryUsageRequest 
 			listing->group_by[request->n_group_by++] = groups[i].group;
 			listing->headers[n++] = groups[i].header;
 		}
-	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
-		listing->headers[n++] = figures[i];
+	for (size_t i = 0; i < (listing->parts ? ARRAY_SIZE(parts) : ARRAY_SIZE(figures)); i++)
+		listing->headers[n++] = names[i];
 	listing->table.headers = listing->headers;
 }
 
@@ -117,6 +122,35 @@ static void add_figures(struct table *table, const Mayfly__V1__UsageRow *row)
 	table_cell(table, "%s", usage_money(row->cost, money));
 }
 
+static void add_gb_seconds(struct table *table, uint64_t mb_ms)
+{
+	table_cell(table, "%.3f", (double)mb_ms / MB_MS_IN_GB_SECOND);
+}
+
+static void add_parts(struct table *table, const Mayfly__V1__UsageRow *row)
+{
+	const Mayfly__V1__UsageFigures *figures = row->figures;
+	char money[USAGE_MONEY_BYTES];
+
+	table_cell(table, "%" PRIu64, figures->invocations);
+	add_gb_seconds(table, figures->billed_mb_ms);
+	add_gb_seconds(table, figures->provisioned_mb_ms);
+	add_gb_seconds(table, figures->allocated_mb_ms);
+	add_gb_seconds(table, figures->storage_mb_ms);
+	table_cell(table, "%" PRIu64, figures->billed_stream_bytes);
+	add_gb_seconds(table, figures->cached_mb_ms);
+	table_cell(table, "%.3f", (double)figures->restored_mb / 1024);
+	table_cell(table, "%s", usage_money(row->cost, money));
+}
+
+static void add_cells(struct listing *listing, const Mayfly__V1__UsageRow *row)
+{
+	if (listing->parts)
+		add_parts(&listing->table, row);
+	else
+		add_figures(&listing->table, row);
+}
+
 static void add_row(struct listing *listing, const Mayfly__V1__UsageRow *row)
 {
 	if (!row->figures)
@@ -128,7 +162,7 @@ static void add_row(struct listing *listing, const Mayfly__V1__UsageRow *row)
 	for (size_t i = 0; i < GROUPS_MAX; i++)
 		if (listing->by[i])
 			add_key(&listing->table, i, row);
-	add_figures(&listing->table, row);
+	add_cells(listing, row);
 }
 
 static void add_total(struct listing *listing, const Mayfly__V1__UsageRow *total)
@@ -142,7 +176,7 @@ static void add_total(struct listing *listing, const Mayfly__V1__UsageRow *total
 			table_cell(&listing->table, "%s", first ? "total" : "");
 			first = false;
 		}
-	add_figures(&listing->table, total);
+	add_cells(listing, total);
 }
 
 static int print(struct listing *listing, const Mayfly__V1__QueryUsageResponse *last)
@@ -156,11 +190,12 @@ static int print(struct listing *listing, const Mayfly__V1__QueryUsageResponse *
 	}
 	clock_format_iso8601(last->from_us, from);
 	clock_format_iso8601(last->to_us, to);
-	return output_json(json_pack("{s:s,s:s,s:I,s:I,s:O,s:o}", "From", from, "To", to,
-				     "PriceRequestPico", (json_int_t)last->price_request_pico,
-				     "PriceGbSecondPico", (json_int_t)last->price_gb_second_pico,
-				     "Rows", listing->rows, "Total",
-				     last->total ? usage_row_json(last->total) : json_object()));
+	return output_json(json_pack(
+		"{s:s,s:s,s:I,s:I,s:o,s:O,s:o}", "From", from, "To", to, "PriceRequestPico",
+		(json_int_t)last->price_request_pico, "PriceGbSecondPico",
+		(json_int_t)last->price_gb_second_pico, "Prices",
+		last->prices ? usage_prices_json(last->prices) : json_object(), "Rows",
+		listing->rows, "Total", last->total ? usage_row_json(last->total) : json_object()));
 }
 
 static int list(struct context *context, Mayfly__V1__QueryUsageRequest *request,
@@ -208,6 +243,7 @@ static int run(struct context *context, const struct arguments *arguments)
 	request.filter = &filter;
 	request.all_tenants = argument_flag(arguments, "all-tenants");
 	request.order = parse_order(argument(arguments, "sort"));
+	listing.parts = argument_flag(arguments, "parts");
 	name_columns(&listing, &request);
 	listing.rows = context->json ? json_array() : NULL;
 	r = list(context, &request, &listing, limit);
@@ -222,6 +258,7 @@ static const struct verb_option options[] = {
 	{ "sort", 0, OPTION_CHOICE, "key|invocations|errors|gb-seconds",
 	  "by what they are grouped by, or the largest first" },
 	{ "limit", 0, OPTION_TEXT, "N", "so many rows; the total is of all" },
+	{ "parts", 0, OPTION_FLAG, NULL, "everything that is billed, instead of counts and sizes" },
 	USAGE_FILTER_OPTIONS,
 	{ 0 },
 };
@@ -233,8 +270,10 @@ const struct verb verb_usage_query = {
 	.summary = "Sum up what ran and what it costs",
 	.help = "Times are widened to whole hours, UTC. GB-S are billed seconds times MemorySize "
 		"in\n"
-		"GiB. COST is at the node's prices of now (ledger.price_request_pico and\n"
-		"ledger.price_gb_second_pico).\n\n"
+		"GiB; with --parts also what they are in provisioned places, what provisioned\n"
+		"sandboxes and snapshots are for the time they are kept, and /tmp above 512 MB. "
+		"COST\n"
+		"is at the node's prices of now (ledger.price_...).\n\n"
 		"Examples:\n"
 		"  mayfly usage query --month 2026-11\n"
 		"  mayfly usage query --by day --since 7d\n"

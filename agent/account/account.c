@@ -114,12 +114,12 @@ static void release_batch(struct account *account, struct ledger_record *first)
 	}
 }
 
-static void finish_flush(struct account *account)
+void account_finish_flush(struct account *account)
 {
 	loop_fn *flushed = account->flushed;
 	uint64_t lost = 0;
 
-	if (!flushed || account->commit.first)
+	if (!flushed || account->commit.first || account->meters.writing)
 		return;
 	account_release_journaled(account);
 	for (const struct ledger_record *record = account->first; record; record = record->next)
@@ -152,7 +152,7 @@ static void on_success(struct account *account, struct ledger_record *first)
 	release_batch(account, first);
 	end_waits(&waits);
 	if (!account->first)
-		finish_flush(account);
+		account_finish_flush(account);
 }
 
 static void count_gathered(struct account *account, struct ledger_record *record)
@@ -179,7 +179,7 @@ static void on_failure(struct account *account, struct ledger_record *first,
 	end_waits(&account->after_commit);
 	end_waits(&account->after_next);
 	arm_tick(account);
-	finish_flush(account);
+	account_finish_flush(account);
 }
 
 static void commit_done(struct lane_job *job)
@@ -366,7 +366,8 @@ static void flush_posted(void *arg)
 	struct account *account = arg;
 
 	start_commit(account);
-	finish_flush(account);
+	meters_flush(account);
+	account_finish_flush(account);
 }
 
 void account_flush(struct account *account, loop_fn *done, void *arg)
@@ -424,6 +425,7 @@ struct account *account_free(struct account *account)
 	timer_disarm(&account->gathering);
 	account_stop_upkeep(account);
 	account_stop_journal(account);
+	meters_clear(account);
 	free_entries(account->first);
 	free_entries(account->commit.first);
 	HASH_ITER (hh, account->counters, counter, next) {

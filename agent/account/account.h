@@ -11,9 +11,16 @@
 
 struct account;
 
+/* 10^-12 units of money each. */
 struct account_prices {
-	uint64_t request_pico; /* 10^-12 units of money each */
+	uint64_t request_pico;
 	uint64_t gb_second_pico;
+	uint64_t provisioned_run_gb_second_pico; /* in provisioned places; 0: as gb_second_pico */
+	uint64_t provisioned_gb_second_pico;     /* of having them */
+	uint64_t storage_gb_second_pico;
+	uint64_t stream_gb_pico; /* 2^30 bytes */
+	uint64_t cache_gb_second_pico;
+	uint64_t restore_gb_pico;
 };
 
 struct account_config {
@@ -63,6 +70,30 @@ void account_record(struct account *account, struct account_entry *entry, accoun
 /* Hears of each record once it is durable, in order. One listener; NULL: none. */
 typedef void account_listener(const struct ledger_record *record, void *arg);
 void account_set_listener(struct account *account, account_listener *fn, void *arg);
+
+/* -- what is billed for the time that it is there -- */
+
+/* As Lambda has it: whoever gives units back sooner pays for so long all the same. */
+#define ACCOUNT_ALLOCATION_MIN_US (300 * 1000000LL)
+#define ACCOUNT_CACHE_MIN_US      (3 * 3600 * 1000000LL)
+/* What was metered is durable after so long at the latest; the end of the process at any moment
+ * loses no more of it, and what nobody has made durable is not billed. */
+#define ACCOUNT_METER_US          (60 * 1000000LL)
+
+/* Strings are borrowed during the call. */
+struct account_metered {
+	enum ledger_accrual_kind kind;
+	const char *tenant;
+	const char *function;
+	const char *version;
+	unsigned memory_mb; /* of each unit */
+	unsigned wanted;    /* 0: it is given back, and forgotten */
+	unsigned available; /* there now; only these are billed, and at most `wanted` */
+	bool old; /* when first metered: it was wanted before this process began, so that no
+		     minimum is due for it any more */
+};
+/* So from now on. 0 or -ENOMEM, and then as before. */
+int account_meter(struct account *account, const struct account_metered *now) _must_use_;
 
 /* -- reading. Results are borrowed during the callback. -- */
 
@@ -120,6 +151,6 @@ struct account_money {
 };
 
 const struct account_prices *account_prices(const struct account *account);
-/* What invocations and billed megabyte-milliseconds cost, rounded once, half up, to a pico. */
-struct account_money account_cost(const struct account_prices *prices, uint64_t invocations,
-				  uint64_t mb_ms);
+/* What a row costs: the sum of its parts, each rounded half up to a pico. */
+struct account_money account_cost(const struct account_prices *prices,
+				  const int64_t figures[_LEDGER_FIGURES]);

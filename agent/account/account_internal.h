@@ -50,6 +50,23 @@ struct account_wait {
 	struct account_wait *next;
 };
 
+struct meter;
+
+/* What is billed by its time. */
+struct account_meters {
+	struct meter *meters;
+	struct ledger_accrual *closed; /* pieces that have ended and are not durable; owned */
+	struct timer timer;
+	struct lane_job job;
+	bool writing;
+	bool again;                   /* there is more than the job under way has */
+	bool failing;                 /* the last job did; it was said */
+	struct ledger_accrual *batch; /* of the job: closed ones, then copies of open ones; owned */
+	struct ledger_accrual *batch_open; /* where the latter begin */
+	int result;
+	struct error error;
+};
+
 struct account {
 	struct account_config config;
 	struct loop *loop;
@@ -86,6 +103,7 @@ struct account {
 	loop_fn *flushed;
 	void *flushed_arg;
 	struct account_upkeep upkeep;
+	struct account_meters meters;
 };
 
 /* account.c. `fn` may run at once. */
@@ -104,6 +122,15 @@ void account_turn_journal(struct account *account);
 void account_clear_journal(struct account *account);
 /* Answers those whose records are in it. */
 void account_release_journaled(struct account *account);
+
+/* account.c: the end, if it was asked for and nothing is under way any more. */
+void account_finish_flush(struct account *account);
+
+/* meter.c */
+/* Ends all pieces, and writes them. */
+void meters_flush(struct account *account);
+/* When no job is under way. */
+void meters_clear(struct account *account);
 
 /* upkeep.c */
 int account_start_upkeep(struct account *account) _must_use_;

@@ -152,6 +152,10 @@ Mayfly__V1__UsageRecord *usage_record_message(const struct ledger_record *record
 	message->start_kind = start_kind(record->start);
 	message->result = result_of(record->result);
 	message->withheld = record->withheld;
+	message->provisioned = record->provisioned;
+	message->storage_mb = (uint32_t)record->storage_mb;
+	message->billed_stream_bytes = (uint64_t)record->over_bytes;
+	message->restored_mb = (uint64_t)record->restored_mb;
 	if (message->request_id && message->tenant && message->function_name && message->version)
 		return message;
 	mayfly__v1__usage_record__free_unpacked(message, NULL);
@@ -181,13 +185,19 @@ static Mayfly__V1__UsageFigures *figures_message(const int64_t *figures)
 	message->answer_bytes = (uint64_t)figures[LEDGER_ANSWER_BYTES];
 	message->streamed_bytes = (uint64_t)figures[LEDGER_STREAMED_BYTES];
 	message->max_memory_used_mb = (uint64_t)figures[LEDGER_MAX_MEMORY_MB];
+	message->provisioned_invocations = (uint64_t)figures[LEDGER_PROVISIONED_INVOCATIONS];
+	message->provisioned_mb_ms = (uint64_t)figures[LEDGER_PROVISIONED_MB_MS];
+	message->storage_mb_ms = (uint64_t)figures[LEDGER_STORAGE_MB_MS];
+	message->billed_stream_bytes = (uint64_t)figures[LEDGER_OVER_BYTES];
+	message->restored_mb = (uint64_t)figures[LEDGER_RESTORED_MB];
+	message->allocated_mb_ms = (uint64_t)figures[LEDGER_ALLOCATED_MB_MS];
+	message->cached_mb_ms = (uint64_t)figures[LEDGER_CACHED_MB_MS];
 	return message;
 }
 
 static Mayfly__V1__Money *cost_message(const struct account_prices *prices, const int64_t *figures)
 {
-	struct account_money cost = account_cost(prices, (uint64_t)figures[LEDGER_INVOCATIONS],
-						 (uint64_t)figures[LEDGER_MB_MS]);
+	struct account_money cost = account_cost(prices, figures);
 	Mayfly__V1__Money *message = malloc(sizeof(*message));
 
 	if (!message)
@@ -217,4 +227,17 @@ Mayfly__V1__UsageRow *usage_row_message(const struct ledger_row *row,
 		return message;
 	mayfly__v1__usage_row__free_unpacked(message, NULL);
 	return NULL;
+}
+
+void usage_fill_prices(const struct account_prices *prices, Mayfly__V1__UsagePrices *ret)
+{
+	mayfly__v1__usage_prices__init(ret);
+	ret->request_pico = prices->request_pico;
+	ret->gb_second_pico = prices->gb_second_pico;
+	ret->provisioned_run_gb_second_pico = prices->provisioned_run_gb_second_pico;
+	ret->provisioned_gb_second_pico = prices->provisioned_gb_second_pico;
+	ret->storage_gb_second_pico = prices->storage_gb_second_pico;
+	ret->stream_gb_pico = prices->stream_gb_pico;
+	ret->cache_gb_second_pico = prices->cache_gb_second_pico;
+	ret->restore_gb_pico = prices->restore_gb_pico;
 }

@@ -20,3 +20,6 @@ Mayfly__V1__UsageRecord *usage_record_message(const struct ledger_record *record
 /* `prices` NULL: without cost. */
 Mayfly__V1__UsageRow *usage_row_message(const struct ledger_row *row,
 					const struct account_prices *prices);
+
+/* It points to nothing. */
+void usage_fill_prices(const struct account_prices *prices, Mayfly__V1__UsagePrices *ret);

@@ -157,6 +157,7 @@ static void reply_rows(struct query_call *query, const struct account_rows *resu
 	Mayfly__V1__QueryUsageResponse response = MAYFLY__V1__QUERY_USAGE_RESPONSE__INIT;
 	_cleanup_error_ struct error error = ERROR_INIT;
 	char marker[MARKER_MAX_BYTES] = "";
+	Mayfly__V1__UsagePrices book;
 	int r = fill_rows(result, prices, &response);
 
 	if (result->more)
@@ -167,6 +168,8 @@ static void reply_rows(struct query_call *query, const struct account_rows *resu
 	response.to_us = query->query.filter.to_us;
 	response.price_request_pico = prices->request_pico;
 	response.price_gb_second_pico = prices->gb_second_pico;
+	usage_fill_prices(prices, &book);
+	response.prices = &book;
 	if (r < 0) {
 		(void)error_set_errno(&error, r, "Cannot answer with usage");
 		rpc_call_fail(query->call, &error);

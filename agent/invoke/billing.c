@@ -10,3 +10,10 @@ uint64_t billing_milliseconds(int64_t duration_us, int64_t init_us)
 
 	return ms > 0 ? (uint64_t)ms : 1;
 }
+
+int64_t billing_stream_bytes(int64_t streamed_bytes)
+{
+	return streamed_bytes > BILLING_STREAM_FREE_BYTES
+		       ? streamed_bytes - BILLING_STREAM_FREE_BYTES
+		       : 0;
+}

@@ -5,6 +5,7 @@
 
 #include "agent/account/account.h"
 #include "agent/invoke/invocation.h"
+#include "agent/invoke/metering.h"
 #include "agent/invoke/phases.h"
 #include "agent/invoke/trace_id.h"
 #include "agent/logs/log_lines.h"
@@ -15,6 +16,8 @@ struct invoker {
 	struct pool *pool;
 	struct concurrency *concurrency;
 	struct metrics *metrics;
+	struct metering *metering;
+	bool starting; /* it takes what the directory had before */
 	struct account *account;
 	char *region;
 	char *default_tenant;

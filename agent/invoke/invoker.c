@@ -32,6 +32,7 @@ static void take_provision(const struct function *version, void *arg)
 		return;
 	if (pool_set_provisioned(invoker->pool, version, wanted) < 0)
 		log_warning("Cannot provision %s: out of memory", version->name);
+	metering_set_provisioned(invoker->metering, version, wanted, invoker->starting);
 }
 
 /* News of the function: of all its versions, for an alias may have moved from one to another. */
@@ -60,8 +61,12 @@ static void on_directory(const struct function *function, enum directory_event e
 		pool_function_changed(invoker->pool, function);
 	if (function->version > 0)
 		provision_function(invoker, function, event == DIRECTORY_DELETED);
-	if (event == DIRECTORY_DELETED)
+	if (event == DIRECTORY_DELETED) {
 		pool_function_deleted(invoker->pool, function);
+		metering_forget(invoker->metering, function);
+	} else {
+		metering_set_snapshot(invoker->metering, function, false);
+	}
 	if (function->version > 0)
 		return; /* limits and counts are the function's */
 	if (event == DIRECTORY_DELETED) {
@@ -75,6 +80,9 @@ static void on_directory(const struct function *function, enum directory_event e
 /* What the directory has at the start. */
 static void take_first(const struct function *function, void *arg)
 {
+	struct invoker *invoker = arg;
+
+	metering_set_snapshot(invoker->metering, function, true);
 	if (function->version > 0)
 		return;
 	take_reservation(function, arg);
@@ -137,10 +145,15 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 	r = metrics_new(config->max_metrics, &invoker->metrics);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot make the invoker");
+	r = metering_new(loop, directory, pool, account, &invoker->metering);
+	if (r < 0)
+		return error_set_errno(error, r, "Cannot make the invoker");
 	r = directory_add_listener(directory, on_directory, invoker);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot hear of functions");
+	invoker->starting = true;
 	directory_each(directory, take_first, invoker);
+	invoker->starting = false;
 	*ret = TAKE_PTR(invoker);
 	return 0;
 }
@@ -151,6 +164,7 @@ struct invoker *invoker_free(struct invoker *invoker)
 		return NULL;
 	concurrency_free(invoker->concurrency);
 	metrics_free(invoker->metrics);
+	metering_free(invoker->metering);
 	free(invoker->region);
 	free(invoker->default_tenant);
 	free(invoker);

@@ -121,6 +121,7 @@ static void fill_record(const struct invocation *invocation, const struct line_r
 			enum line_status status, struct ledger_record *ret)
 {
 	bool streaming = invocation->request.streaming;
+	int64_t streamed = (int64_t)(streaming ? invocation->response_bytes : 0);
 
 	*ret = (struct ledger_record){
 		.started_us = invocation->bound_at_us,
@@ -132,9 +133,12 @@ static void fill_record(const struct invocation *invocation, const struct line_r
 		.memory_mb = line->memory_mb,
 		.max_memory_mb = (int64_t)log_line_megabytes(line->max_memory_bytes),
 		.event_bytes = (int64_t)invocation->request.payload.len,
-		.answer_bytes = (int64_t)(streaming ? invocation->response_bytes
-						    : invocation->response.len),
-		.streamed_bytes = (int64_t)(streaming ? invocation->response_bytes : 0),
+		.answer_bytes = streaming ? streamed : (int64_t)invocation->response.len,
+		.streamed_bytes = streamed,
+		.over_bytes = billing_stream_bytes(streamed),
+		.storage_mb = sandbox_config(invocation->sandbox)->ephemeral_storage_mb,
+		.restored_mb = line->restore_us >= 0 ? line->memory_mb : 0,
+		.provisioned = invocation->grant.provisioned,
 		.start = ledger_start(invocation),
 		.result = ledger_result(status),
 	};

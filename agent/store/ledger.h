@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The ledger: one durable record of every invocation that ran, and what they come to by the hour.
- * Records are added in transactions, each together with its part of the rollups, so that both are
- * there or neither. Every call blocks: in jobs, or before the loop runs.
+/* The ledger: one durable record of every invocation that ran, accruals of what is billed by its
+ * time alone, and what they come to by the hour. Both are added in transactions, each together with
+ * its part of the rollups, so that both are there or neither. Budgets are kept in the same file.
+ * Every call blocks: in jobs, or before the loop runs.
  *
- * Three users may work at once, each alone: who writes (commit, trim), who reads (query, read,
- * reconcile, recount), and who checkpoints. */
+ * Three users may work at once, each alone: who writes (commit, accrue, trim, budgets), who reads
+ * (query, read, reconcile, recount), and who checkpoints. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,10 +17,13 @@
 #include "mayfly/error.h"
 #include "mayfly/id.h"
 
-#define LEDGER_TENANT_BYTES   33 /* with NUL, as the next two */
-#define LEDGER_FUNCTION_BYTES 65
-#define LEDGER_VERSION_BYTES  33
-#define LEDGER_HOUR_US        3600000000LL
+#define LEDGER_TENANT_BYTES    33 /* with NUL, as the next two */
+#define LEDGER_FUNCTION_BYTES  65
+#define LEDGER_VERSION_BYTES   33
+#define LEDGER_HOUR_US         3600000000LL
+
+/* /tmp up to so much is not charged for. */
+#define LEDGER_STORAGE_FREE_MB 512
 
 /* How a sandbox came to an invocation, and how the invocation ended. On disk: never renumber. */
 enum ledger_start {
@@ -58,9 +62,13 @@ struct ledger_record {
 	int64_t event_bytes;
 	int64_t answer_bytes;
 	int64_t streamed_bytes; /* the part of answer_bytes that was streamed */
+	int64_t over_bytes;     /* of them, those that are billed for themselves */
+	int64_t storage_mb;     /* EphemeralStorage; above LEDGER_STORAGE_FREE_MB it is billed */
+	int64_t restored_mb;    /* MemorySize, if a snapshot was restored for it; else 0 */
 	enum ledger_start start;
 	enum ledger_result result;
-	bool withheld; /* the caller had an error instead of the answer */
+	bool provisioned; /* ran in a provisioned place */
+	bool withheld;    /* the caller had an error instead of the answer */
 };
 
 /* What records are summed up to, by function, version and hour of START. */
@@ -78,7 +86,14 @@ enum ledger_figure {
 	LEDGER_EVENT_BYTES,
 	LEDGER_ANSWER_BYTES,
 	LEDGER_STREAMED_BYTES,
-	LEDGER_MAX_MEMORY_MB, /* the largest, not the sum */
+	LEDGER_MAX_MEMORY_MB,           /* the largest, not the sum */
+	LEDGER_PROVISIONED_INVOCATIONS, /* among the invocations */
+	LEDGER_PROVISIONED_MB_MS,       /* the part of LEDGER_MB_MS that is theirs */
+	LEDGER_STORAGE_MB_MS, /* billed milliseconds, each times /tmp above what is free */
+	LEDGER_OVER_BYTES,
+	LEDGER_RESTORED_MB,
+	LEDGER_ALLOCATED_MB_MS, /* of accruals, as the next */
+	LEDGER_CACHED_MB_MS,
 	_LEDGER_FIGURES,
 };
 
@@ -112,6 +127,31 @@ void ledger_get_state(const struct ledger *ledger, struct ledger_state *ret);
  * there already is left out, and gets sequence 0: so a commit whose outcome is not known may be
  * repeated. True in `ret_wal_is_long`: time to checkpoint. */
 int ledger_commit(struct ledger *ledger, struct ledger_record *first, bool *ret_wal_is_long,
+		  struct error *error) _must_use_;
+
+/* What is billed from its beginning to its end. On disk: never renumber. */
+enum ledger_accrual_kind {
+	LEDGER_ALLOCATION, /* provisioned sandboxes that are there */
+	LEDGER_CACHE,      /* the snapshot of a version with SnapStart */
+};
+
+/* A piece of time in which nothing changed. It belongs to the hour in which it begins. */
+struct ledger_accrual {
+	struct ledger_accrual *next; /* of those who gather them */
+	char tenant[LEDGER_TENANT_BYTES];
+	char function[LEDGER_FUNCTION_BYTES];
+	char version[LEDGER_VERSION_BYTES];
+	enum ledger_accrual_kind kind;
+	unsigned slot;     /* tells apart those of one version and kind that begin at once */
+	int64_t begins_ms; /* Unix time */
+	int64_t ends_ms;   /* known so far */
+	int64_t units;
+	int64_t memory_mb; /* of each */
+};
+
+/* All of them, or nothing. One that is there already ends later from now on, never earlier, and
+ * only what is new of it is added to the rollups: so this may be repeated, too. */
+int ledger_accrue(struct ledger *ledger, const struct ledger_accrual *first,
 		  struct error *error) _must_use_;
 
 /* Deletes the oldest records, at most `limit`, up to the first that began at or after `before_us`.
@@ -174,8 +214,8 @@ int ledger_read(struct ledger *ledger, const struct ledger_filter *filter, uint6
 int ledger_recount(struct ledger *ledger, uint64_t after, uint64_t through, ledger_row_fn *fn,
 		   void *arg, struct error *error) _must_use_;
 
-/* Sums all records up anew, and tells each hour of a function and version whose rollup says
- * otherwise: `counted` of the records, `rolled` of the rollup. */
+/* Sums all records and accruals up anew, and tells each hour of a function and version whose rollup
+ * says otherwise: `counted` of the records, `rolled` of the rollup. */
 typedef int ledger_difference_fn(const struct ledger_row *counted, const struct ledger_row *rolled,
 				 void *arg);
 struct ledger_reconciled {

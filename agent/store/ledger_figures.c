@@ -25,6 +25,15 @@ static const struct {
 	[LEDGER_ANSWER_BYTES] = { "answer_bytes", "answer_bytes", false },
 	[LEDGER_STREAMED_BYTES] = { "streamed_bytes", "streamed_bytes", false },
 	[LEDGER_MAX_MEMORY_MB] = { "max_memory_mb", "max_memory_mb", true },
+	[LEDGER_PROVISIONED_INVOCATIONS] = { "provisioned_invocations", "provisioned", false },
+	[LEDGER_PROVISIONED_MB_MS] = { "provisioned_mb_ms", "provisioned * memory_mb * " BILLED,
+				       false },
+	/* Less than is free is not credited. */
+	[LEDGER_STORAGE_MB_MS] = { "storage_mb_ms", "max(storage_mb - 512, 0) * " BILLED, false },
+	[LEDGER_OVER_BYTES] = { "over_bytes", "over_bytes", false },
+	[LEDGER_RESTORED_MB] = { "restored_mb", "restored_mb", false },
+	[LEDGER_ALLOCATED_MB_MS] = { "allocated_mb_ms", "0", false },
+	[LEDGER_CACHED_MB_MS] = { "cached_mb_ms", "0", false },
 };
 
 const char *ledger_figure_name(enum ledger_figure figure)
@@ -41,6 +50,20 @@ int ledger_append_sums(struct buf *sql, bool of_rollups)
 				      figures[i].largest ? "max" : "sum", of_rollups ? "u." : "",
 				      of_rollups ? figures[i].name : figures[i].of_record);
 	return r;
+}
+
+int ledger_append_zeros(struct buf *sql, enum ledger_figure but, const char *value)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < _LEDGER_FIGURES && r == 0; i++)
+		r = buf_append_format(sql, "%s%s", i ? ", " : "", i == but ? value : "0");
+	return r;
+}
+
+enum ledger_figure ledger_accrual_figure(enum ledger_accrual_kind kind)
+{
+	return kind == LEDGER_CACHE ? LEDGER_CACHED_MB_MS : LEDGER_ALLOCATED_MB_MS;
 }
 
 int ledger_append_names(struct buf *sql, const char *prefix)

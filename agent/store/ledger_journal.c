@@ -69,6 +69,10 @@ static void write_usage(stored_usage *usage, const struct ledger_record *record)
 	usage->start = record->start;
 	usage->result = record->result;
 	usage->withheld = record->withheld;
+	usage->over_bytes = record->over_bytes;
+	usage->storage_mb = record->storage_mb;
+	usage->restored_mb = record->restored_mb;
+	usage->provisioned = record->provisioned;
 }
 
 static int take_text(char *out, size_t bytes, const char *s)
@@ -99,6 +103,10 @@ static int read_usage(const stored_usage *usage, struct ledger_record *ret)
 		.start = (enum ledger_start)usage->start,
 		.result = (enum ledger_result)usage->result,
 		.withheld = usage->withheld,
+		.over_bytes = usage->over_bytes,
+		.storage_mb = usage->storage_mb > 0 ? usage->storage_mb : LEDGER_STORAGE_FREE_MB,
+		.restored_mb = usage->restored_mb,
+		.provisioned = usage->provisioned,
 	};
 	if (usage->start > LEDGER_START_BOOT || usage->result > LEDGER_SANDBOX_FAILURE ||
 	    take_text(ret->request_id, sizeof(ret->request_id), usage->request_id) < 0 ||

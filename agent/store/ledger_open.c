@@ -4,10 +4,36 @@
 
 #include "agent/store/ledger_internal.h"
 
+/* Records of version 1 were not billed for what version 2 knows, as their rollups are not. */
+static const char *const upgrades[] = {
+	/* 1 to 2 */
+	"ALTER TABLE record ADD COLUMN over_bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE record ADD COLUMN storage_mb INTEGER NOT NULL DEFAULT 512;"
+	"ALTER TABLE record ADD COLUMN restored_mb INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE record ADD COLUMN provisioned INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rollup ADD COLUMN provisioned_invocations INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rollup ADD COLUMN provisioned_mb_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rollup ADD COLUMN storage_mb_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rollup ADD COLUMN over_bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rollup ADD COLUMN restored_mb INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rollup ADD COLUMN allocated_mb_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE rollup ADD COLUMN cached_mb_ms INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE accrual (series INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	" begins_ms INTEGER NOT NULL, slot INTEGER NOT NULL, ends_ms INTEGER NOT NULL,"
+	" units INTEGER NOT NULL, memory_mb INTEGER NOT NULL,"
+	" PRIMARY KEY (series, kind, begins_ms, slot)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE budget (tenant TEXT NOT NULL, function TEXT NOT NULL,"
+	" measure INTEGER NOT NULL, period INTEGER NOT NULL, soft INTEGER, hard INTEGER,"
+	" modified_us INTEGER NOT NULL, soft_told_us INTEGER NOT NULL DEFAULT 0,"
+	" hard_told_us INTEGER NOT NULL DEFAULT 0,"
+	" PRIMARY KEY (tenant, function, measure, period)) STRICT, WITHOUT ROWID;",
+};
+
 static const struct database_kind ledger_kind = {
 	.name = "ledger",
 	.application_id = 0x4d61794c, /* "MayL" */
-	.version = 1,
+	.version = 1 + (int)ARRAY_SIZE(upgrades),
+	.upgrades = upgrades,
 	.schema = "CREATE TABLE series (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL,"
 		  " function TEXT NOT NULL, version TEXT NOT NULL,"
 		  " UNIQUE (tenant, function, version)) STRICT;"
@@ -46,10 +72,19 @@ static const char *const write_sql[_LEDGER_WRITES] = {
 	[LEDGER_ADD_RECORD] =
 		"INSERT INTO record (request_id, series, started_us, duration_us, init_us,"
 		" restore_us, billed_restore_ms, billed_ms, memory_mb, max_memory_mb, event_bytes,"
-		" answer_bytes, streamed_bytes, start, result, withheld)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+		" answer_bytes, streamed_bytes, over_bytes, storage_mb, restored_mb, start, result,"
+		" provisioned, withheld)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
+		" ?17, ?18, ?19, ?20)"
 		" ON CONFLICT (request_id) DO NOTHING",
-	/* LEDGER_ROLL_UP is put together. */
+	[LEDGER_FIND_ACCRUAL] = "SELECT ends_ms FROM accrual WHERE series = ?1 AND kind = ?2"
+				" AND begins_ms = ?3 AND slot = ?4",
+	[LEDGER_ADD_ACCRUAL] =
+		"INSERT INTO accrual (series, kind, begins_ms, slot, ends_ms, units, memory_mb)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+		" ON CONFLICT (series, kind, begins_ms, slot) DO UPDATE SET ends_ms ="
+		" excluded.ends_ms",
+	/* LEDGER_ROLL_UP… are put together. */
 	[LEDGER_OLDEST] = "SELECT sequence, started_us FROM record ORDER BY sequence LIMIT ?1",
 	[LEDGER_DELETE] = "DELETE FROM record WHERE sequence <= ?1",
 	[LEDGER_SET_TRIMMED] = "UPDATE state SET trimmed = ?1",
@@ -71,20 +106,48 @@ static int append_roll_up(struct buf *sql)
 	if (r == 0)
 		r = buf_append_string(sql, " FROM record WHERE sequence > ?1 GROUP BY 1, 2"
 					   " ON CONFLICT (series, hour) DO UPDATE SET"
+					   /* That of an accrual has no record yet. */
+					   " first_sequence = min(first_sequence,"
+					   " excluded.first_sequence),"
 					   " last_sequence = excluded.last_sequence, ");
 	return r < 0 ? r : ledger_append_additions(sql);
 }
 
+/* Series, hour, megabyte-milliseconds. */
+static int append_roll_up_accrual(struct buf *sql, enum ledger_accrual_kind kind)
+{
+	const char *name = ledger_figure_name(ledger_accrual_figure(kind));
+	int r = buf_append_string(
+		sql, "INSERT INTO rollup (series, hour, first_sequence, last_sequence, ");
+
+	if (r == 0)
+		r = ledger_append_names(sql, NULL);
+	if (r == 0)
+		r = buf_append_format(sql, ") VALUES (?1, ?2, %lld, 0, ", (long long)INT64_MAX);
+	if (r == 0)
+		r = ledger_append_zeros(sql, ledger_accrual_figure(kind), "?3");
+	if (r == 0)
+		r = buf_append_format(
+			sql, ") ON CONFLICT (series, hour) DO UPDATE SET %s = %s + ?3", name, name);
+	return r;
+}
+
 static int prepare_writes(struct ledger *ledger, struct error *error)
 {
-	_cleanup_buf_ struct buf roll_up = BUF_INIT;
+	_cleanup_buf_ struct buf roll_up = BUF_INIT, allocation = BUF_INIT, cache = BUF_INIT;
+	const struct buf *const made[_LEDGER_WRITES] = { [LEDGER_ROLL_UP] = &roll_up,
+							 [LEDGER_ROLL_UP_ALLOCATION] = &allocation,
+							 [LEDGER_ROLL_UP_CACHE] = &cache };
 	int r = append_roll_up(&roll_up);
 
+	if (r == 0)
+		r = append_roll_up_accrual(&allocation, LEDGER_ALLOCATION);
+	if (r == 0)
+		r = append_roll_up_accrual(&cache, LEDGER_CACHE);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot open the ledger");
 	for (unsigned i = 0; i < _LEDGER_WRITES && r == 0; i++)
-		r = database_prepare(&ledger->writer,
-				     i == LEDGER_ROLL_UP ? buf_string(&roll_up) : write_sql[i],
+		r = database_prepare(&ledger->writer, made[i] ? buf_string(made[i]) : write_sql[i],
 				     &ledger->writes[i], error);
 	return r;
 }

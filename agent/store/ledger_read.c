@@ -138,7 +138,8 @@ int ledger_query(struct ledger *ledger, const struct ledger_query *query, ledger
 	"r.sequence, r.request_id, s.tenant, s.function, s.version, r.started_us, r.duration_us,"  \
 	" ifnull(r.init_us, -1), ifnull(r.restore_us, -1), ifnull(r.billed_restore_ms, -1),"       \
 	" r.billed_ms, r.memory_mb, r.max_memory_mb, r.event_bytes, r.answer_bytes,"               \
-	" r.streamed_bytes, r.start, r.result, r.withheld"
+	" r.streamed_bytes, r.over_bytes, r.storage_mb, r.restored_mb, r.start, r.result,"         \
+	" r.provisioned, r.withheld"
 
 static void format_uuid(sqlite3_stmt *statement, int column, char out[UUID_BYTES])
 {
@@ -156,13 +157,15 @@ static void take_record(sqlite3_stmt *statement, struct ledger_record *ret)
 	int64_t *const numbers[] = { &ret->started_us,   &ret->duration_us,       &ret->init_us,
 				     &ret->restore_us,   &ret->billed_restore_ms, &ret->billed_ms,
 				     &ret->memory_mb,    &ret->max_memory_mb,     &ret->event_bytes,
-				     &ret->answer_bytes, &ret->streamed_bytes };
+				     &ret->answer_bytes, &ret->streamed_bytes,    &ret->over_bytes,
+				     &ret->storage_mb,   &ret->restored_mb };
 
 	*ret = (struct ledger_record){
 		.sequence = (uint64_t)sqlite3_column_int64(statement, 0),
-		.start = (enum ledger_start)sqlite3_column_int(statement, 16),
-		.result = (enum ledger_result)sqlite3_column_int(statement, 17),
-		.withheld = sqlite3_column_int(statement, 18) != 0,
+		.start = (enum ledger_start)sqlite3_column_int(statement, 19),
+		.result = (enum ledger_result)sqlite3_column_int(statement, 20),
+		.provisioned = sqlite3_column_int(statement, 21) != 0,
+		.withheld = sqlite3_column_int(statement, 22) != 0,
 	};
 	format_uuid(statement, 1, ret->request_id);
 	copy_text(statement, 2, ret->tenant, sizeof(ret->tenant));
@@ -252,6 +255,48 @@ int ledger_recount(struct ledger *ledger, uint64_t after, uint64_t through, ledg
 	return each_row(ledger, statement, fn, arg, error);
 }
 
+static int append_accruals(struct buf *sql, enum ledger_accrual_kind kind)
+{
+	int r = buf_append_format(sql, " UNION ALL SELECT series, begins_ms / %lld, %lld, ",
+				  LEDGER_HOUR_US / 1000, (long long)INT64_MAX);
+
+	if (r == 0)
+		r = ledger_append_zeros(sql, ledger_accrual_figure(kind),
+					"units * memory_mb * (ends_ms - begins_ms)");
+	return r < 0 ? r : buf_append_format(sql, " FROM accrual WHERE kind = %d", (int)kind);
+}
+
+/* "WITH part AS (…), raw AS (…) ": the hours of records and of accruals, and both together. */
+static int append_raw(struct buf *sql)
+{
+	int r = buf_append_string(sql, "WITH part (series, hour, first_sequence, ");
+
+	if (r == 0)
+		r = ledger_append_names(sql, NULL);
+	if (r == 0)
+		r = buf_append_format(sql,
+				      ") AS (SELECT series, started_us / %lld, min(sequence), ",
+				      LEDGER_HOUR_US);
+	if (r == 0)
+		r = ledger_append_sums(sql, false);
+	if (r == 0)
+		r = buf_append_string(sql, " FROM record GROUP BY 1, 2");
+	if (r == 0)
+		r = append_accruals(sql, LEDGER_ALLOCATION);
+	if (r == 0)
+		r = append_accruals(sql, LEDGER_CACHE);
+	if (r == 0)
+		r = buf_append_string(sql, "), raw (series, hour, first_sequence, ");
+	if (r == 0)
+		r = ledger_append_names(sql, NULL);
+	if (r == 0)
+		r = buf_append_string(sql, ") AS MATERIALIZED (SELECT u.series, u.hour,"
+					   " min(u.first_sequence), ");
+	if (r == 0)
+		r = ledger_append_sums(sql, true);
+	return r < 0 ? r : buf_append_string(sql, " FROM part u GROUP BY 1, 2) ");
+}
+
 /* Both sides of each hour that is whole in the records, whether they differ or not. */
 static int append_reconcile(struct buf *sql)
 {
@@ -261,18 +306,8 @@ static int append_reconcile(struct buf *sql)
 		" FROM raw r LEFT JOIN rollup u ON r.series = u.series AND r.hour = u.hour"
 		" JOIN series s ON s.id = r.series WHERE u.series IS NULL",
 	};
-	int r = buf_append_string(sql, "WITH raw (series, hour, first_sequence, ");
+	int r = append_raw(sql);
 
-	if (r == 0)
-		r = ledger_append_names(sql, NULL);
-	if (r == 0)
-		r = buf_append_format(
-			sql, ") AS MATERIALIZED (SELECT series, started_us / %lld, min(sequence), ",
-			LEDGER_HOUR_US);
-	if (r == 0)
-		r = ledger_append_sums(sql, false);
-	if (r == 0)
-		r = buf_append_string(sql, " FROM record GROUP BY 1, 2) ");
 	for (size_t i = 0; i < ARRAY_SIZE(halves) && r == 0; i++) {
 		r = buf_append_format(sql,
 				      "%sSELECT s.tenant, s.function, s.version, %s.hour,"

@@ -35,27 +35,28 @@ static int parse_uuid(const char *text, uint8_t out[UUID_RAW_BYTES])
 	return text[at] ? -EINVAL : 0;
 }
 
-static void bind_series(sqlite3_stmt *statement, const struct ledger_record *record)
+static void bind_series(sqlite3_stmt *statement, const char *tenant, const char *function,
+			const char *version)
 {
-	database_bind_text(statement, 1, record->tenant);
-	database_bind_text(statement, 2, record->function);
-	database_bind_text(statement, 3, record->version);
+	database_bind_text(statement, 1, tenant);
+	database_bind_text(statement, 2, function);
+	database_bind_text(statement, 3, version);
 }
 
-static int find_series(struct ledger *ledger, const struct ledger_record *record, int64_t *ret,
-		       struct error *error)
+int ledger_find_series(struct ledger *ledger, const char *tenant, const char *function,
+		       const char *version, int64_t *ret, struct error *error)
 {
 	_cleanup_reset_ sqlite3_stmt *find = ledger->writes[LEDGER_FIND_SERIES];
 	_cleanup_reset_ sqlite3_stmt *add = ledger->writes[LEDGER_ADD_SERIES];
 	int step;
 
-	bind_series(find, record);
+	bind_series(find, tenant, function, version);
 	step = sqlite3_step(find);
 	if (step == SQLITE_ROW) {
 		*ret = sqlite3_column_int64(find, 0);
 		return 0;
 	}
-	bind_series(add, record);
+	bind_series(add, tenant, function, version);
 	if (step != SQLITE_DONE || sqlite3_step(add) != SQLITE_DONE)
 		return database_refuse(&ledger->writer, "write", error);
 	*ret = sqlite3_last_insert_rowid(ledger->writer.connection);
@@ -73,7 +74,9 @@ static void bind_record(sqlite3_stmt *statement, const struct ledger_record *rec
 	const int64_t from_8[] = { record->billed_ms,     record->memory_mb,
 				   record->max_memory_mb, record->event_bytes,
 				   record->answer_bytes,  record->streamed_bytes,
-				   record->start,         record->result,
+				   record->over_bytes,    record->storage_mb,
+				   record->restored_mb,   record->start,
+				   record->result,        record->provisioned,
 				   record->withheld };
 
 	(void)sqlite3_bind_int64(statement, 2, series);
@@ -96,7 +99,8 @@ static int add_record(struct ledger *ledger, struct ledger_record *record, struc
 	if (parse_uuid(record->request_id, id) < 0)
 		return error_set(error, ERROR_INTERNAL, NULL, "'%s' is no request id.",
 				 record->request_id);
-	r = find_series(ledger, record, &series, error);
+	r = ledger_find_series(ledger, record->tenant, record->function, record->version, &series,
+			       error);
 	if (r < 0)
 		return r;
 	memcpy(id + UUID_RAW_BYTES, &record->run, sizeof(record->run));
@@ -121,15 +125,14 @@ static int roll_up(struct ledger *ledger, struct error *error)
 	return 0;
 }
 
-static int begin(struct ledger *ledger, struct error *error)
+int ledger_begin(struct ledger *ledger, struct error *error)
 {
 	if (database_run(ledger->writes[LEDGER_BEGIN]) < 0)
 		return database_refuse(&ledger->writer, "write", error);
 	return 0;
 }
 
-/* `r` is what became of the transaction so far. */
-static int end(struct ledger *ledger, int r, struct error *error)
+int ledger_end(struct ledger *ledger, int r, struct error *error)
 {
 	if (r == 0 && database_run(ledger->writes[LEDGER_COMMIT]) < 0)
 		r = database_refuse(&ledger->writer, "write", error);
@@ -142,7 +145,7 @@ int ledger_commit(struct ledger *ledger, struct ledger_record *first, bool *ret_
 		  struct error *error)
 {
 	uint64_t last = ledger->state.last_sequence;
-	int r = begin(ledger, error);
+	int r = ledger_begin(ledger, error);
 
 	if (r < 0)
 		return r;
@@ -153,7 +156,7 @@ int ledger_commit(struct ledger *ledger, struct ledger_record *first, bool *ret_
 	}
 	if (r == 0)
 		r = roll_up(ledger, error);
-	r = end(ledger, r, error);
+	r = ledger_end(ledger, r, error);
 	if (r < 0)
 		return r;
 	ledger->state.last_sequence = last;
@@ -214,13 +217,13 @@ int ledger_trim(struct ledger *ledger, int64_t before_us, unsigned limit, unsign
 	if (r < 0)
 		return r;
 	if (count > 0) {
-		r = begin(ledger, error);
+		r = ledger_begin(ledger, error);
 		if (r < 0)
 			return r;
 		r = run_with(ledger, LEDGER_DELETE, through, error);
 		if (r == 0)
 			r = run_with(ledger, LEDGER_SET_TRIMMED, through, error);
-		r = end(ledger, r, error);
+		r = ledger_end(ledger, r, error);
 		if (r < 0)
 			return r;
 		ledger->state.trimmed = through;

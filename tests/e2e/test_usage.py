@@ -159,6 +159,64 @@ def check_command(node, build, records):
     assert "6 records" in mayfly("reconcile")
 
 
+STREAMER = {"index.js": """
+exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+  stream.write('x'.repeat(event.bytes || 1));
+  stream.end();
+});
+"""}
+PRICES = {"request": PRICE_REQUEST, "gb_second": PRICE_GB_SECOND, "provisioned_run_gb_second": 9_722_200,
+          "provisioned_gb_second": 4_166_700, "storage_gb_second": 30_900, "stream_gb": 8_000_000_000,
+          "cache_gb_second": 1_504_600, "restore_gb": 139_799_800}
+
+
+def test_provisioned_places_storage_and_streams_are_billed(private_node, build):
+    node = private_node({f"ledger.price_{key}_pico": price for key, price in PRICES.items()})
+    c, i = node.protocol.concurrency, node.protocol.invoke
+    name = node.create(e2e.NODEJS, STREAMER, name="streamer", ephemeral_storage_mb=1024)
+    node.functions.PublishVersion(node.protocol.function.PublishVersionRequest(function_name=name), timeout=60)
+    node.wait_active(f"{name}:1")
+    put = c.PutProvisionedConcurrencyConfigRequest(
+        function_name=name, qualifier="1", provisioned_concurrent_executions=1)
+    node.concurrency.PutProvisionedConcurrencyConfig(put, timeout=30)
+    get = c.GetProvisionedConcurrencyConfigRequest(function_name=name, qualifier="1")
+    e2e.wait_until(lambda: node.concurrency.GetProvisionedConcurrencyConfig(get, timeout=30)
+                   .available_provisioned_concurrent_executions == 1, 120, "a provisioned sandbox")
+    sizes = {}
+    for target, size in ((f"{name}:1", 7_000_000), (f"{name}:1", 100), (name, 1)):
+        stream = list(node.invocations.InvokeStream(i.InvokeRequest(
+            function_name=target, payload=json.dumps({"bytes": size}).encode()), timeout=120))
+        sizes[target, size] = sum(len(m.payload_chunk) for m in stream)
+        assert sizes[target, size] == size
+    delete = c.DeleteProvisionedConcurrencyConfigRequest(function_name=name, qualifier="1")
+    node.concurrency.DeleteProvisionedConcurrencyConfig(delete, timeout=30)
+
+    # By hand: the REPORT lines, what was configured and what was streamed.
+    lines = {line["id"]: line for line in report_lines(node, name, 3)}
+    records = export(node)
+    assert [(r.version, r.provisioned, r.storage_mb, r.billed_stream_bytes) for r in records] == [
+        ("1", True, 1024, 7_000_000 - 6_291_456), ("1", True, 1024, 0), ("$LATEST", False, 1024, 0)]
+    billed = [int(lines[r.request_id]["billed"]) for r in records]
+    memory = int(lines[records[0].request_id]["memory"])
+    allocated = e2e.wait_until(lambda: query(node).total.figures.allocated_mb_ms, 30, "what is due for the place")
+    assert 299_990 <= allocated / memory <= 300_000  # it was given back sooner than after five minutes
+
+    def part(count, per, price):
+        return (count * PRICES[price] + per // 2) // per
+    expected = (part(3, 1, "request") + part(billed[2] * memory, 1_024_000, "gb_second") +
+                part((billed[0] + billed[1]) * memory, 1_024_000, "provisioned_run_gb_second") +
+                part(allocated, 1_024_000, "provisioned_gb_second") +
+                part(sum(billed) * 512, 1_024_000, "storage_gb_second") +
+                part(7_000_000 - 6_291_456, 2**30, "stream_gb"))
+    assert picos(query(node).total.cost) == expected
+    node.restart(kill=True)
+    assert picos(query(node).total.cost) == expected
+    assert not reconcile(node).differences
+    shown = subprocess.run([build / "cli/mayfly", "usage", "query", "--parts", "--address", f"unix:{node.socket}"],
+                           capture_output=True, text=True, timeout=60).stdout.splitlines()
+    assert shown[0].split()[-1] == "COST" and shown[1].split()[0] == name and "708544" in shown[1]
+
+
 def test_what_was_answered_is_recorded_whatever_happens(private_node):
     """kill -9 under load, again and again."""
     node = private_node({"pool.spares": 0, "pool.spares_on_deploy": "no"})

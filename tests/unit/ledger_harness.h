@@ -61,7 +61,8 @@ static inline struct ledger_record ledger_sample(unsigned number, const char *fu
 					.memory_mb = 128,
 					.max_memory_mb = 36,
 					.event_bytes = 10,
-					.answer_bytes = 20 };
+					.answer_bytes = 20,
+					.storage_mb = LEDGER_STORAGE_FREE_MB };
 
 	(void)snprintf(record.function, sizeof(record.function), "%s", function);
 	(void)snprintf(record.request_id, sizeof(record.request_id),

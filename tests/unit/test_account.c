@@ -425,6 +425,16 @@ static void a_listener_hears_of_durable_records(void **state)
 	account_set_listener(f->account, NULL, NULL);
 }
 
+static struct account_money run_cost(const struct account_prices *prices, int64_t invocations,
+				     int64_t mb_ms)
+{
+	const int64_t figures[_LEDGER_FIGURES] = {
+		[LEDGER_INVOCATIONS] = invocations, [LEDGER_MB_MS] = mb_ms
+	};
+
+	return account_cost(prices, figures);
+}
+
 static void cost_is_exact(void **state)
 {
 	struct fixture *f = *state;
@@ -432,18 +442,53 @@ static void cost_is_exact(void **state)
 	const struct account_prices odd = { .gb_second_pico = 1 };
 	const struct account_prices high = { .request_pico = 1000000000000,
 					     .gb_second_pico = 1000000000000 };
-	struct account_money cost = account_cost(prices, 1000000, 0);
+	struct account_money cost = run_cost(prices, 1000000, 0);
 
 	assert_int_equal(cost.units, 0);
-	assert_int_equal(cost.picos, 200000000000);     /* 0.20 per million */
-	cost = account_cost(prices, 3, 128 * 1000 * 8); /* one GB-second */
+	assert_int_equal(cost.picos, 200000000000); /* 0.20 per million */
+	cost = run_cost(prices, 3, 128 * 1000 * 8); /* one GB-second */
 	assert_int_equal(cost.picos, 600000 + 16666700);
 	/* Half of a pico is rounded up, less is not. */
-	assert_int_equal(account_cost(&odd, 0, 512000).picos, 1);
-	assert_int_equal(account_cost(&odd, 0, 511999).picos, 0);
-	cost = account_cost(&high, UINT32_MAX, (uint64_t)1024000 * UINT32_MAX);
+	assert_int_equal(run_cost(&odd, 0, 512000).picos, 1);
+	assert_int_equal(run_cost(&odd, 0, 511999).picos, 0);
+	cost = run_cost(&high, UINT32_MAX, (int64_t)1024000 * UINT32_MAX);
 	assert_int_equal(cost.units, 2ULL * UINT32_MAX);
 	assert_int_equal(cost.picos, 0);
+}
+
+/* Each part has its own price. */
+static void every_part_of_a_cost_is_priced(void **state)
+{
+	static const struct {
+		struct account_prices prices;
+		enum ledger_figure figure;
+		int64_t count;
+	} parts[] = {
+		{ { .request_pico = 7 }, LEDGER_INVOCATIONS, 1 },
+		{ { .gb_second_pico = 7 }, LEDGER_MB_MS, 1024000 },
+		{ { .provisioned_gb_second_pico = 7 }, LEDGER_ALLOCATED_MB_MS, 1024000 },
+		{ { .storage_gb_second_pico = 7 }, LEDGER_STORAGE_MB_MS, 1024000 },
+		{ { .stream_gb_pico = 7 }, LEDGER_OVER_BYTES, 1 << 30 },
+		{ { .cache_gb_second_pico = 7 }, LEDGER_CACHED_MB_MS, 1024000 },
+		{ { .restore_gb_pico = 7 }, LEDGER_RESTORED_MB, 1024 },
+	};
+	const struct account_prices lower = { .gb_second_pico = 10,
+					      .provisioned_run_gb_second_pico = 3 };
+	const struct account_prices same = { .gb_second_pico = 10 };
+	int64_t figures[_LEDGER_FIGURES] = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		memset(figures, 0, sizeof(figures));
+		figures[parts[i].figure] = 3 * parts[i].count;
+		assert_int_equal(account_cost(&parts[i].prices, figures).picos, 21);
+	}
+	/* What ran in provisioned places is a part of all that ran. */
+	memset(figures, 0, sizeof(figures));
+	figures[LEDGER_MB_MS] = 5 * 1024000;
+	figures[LEDGER_PROVISIONED_MB_MS] = 2 * 1024000;
+	assert_int_equal(account_cost(&lower, figures).picos, 3 * 10 + 2 * 3);
+	assert_int_equal(account_cost(&same, figures).picos, 5 * 10);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -463,6 +508,7 @@ int main(void)
 		TEST(old_records_are_deleted_in_time),
 		TEST(a_listener_hears_of_durable_records),
 		TEST(cost_is_exact),
+		TEST(every_part_of_a_cost_is_priced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

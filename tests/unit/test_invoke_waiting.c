@@ -169,6 +169,11 @@ void account_record(struct account *account _unused_, struct account_entry *entr
 		tell(entry, NULL);
 }
 
+int account_meter(struct account *account _unused_, const struct account_metered *now _unused_)
+{
+	return 0;
+}
+
 void pool_cancel(struct pool *pool _unused_, struct demand *demand _unused_)
 {
 	cancelled++;

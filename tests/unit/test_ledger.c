@@ -152,6 +152,10 @@ static void a_record_comes_back_as_it_was(void **state)
 	record.restore_us = 450100;
 	record.billed_restore_ms = 120;
 	record.streamed_bytes = 7;
+	record.over_bytes = 3;
+	record.storage_mb = 1024;
+	record.restored_mb = 128;
+	record.provisioned = true;
 	record.start = LEDGER_START_SNAP_START;
 	record.result = LEDGER_TIMEOUT;
 	record.withheld = true;
@@ -163,6 +167,11 @@ static void a_record_comes_back_as_it_was(void **state)
 	assert_memory_equal(&read.records[0], &record, sizeof(record));
 	assert_int_equal(total(place, LEDGER_BILLED_MS), 122);
 	assert_int_equal(total(place, LEDGER_MB_MS), 122 * 128);
+	assert_int_equal(total(place, LEDGER_PROVISIONED_INVOCATIONS), 1);
+	assert_int_equal(total(place, LEDGER_PROVISIONED_MB_MS), 122 * 128);
+	assert_int_equal(total(place, LEDGER_STORAGE_MB_MS), 122 * 512);
+	assert_int_equal(total(place, LEDGER_OVER_BYTES), 3);
+	assert_int_equal(total(place, LEDGER_RESTORED_MB), 128);
 	assert_int_equal(total(place, LEDGER_TIMEOUTS), 1);
 	assert_int_equal(total(place, LEDGER_ERRORS), 1);
 	assert_int_equal(total(place, LEDGER_COLD_STARTS), 1);
@@ -435,8 +444,8 @@ static void assert_refused(struct ledger_place *place, const char *expected)
 
 static void a_newer_version_is_refused(void **state)
 {
-	ledger_alter(*state, "PRAGMA user_version = 2");
-	assert_refused(*state, "has version 2; this program knows versions up to 1");
+	ledger_alter(*state, "PRAGMA user_version = 3");
+	assert_refused(*state, "has version 3; this program knows versions up to 2");
 }
 
 static void a_foreign_file_is_refused(void **state)
