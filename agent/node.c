@@ -11,6 +11,7 @@
 #include "agent/api/access_key_service.h"
 #include "agent/api/alias_service.h"
 #include "agent/api/audit_service.h"
+#include "agent/api/budget_service.h"
 #include "agent/api/event_service.h"
 #include "agent/api/function_service.h"
 #include "agent/api/concurrency_service.h"
@@ -247,6 +248,7 @@ struct node *node_close(struct node *node)
 	if (node->loop)
 		loop_end_jobs(node->loop);
 	tenant_service_free(node->tenant_service);
+	budget_service_free(node->budget_service);
 	if (node->usage_service)
 		usage_service_free(node->usage_service);
 	if (node->template_service)

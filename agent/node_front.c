@@ -17,6 +17,7 @@
 #include "agent/api/policy_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
+#include "agent/api/budget_service.h"
 #include "agent/api/usage_service.h"
 #include "agent/http/metrics_server.h"
 #include "agent/node_internal.h"
@@ -29,6 +30,17 @@
 static void post_to_loop(void *loop, rpc_fn *fn, void *arg)
 {
 	loop_post(loop, fn, arg);
+}
+
+static int register_usage(struct node *node, struct error *error)
+{
+	int r = usage_service_register(node->server, node->account, &node->api,
+				       &node->usage_service, error);
+
+	return r < 0 ? r
+		     : budget_service_register(node->server, node->account, node->trail,
+					       node->usage_service, &node->api,
+					       &node->budget_service, error);
 }
 
 static int build_services(struct node *node, struct error *error)
@@ -102,8 +114,7 @@ static int build_services(struct node *node, struct error *error)
 		.events = node->event_queue,
 		.warnings = node->host.warnings,
 	};
-	r = usage_service_register(node->server, node->account, &node->api, &node->usage_service,
-				   error);
+	r = register_usage(node, error);
 	if (r < 0)
 		return r;
 	r = node_service_register(node->server, &node_config, &node->node_service, error);
@@ -132,7 +143,8 @@ static int serve_metrics(struct node *node, struct error *error)
 	const struct metrics_sources sources = { .invoker = node->invoker,
 						 .events = node->event_queue,
 						 .pool = node->pool,
-						 .directory = node->directory };
+						 .directory = node->directory,
+						 .account = node->account };
 	int r;
 
 	if (!*node->config->metrics_listen)

@@ -54,6 +54,7 @@ struct node {
 	struct template_service *template_service;
 	struct tenant_service *tenant_service;
 	struct usage_service *usage_service;
+	struct budget_service *budget_service;
 };
 
 /* Each step says in `error` why it failed, and leaves what it built to node_close(). */

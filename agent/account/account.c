@@ -101,9 +101,11 @@ static void release_batch(struct account *account, struct ledger_record *first)
 	struct ledger_record *next;
 
 	for (struct ledger_record *record = first; record; record = record->next) {
+		budgets_release(entry_of(record));
 		if (record->sequence == 0)
 			continue; /* was there already */
 		count(account, record);
+		budgets_count(account, record);
 		if (account->listener)
 			account->listener(record, account->listener_arg);
 	}
@@ -119,7 +121,7 @@ void account_finish_flush(struct account *account)
 	loop_fn *flushed = account->flushed;
 	uint64_t lost = 0;
 
-	if (!flushed || account->commit.first || account->meters.writing)
+	if (!flushed || account->commit.first || account->meters.writing || account->budgets.writes)
 		return;
 	account_release_journaled(account);
 	for (const struct ledger_record *record = account->first; record; record = record->next)
@@ -327,6 +329,8 @@ int account_admit(struct account *account, struct account_entry **ret, struct er
 
 struct account_entry *account_drop(struct account_entry *entry)
 {
+	if (entry)
+		budgets_release(entry);
 	free(entry);
 	return NULL;
 }
@@ -394,12 +398,16 @@ int account_new(const struct account_config *config, struct loop *loop, struct a
 	ledger_get_state(config->ledger, &state);
 	account->start_sequence = account->last_sequence = state.last_sequence;
 	account->trimmed = state.trimmed;
+	r = budgets_load(account, error);
+	if (r < 0)
+		return r;
 	r = account_start_upkeep(account);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot make the account");
 	r = account_start_journal(account, error);
 	if (r < 0)
 		return r;
+	budgets_reserve_journaled(account);
 	commit_in_time(account);
 	*ret = TAKE_PTR(account);
 	return 0;
@@ -428,6 +436,7 @@ struct account *account_free(struct account *account)
 	meters_clear(account);
 	free_entries(account->first);
 	free_entries(account->commit.first);
+	budgets_clear(account);
 	HASH_ITER (hh, account->counters, counter, next) {
 		HASH_DEL(account->counters, counter);
 		free(counter);

@@ -51,6 +51,7 @@ struct account_entry {
 	struct ledger_record record; /* of who was admitted, until account_record() */
 
 	/* Of the account. */
+	struct budget_scope *budgets[2]; /* that it counts in while it runs, or NULL */
 	account_recorded_fn *done;
 	void *arg;
 	int64_t since_us;
@@ -86,7 +87,7 @@ struct account_metered {
 	const char *tenant;
 	const char *function;
 	const char *version;
-	unsigned memory_mb; /* of each unit */
+	unsigned memory_mb; /* of each unit; no matter when none is wanted */
 	unsigned wanted;    /* 0: it is given back, and forgotten */
 	unsigned available; /* there now; only these are billed, and at most `wanted` */
 	bool old; /* when first metered: it was wanted before this process began, so that no

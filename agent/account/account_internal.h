@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "agent/account/account.h"
+#include "agent/account/budget.h"
 #include "agent/core/lane.h"
 #include "agent/store/ledger_journal.h"
 
@@ -67,6 +68,15 @@ struct account_meters {
 	struct error error;
 };
 
+struct account_budgets {
+	struct budget_scope *scopes;
+	size_t count;                /* of budgets */
+	struct budget_write *writes; /* the first is under way; owned */
+	struct account_budget_counts counts;
+	account_budget_listener *listener;
+	void *listener_arg;
+};
+
 struct account {
 	struct account_config config;
 	struct loop *loop;
@@ -104,6 +114,7 @@ struct account {
 	void *flushed_arg;
 	struct account_upkeep upkeep;
 	struct account_meters meters;
+	struct account_budgets budgets;
 };
 
 /* account.c. `fn` may run at once. */
@@ -125,6 +136,18 @@ void account_release_journaled(struct account *account);
 
 /* account.c: the end, if it was asked for and nothing is under way any more. */
 void account_finish_flush(struct account *account);
+
+/* budget.c, budget_rules.c */
+/* With what was used, from the ledger. Blocks. */
+int budgets_load(struct account *account, struct error *error) _must_use_;
+/* What a former life left in the journal counts as running until it is in the ledger. */
+void budgets_reserve_journaled(struct account *account);
+/* The record is in the ledger. */
+void budgets_count(struct account *account, const struct ledger_record *record);
+/* It does not run any more. */
+void budgets_release(struct account_entry *entry);
+void budgets_clear(struct account *account);
+void budgets_drop_writes(struct account *account);
 
 /* meter.c */
 /* Ends all pieces, and writes them. */

@@ -211,7 +211,6 @@ static int update(struct account_meters *meters, struct meter *meter,
 		r = close_piece(meters, meter, now_us);
 	if (r < 0)
 		return r;
-	meter->piece.memory_mb = now->memory_mb;
 	r = give_back(meters, meter, now->wanted, now_us);
 	if (r == 0 && !same && units > 0)
 		open_piece(meter, units, now->memory_mb, now_us);

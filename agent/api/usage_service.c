@@ -317,6 +317,12 @@ int usage_service_register(struct rpc_server *server, struct account *account,
 	return 0;
 }
 
+void usage_service_tell_budget(struct usage_service *service, const Mayfly__V1__Budget *budget,
+			       bool hard)
+{
+	usage_watch_list_put_budget(&service->watches, budget, hard);
+}
+
 void usage_service_stop(struct usage_service *service)
 {
 	service->stopped = true;

@@ -241,6 +241,42 @@ void usage_watch_list_put(struct usage_watch_list *list, const struct ledger_rec
 	}
 }
 
+/* Through its encoding: the outbox owns what it gets. */
+static ProtobufCMessage *budget_message(const Mayfly__V1__Budget *budget, bool hard)
+{
+	Mayfly__V1__BudgetEvent event = MAYFLY__V1__BUDGET_EVENT__INIT;
+	Mayfly__V1__WatchUsageResponse message = MAYFLY__V1__WATCH_USAGE_RESPONSE__INIT;
+	_cleanup_free_ uint8_t *packed = NULL;
+	size_t len;
+
+	event.budget = (Mayfly__V1__Budget *)(uintptr_t)budget;
+	event.hard = hard;
+	message.budget = &event;
+	len = protobuf_c_message_get_packed_size(&message.base);
+	packed = malloc(len);
+	if (!packed)
+		return NULL;
+	(void)protobuf_c_message_pack(&message.base, packed);
+	return protobuf_c_message_unpack(message.base.descriptor, NULL, len, packed);
+}
+
+void usage_watch_list_put_budget(struct usage_watch_list *list, const Mayfly__V1__Budget *budget,
+				 bool hard)
+{
+	struct usage_watch *watch;
+
+	LIST_FOREACH (watch, &list->watches, link) {
+		const struct ledger_filter *filter = &watch->filter;
+
+		if ((filter->tenant[0] && strcmp(filter->tenant, budget->tenant) != 0) ||
+		    (filter->function[0] && budget->function_name[0] &&
+		     strcmp(filter->function, budget->function_name) != 0))
+			continue;
+		outbox_put(&watch->outbox, budget_message(budget, hard));
+		(void)outbox_pump(&watch->outbox, watch->call);
+	}
+}
+
 void usage_watch_list_stop(struct usage_watch_list *list)
 {
 	while (!LIST_EMPTY(&list->watches))

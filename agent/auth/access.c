@@ -16,6 +16,7 @@
 #define ALIASES(m)     "/mayfly.v1.AliasService/" m
 #define CONCURRENCY(m) "/mayfly.v1.ConcurrencyService/" m
 #define USAGE(m)       "/mayfly.v1.UsageService/" m
+#define BUDGETS(m)     "/mayfly.v1.BudgetService/" m
 #define INVOKE(m)      "/mayfly.v1.InvokeService/" m
 #define LOGS(m)        "/mayfly.v1.LogService/" m
 #define NODE(m)        "/mayfly.v1.NodeService/" m
@@ -83,6 +84,11 @@ static const struct access_row rows[] = {
 	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ USAGE("Watch"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ USAGE("Reconcile"),               ACCESS_NODE,   OPERATORS,  ACCESS_READ },
+
+	{ BUDGETS("Put"),                   ACCESS_TENANT, OPERATORS,  ACCESS_MANAGE },
+	{ BUDGETS("Get"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ BUDGETS("List"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ BUDGETS("Delete"),                ACCESS_TENANT, OPERATORS,  ACCESS_MANAGE },
 
 	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE,
 	  .grant = "lambda:InvokeFunction" },

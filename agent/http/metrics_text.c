@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "agent/account/budget.h"
 #include "mayfly/clock.h"
 
 /* One page on its way. */
@@ -137,7 +138,8 @@ static const struct family {
 	{ "mayfly_errors_total", "counter", "Invocations that ended with a function error.",
 	  print_errors },
 	{ "mayfly_throttles_total", "counter",
-	  "Invocations refused by a limit of concurrency or rate.", print_throttles },
+	  "Invocations refused by a limit of concurrency or rate, or by a budget.",
+	  print_throttles },
 	{ "mayfly_starts_total", "counter", "Invocations by how their sandbox came to be.",
 	  print_starts },
 	{ "mayfly_concurrent_executions", "gauge", "Invocations that run now.", print_concurrency },
@@ -237,6 +239,21 @@ static void print_events(struct page *page)
 	      (double)events.oldest_age_us / USEC_PER_SEC);
 }
 
+static void print_budgets(struct page *page)
+{
+	struct account_budget_counts counts;
+
+	account_budget_counts(page->sources->account, &counts);
+	print_value(page, "mayfly_budget_soft_reached_total", "counter",
+		    "Budgets whose soft limit was reached, once in each period.",
+		    counts.soft_reached);
+	print_value(page, "mayfly_budget_hard_reached_total", "counter",
+		    "Budgets whose hard limit was reached, once in each period.",
+		    counts.hard_reached);
+	print_value(page, "mayfly_budget_refusals_total", "counter",
+		    "Invocations refused because a budget was used up.", counts.refused);
+}
+
 int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
 {
 	struct page page = { .sources = sources, .text = ret };
@@ -249,5 +266,6 @@ int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
 	print_phases(&page, metrics);
 	print_node(&page);
 	print_events(&page);
+	print_budgets(&page);
 	return page.result;
 }

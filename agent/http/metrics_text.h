@@ -3,6 +3,7 @@
 
 /* Metrics as text (Prometheus, "Exposition formats", text format 0.0.4). Loop thread. */
 
+#include "agent/account/account.h"
 #include "agent/deploy/directory.h"
 #include "agent/events/event_queue.h"
 #include "agent/invoke/invocation.h"
@@ -16,6 +17,7 @@ struct metrics_sources {
 	const struct event_queue *events;
 	const struct pool *pool;
 	const struct directory *directory;
+	const struct account *account;
 };
 
 /* Appends all of it. 0 or -ENOMEM. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <jansson.h>
 
+#include "agent/account/budget.h"
 #include "agent/deploy/alias_directory.h"
 #include "agent/functions/end_tenant.h"
 #include "agent/invoke/invocation_internal.h"
@@ -129,7 +130,11 @@ int admission_take(struct invocation *invocation)
 		directory_find_qualified(invoker->directory, invocation->tenant,
 					 invocation->function_name, invocation->version_name);
 	unsigned wanted = 0;
+	int r = account_check_budgets(invoker->account, invocation->tenant,
+				      invocation->function_name, &invocation->error);
 
+	if (r < 0)
+		return r;
 	if (function && pool_has_provisioned(invoker->pool, function, &wanted))
 		return concurrency_take_provisioned(invoker->concurrency, invocation->tenant,
 						    invocation->function_name, clock_monotonic_us(),

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "agent/account/budget.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
@@ -449,6 +450,17 @@ static int wait_for_sandbox(struct invocation *invocation)
 	return error_set_errno(&invocation->error, r, "Cannot wait for a sandbox");
 }
 
+static int account_invocation(struct invocation *invocation)
+{
+	struct account *account = invocation->invoker->account;
+	int r = account_admit(account, &invocation->entry, &invocation->error);
+
+	if (r == 0)
+		account_reserve_budgets(account, invocation->entry, invocation->tenant,
+					invocation->function_name);
+	return r;
+}
+
 int invocation_place(struct invocation *invocation)
 {
 	const struct function *function;
@@ -456,8 +468,7 @@ int invocation_place(struct invocation *invocation)
 	int r = admission_find(invocation, &function);
 
 	if (r == 0 && !invocation->entry)
-		r = account_admit(invocation->invoker->account, &invocation->entry,
-				  &invocation->error);
+		r = account_invocation(invocation);
 	if (r < 0)
 		return r;
 	invocation->demand.end_tenant = invocation->request.end_tenant;

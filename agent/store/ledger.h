@@ -154,6 +154,44 @@ struct ledger_accrual {
 int ledger_accrue(struct ledger *ledger, const struct ledger_accrual *first,
 		  struct error *error) _must_use_;
 
+/* What a budget limits, and for how long. On disk: never renumber. */
+enum ledger_measure {
+	LEDGER_MEASURE_REQUESTS,
+	LEDGER_MEASURE_MB_MS, /* billed megabyte-milliseconds */
+	_LEDGER_MEASURES,
+};
+enum ledger_period {
+	LEDGER_PERIOD_DAY, /* UTC, as the next */
+	LEDGER_PERIOD_MONTH,
+	_LEDGER_PERIODS,
+};
+
+struct ledger_budget {
+	/* Key. */
+	char tenant[LEDGER_TENANT_BYTES];
+	char function[LEDGER_FUNCTION_BYTES]; /* "": all of the tenant's */
+	enum ledger_measure measure;
+	enum ledger_period period;
+
+	int64_t soft; /* negative: none, as the next */
+	int64_t hard;
+	int64_t modified_us;
+	/* Beginning of the last period in which it was told that the limit was reached; 0: none. */
+	int64_t soft_told_us;
+	int64_t hard_told_us;
+};
+
+/* Makes or replaces it. */
+int ledger_put_budget(struct ledger *ledger, const struct ledger_budget *budget,
+		      struct error *error) _must_use_;
+/* That there is none is no error. */
+int ledger_delete_budget(struct ledger *ledger, const struct ledger_budget *key,
+			 struct error *error) _must_use_;
+/* All, by key. Of who reads. */
+typedef int ledger_budget_fn(const struct ledger_budget *budget, void *arg);
+int ledger_each_budget(struct ledger *ledger, ledger_budget_fn *fn, void *arg,
+		       struct error *error) _must_use_;
+
 /* Deletes the oldest records, at most `limit`, up to the first that began at or after `before_us`.
  * Their rollups stay. */
 int ledger_trim(struct ledger *ledger, int64_t before_us, unsigned limit, unsigned *ret_deleted,
@@ -204,6 +242,10 @@ struct ledger_row {
 typedef int ledger_row_fn(const struct ledger_row *row, void *arg);
 int ledger_query(struct ledger *ledger, const struct ledger_query *query, ledger_row_fn *fn,
 		 void *arg, struct error *error) _must_use_;
+
+/* All in one row, and the newest record that is in it. */
+int ledger_sum(struct ledger *ledger, const struct ledger_filter *filter, struct ledger_row *ret,
+	       uint64_t *ret_through, struct error *error) _must_use_;
 
 /* At most `limit` records after `after`, in order of sequence. */
 typedef int ledger_record_fn(const struct ledger_record *record, void *arg);

@@ -20,7 +20,7 @@ typedef Mayfly__Store__V1__StoredUsage stored_usage;
 
 /* A field that is added to a record belongs into StoredUsage, and into write_usage() and
  * read_usage(). */
-_Static_assert(sizeof(struct ledger_record) == 304, "a record has other fields than StoredUsage");
+_Static_assert(sizeof(struct ledger_record) == 328, "a record has other fields than StoredUsage");
 
 struct entry_head {
 	uint32_t length;

@@ -84,6 +84,12 @@ static const char *const write_sql[_LEDGER_WRITES] = {
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 		" ON CONFLICT (series, kind, begins_ms, slot) DO UPDATE SET ends_ms ="
 		" excluded.ends_ms",
+	[LEDGER_PUT_BUDGET] =
+		"INSERT OR REPLACE INTO budget (tenant, function, measure, period, soft, hard,"
+		" modified_us, soft_told_us, hard_told_us)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[LEDGER_DELETE_BUDGET] = "DELETE FROM budget WHERE tenant = ?1 AND function = ?2"
+				 " AND measure = ?3 AND period = ?4",
 	/* LEDGER_ROLL_UP… are put together. */
 	[LEDGER_OLDEST] = "SELECT sequence, started_us FROM record ORDER BY sequence LIMIT ?1",
 	[LEDGER_DELETE] = "DELETE FROM record WHERE sequence <= ?1",

@@ -132,6 +132,45 @@ int ledger_query(struct ledger *ledger, const struct ledger_query *query, ledger
 	return each_row(ledger, statement, fn, arg, error);
 }
 
+static int take_only(const struct ledger_row *row, void *arg)
+{
+	*(struct ledger_row *)arg = *row;
+	return 0;
+}
+
+static int read_last(struct ledger *ledger, uint64_t *ret, struct error *error)
+{
+	_cleanup_statement_ sqlite3_stmt *statement = NULL;
+	int r = database_prepare(
+		&ledger->reader,
+		"SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'record'), 0)",
+		&statement, error);
+
+	if (r < 0)
+		return r;
+	if (sqlite3_step(statement) != SQLITE_ROW)
+		return database_refuse(&ledger->reader, "read", error);
+	*ret = (uint64_t)sqlite3_column_int64(statement, 0);
+	return 0;
+}
+
+int ledger_sum(struct ledger *ledger, const struct ledger_filter *filter, struct ledger_row *ret,
+	       uint64_t *ret_through, struct error *error)
+{
+	const struct ledger_query query = { .filter = *filter, .limit = 1 };
+	/* One snapshot for both. */
+	int r = database_execute(&ledger->reader, "BEGIN", error);
+
+	if (r < 0)
+		return r;
+	*ret = (struct ledger_row){ 0 };
+	r = read_last(ledger, ret_through, error);
+	if (r == 0)
+		r = ledger_query(ledger, &query, take_only, ret, error);
+	(void)sqlite3_exec(ledger->reader.connection, "COMMIT", NULL, NULL, NULL);
+	return r;
+}
+
 /* -- records -- */
 
 #define RECORD_COLUMNS                                                                             \

@@ -15,6 +15,7 @@
 #define TEMPLATES          mayfly__v1__template_service__descriptor
 #define TENANTS            mayfly__v1__tenant_service__descriptor
 #define ACCESS_KEYS        mayfly__v1__access_key_service__descriptor
+#define BUDGETS            mayfly__v1__budget_service__descriptor
 #define AUDIT              mayfly__v1__audit_service__descriptor
 
 #define TLS_PREFIX         "tls:"
@@ -293,5 +294,10 @@ DEFINE_CALL(client_usage_query, USAGE, "Query", QueryUsageRequest, QueryUsageRes
 DEFINE_STREAM(client_usage_export, USAGE, "Export", ExportUsageRequest, ExportUsageResponse)
 DEFINE_EMPTY_CALL(client_usage_reconcile, USAGE, "Reconcile", RECONCILE_USAGE_REQUEST,
 		  ReconcileUsageRequest, ReconcileUsageResponse)
+
+DEFINE_CALL(client_budget_put, BUDGETS, "Put", PutBudgetRequest, Budget)
+DEFINE_CALL(client_budget_get, BUDGETS, "Get", GetBudgetRequest, Budget)
+DEFINE_CALL(client_budget_list, BUDGETS, "List", ListBudgetsRequest, ListBudgetsResponse)
+DEFINE_CALL(client_budget_delete, BUDGETS, "Delete", DeleteBudgetRequest, DeleteBudgetResponse)
 
 DEFINE_CALL(client_audit_query, AUDIT, "Query", QueryAuditRequest, QueryAuditResponse)

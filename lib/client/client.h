@@ -23,6 +23,7 @@
 #include <mayfly/v1/log.pb-c.h>
 #include <mayfly/v1/node.pb-c.h>
 #include <mayfly/v1/tenant.pb-c.h>
+#include <mayfly/v1/budget.pb-c.h>
 #include <mayfly/v1/usage.pb-c.h>
 
 #define CLIENT_DEFAULT_ADDRESS  "unix:/run/mayfly/mayfly.sock"
@@ -277,6 +278,17 @@ int client_usage_export_next(struct client_stream *stream, Mayfly__V1__ExportUsa
 			     struct error *e) _must_use_;
 int client_usage_reconcile(struct client *client, Mayfly__V1__ReconcileUsageResponse **ret,
 			   struct error *e) _must_use_;
+
+/* -- BudgetService -- */
+
+int client_budget_put(struct client *client, const Mayfly__V1__PutBudgetRequest *request,
+		      Mayfly__V1__Budget **ret, struct error *e) _must_use_;
+int client_budget_get(struct client *client, const Mayfly__V1__GetBudgetRequest *request,
+		      Mayfly__V1__Budget **ret, struct error *e) _must_use_;
+int client_budget_list(struct client *client, const Mayfly__V1__ListBudgetsRequest *request,
+		       Mayfly__V1__ListBudgetsResponse **ret, struct error *e) _must_use_;
+int client_budget_delete(struct client *client, const Mayfly__V1__DeleteBudgetRequest *request,
+			 Mayfly__V1__DeleteBudgetResponse **ret, struct error *e) _must_use_;
 
 /* -- AuditService -- */
 

@@ -285,6 +285,7 @@ class Node:
         self.node = p.node_grpc.NodeServiceStub(self.channel)
         self.templates = p.node_grpc.TemplateServiceStub(self.channel)
         self.usage = p.usage_grpc.UsageServiceStub(self.channel)
+        self.budgets = p.budget_grpc.BudgetServiceStub(self.channel)
 
     def disconnect(self):
         if self.channel:

@@ -199,7 +199,7 @@ def test_provisioned_places_storage_and_streams_are_billed(private_node, build):
     billed = [int(lines[r.request_id]["billed"]) for r in records]
     memory = int(lines[records[0].request_id]["memory"])
     allocated = e2e.wait_until(lambda: query(node).total.figures.allocated_mb_ms, 30, "what is due for the place")
-    assert 299_990 <= allocated / memory <= 300_000  # it was given back sooner than after five minutes
+    assert 299_990 <= allocated / memory <= 300_000  # given back sooner than after five minutes
 
     def part(count, per, price):
         return (count * PRICES[price] + per // 2) // per

@@ -12,26 +12,11 @@
 #include <cmocka.h>
 
 #include "agent/account/account_internal.h"
-#include "mayfly/clock.h"
+#include "tests/unit/clock_double.h"
 #include "tests/unit/ledger_harness.h"
 
 #define MINUTE_US (60 * USEC_PER_SEC)
-#define FAR_US    (1000000000LL * USEC_PER_SEC)
 #define MB        128
-
-/* -- clocks, which the linker takes before the real ones -- */
-
-static int64_t passed_us;
-
-int64_t clock_monotonic_us(void)
-{
-	return FAR_US + passed_us; /* no timer of the loop ends by itself */
-}
-
-int64_t clock_realtime_us(void)
-{
-	return NOON_US + passed_us;
-}
 
 struct fixture {
 	struct ledger_place place;
@@ -52,7 +37,8 @@ static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	passed_us = 0;
+	clock_double_passed_us = 0;
+	clock_double_realtime_us = NOON_US;
 	ledger_make(&f->place);
 	assert_int_equal(loop_new(1, &f->loop), 0);
 	open_account(f);
@@ -95,7 +81,7 @@ static void meter_kind(struct fixture *f, enum ledger_accrual_kind kind, unsigne
 								     .tenant = TENANT,
 								     .function = "f",
 								     .version = "1",
-								     .memory_mb = MB,
+								     .memory_mb = wanted ? MB : 0,
 								     .wanted = wanted,
 								     .available = available,
 								     .old = old }),
@@ -137,15 +123,15 @@ static void only_what_is_there_is_billed(void **state)
 	struct fixture *f = *state;
 
 	meter(f, 3, 0);
-	passed_us += 10 * USEC_PER_SEC;
+	clock_double_passed_us += 10 * USEC_PER_SEC;
 	meter(f, 3, 2);
-	passed_us += 400 * USEC_PER_SEC;
+	clock_double_passed_us += 400 * USEC_PER_SEC;
 	meter(f, 3, 3);
-	passed_us += 400 * USEC_PER_SEC;
+	clock_double_passed_us += 400 * USEC_PER_SEC;
 	meter(f, 3, 1); /* two crashed, which is not giving back */
-	passed_us += 5 * USEC_PER_SEC;
+	clock_double_passed_us += 5 * USEC_PER_SEC;
 	meter(f, 3, 3);
-	passed_us += 7 * USEC_PER_SEC;
+	clock_double_passed_us += 7 * USEC_PER_SEC;
 	meter(f, 0, 0);
 	assert_int_equal(allocated(f), 2 * 400 + 3 * 400 + 5 + 3 * 7);
 	assert_null(f->account->meters.meters);
@@ -156,13 +142,13 @@ static void a_minimum_is_due_for_the_youngest_that_go(void **state)
 	struct fixture *f = *state;
 
 	meter(f, 2, 2);
-	passed_us += 200 * USEC_PER_SEC;
+	clock_double_passed_us += 200 * USEC_PER_SEC;
 	meter(f, 5, 5);
-	passed_us += 50 * USEC_PER_SEC;
+	clock_double_passed_us += 50 * USEC_PER_SEC;
 	/* Three of 50 seconds and one of 250 go. */
 	meter(f, 1, 5);
 	assert_int_equal(allocated(f), 2 * 200 + 5 * 50 + 3 * 250 + 50);
-	passed_us += 100 * USEC_PER_SEC;
+	clock_double_passed_us += 100 * USEC_PER_SEC;
 	/* The last one has been there for long enough. */
 	meter(f, 0, 0);
 	assert_int_equal(allocated(f), 2 * 200 + 5 * 50 + 3 * 250 + 50 + 100);
@@ -173,7 +159,7 @@ static void a_snapshot_is_kept_for_three_hours_at_least(void **state)
 	struct fixture *f = *state;
 
 	meter_kind(f, LEDGER_CACHE, 1, 1, false);
-	passed_us += 60 * USEC_PER_SEC;
+	clock_double_passed_us += 60 * USEC_PER_SEC;
 	meter_kind(f, LEDGER_CACHE, 0, 0, false);
 	assert_int_equal(sum(f, LEDGER_CACHED_MB_MS, 0, INT64_MAX / 2), 3LL * 3600 * 1000 * MB);
 	assert_int_equal(allocated(f), 0);
@@ -184,11 +170,11 @@ static void what_was_there_before_the_start_owes_no_minimum(void **state)
 	struct fixture *f = *state;
 
 	meter_kind(f, LEDGER_ALLOCATION, 2, 0, true);
-	passed_us += USEC_PER_SEC;
+	clock_double_passed_us += USEC_PER_SEC;
 	meter(f, 2, 2);
-	passed_us += 10 * USEC_PER_SEC;
+	clock_double_passed_us += 10 * USEC_PER_SEC;
 	meter(f, 3, 3); /* this one is new */
-	passed_us += 10 * USEC_PER_SEC;
+	clock_double_passed_us += 10 * USEC_PER_SEC;
 	meter(f, 0, 0);
 	assert_int_equal(allocated(f), 2 * 10 + 3 * 10 + 290);
 }
@@ -199,15 +185,15 @@ static void a_minute_makes_it_durable(void **state)
 	struct fixture *f = *state;
 
 	meter(f, 2, 2);
-	passed_us += 59 * USEC_PER_SEC;
+	clock_double_passed_us += 59 * USEC_PER_SEC;
 	assert_int_equal(allocated(f), 0);
-	passed_us += USEC_PER_SEC;
+	clock_double_passed_us += USEC_PER_SEC;
 	tick(f);
 	assert_int_equal(allocated(f), 2 * 60);
-	passed_us += MINUTE_US;
+	clock_double_passed_us += MINUTE_US;
 	tick(f);
 	assert_int_equal(allocated(f), 2 * 120);
-	passed_us += 59 * USEC_PER_SEC;
+	clock_double_passed_us += 59 * USEC_PER_SEC;
 	/* Killed. */
 	account_free(f->account);
 	ledger_reopen(&f->place);
@@ -219,11 +205,11 @@ static void an_hour_ends_a_piece(void **state)
 {
 	struct fixture *f = *state;
 
-	passed_us = 3590 * USEC_PER_SEC;
+	clock_double_passed_us = 3590 * USEC_PER_SEC;
 	meter(f, 1, 1);
-	passed_us += 10 * USEC_PER_SEC;
+	clock_double_passed_us += 10 * USEC_PER_SEC;
 	tick(f);
-	passed_us += 20 * USEC_PER_SEC;
+	clock_double_passed_us += 20 * USEC_PER_SEC;
 	meter(f, 0, 0);
 	assert_int_equal(sum(f, LEDGER_ALLOCATED_MB_MS, NOON_US, NOON_US + LEDGER_HOUR_US),
 			 10LL * 1000 * MB);
@@ -238,15 +224,15 @@ static void a_full_disk_only_delays_it(void **state)
 	struct fixture *f = *state;
 
 	meter(f, 1, 1);
-	passed_us += 500 * USEC_PER_SEC;
+	clock_double_passed_us += 500 * USEC_PER_SEC;
 	ledger_limit_files(4096);
 	meter(f, 2, 2);
 	assert_true(f->account->meters.failing);
-	passed_us += 10 * USEC_PER_SEC;
+	clock_double_passed_us += 10 * USEC_PER_SEC;
 	tick(f);
 	assert_true(f->account->meters.failing);
 	ledger_limit_files(0);
-	passed_us += 10 * USEC_PER_SEC;
+	clock_double_passed_us += 10 * USEC_PER_SEC;
 	tick(f);
 	assert_false(f->account->meters.failing);
 	assert_int_equal(allocated(f), 500 + 2 * 20);
@@ -263,7 +249,7 @@ static void the_end_loses_nothing(void **state)
 	bool flushed = false;
 
 	meter(f, 2, 2);
-	passed_us += 3 * USEC_PER_SEC;
+	clock_double_passed_us += 3 * USEC_PER_SEC;
 	account_flush(f->account, on_flushed, &flushed);
 	for (int turns = 0; !flushed && turns < 1000; turns++)
 		assert_true(sd_event_run(loop_event(f->loop), 10000) >= 0);

@@ -18,6 +18,7 @@
 
 #include "agent/deploy/alias_directory.h"
 #include "agent/invoke/billing.h"
+#include "agent/account/budget.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
 
@@ -167,6 +168,17 @@ void account_record(struct account *account _unused_, struct account_entry *entr
 		held = entry;
 	else
 		tell(entry, NULL);
+}
+
+int account_check_budgets(struct account *account _unused_, const char *tenant _unused_,
+			  const char *name _unused_, struct error *error _unused_)
+{
+	return 0;
+}
+
+void account_reserve_budgets(struct account *account _unused_, struct account_entry *entry _unused_,
+			     const char *tenant _unused_, const char *name _unused_)
+{
 }
 
 int account_meter(struct account *account _unused_, const struct account_metered *now _unused_)

@@ -104,6 +104,10 @@ static void every_field_comes_back(void **state)
 	record.start = LEDGER_START_BOOT;
 	record.result = LEDGER_SANDBOX_FAILURE;
 	record.withheld = true;
+	record.over_bytes = 5;
+	record.storage_mb = 1024;
+	record.restored_mb = 128;
+	record.provisioned = true;
 	assert_int_equal(ledger_journal_put(f->journal, &record), 0);
 	record.init_us = -1; /* and those that are absent */
 	record.restore_us = -1;
