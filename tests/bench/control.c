@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What limits, metrics and the ledger cost an invocation together, on the way that every one takes:
- * a place, a record, the answer released by its commit, the place given back. Functions are an echo
- * within this process, so that nothing else is measured; the baseline is the same loop with the
- * echo alone.
+/* What limits, budgets, metrics and the ledger cost an invocation together, on the way that every
+ * one takes: a place, a record, the answer released by its commit, the place given back. Functions
+ * are an echo within this process, so that nothing else is measured; the baseline is the same loop
+ * with the echo alone.
  *
  * usage: mayfly-bench-control [FOLDER]     (default /var/tmp; the disk under it is part of the
  * figures) */
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/account/account.h"
+#include "agent/account/budget.h"
 #include "agent/functions/function.h"
 #include "agent/invoke/concurrency.h"
 #include "agent/invoke/metrics.h"
@@ -97,6 +97,7 @@ static void fill(const struct echo *echo, struct ledger_record *record)
 		.max_memory_mb = 36,
 		.event_bytes = 20,
 		.answer_bytes = 20,
+		.storage_mb = LEDGER_STORAGE_FREE_MB,
 	};
 	uuid_generate(record->request_id);
 	(void)snprintf(record->tenant, sizeof(record->tenant), "%s", echo->tenant);
@@ -120,8 +121,11 @@ static void begin(void *arg)
 	if (concurrency_take(run->concurrency, echo->tenant, echo->function, 1,
 			     clock_monotonic_us(), &echo->grant, &error) < 0)
 		die("take a place", &error);
+	if (account_check_budgets(run->account, echo->tenant, echo->function, &error) < 0)
+		die("be within budgets", &error);
 	if (account_admit(run->account, &echo->entry, &error) < 0)
 		die("be admitted", &error);
+	account_reserve_budgets(run->account, echo->entry, echo->tenant, echo->function);
 	fill(echo, &echo->entry->record);
 	account_record(run->account, TAKE_PTR(echo->entry), on_recorded, echo);
 }
@@ -155,6 +159,29 @@ static void new_loop(struct run *run)
 		exit(1);
 }
 
+/* Two of each tenant, and two of every second function up to the node's limit. */
+static void put_budgets(struct ledger *ledger)
+{
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct ledger_budget budget = { .soft = -1, .hard = INT64_MAX / 2 };
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < TENANTS + FUNCTIONS && count < ACCOUNT_BUDGETS_MAX; i++) {
+		unsigned function = i < TENANTS ? i : (i - TENANTS) * 2 % FUNCTIONS;
+
+		(void)snprintf(budget.tenant, sizeof(budget.tenant), "%012u", function % TENANTS);
+		if (i >= TENANTS)
+			(void)snprintf(budget.function, sizeof(budget.function), "function-%u",
+				       function);
+		for (int m = 0; m < _LEDGER_MEASURES && count < ACCOUNT_BUDGETS_MAX; m++, count++) {
+			budget.measure = (enum ledger_measure)m;
+			budget.period = LEDGER_PERIOD_MONTH;
+			if (ledger_put_budget(ledger, &budget, &error) < 0)
+				die("put a budget", &error);
+		}
+	}
+}
+
 static void with_control(const char *folder, unsigned under_way, double baseline)
 {
 	const struct concurrency_limits limits = { .tenant = 1000000,
@@ -175,6 +202,7 @@ static void with_control(const char *folder, unsigned under_way, double baseline
 	new_loop(&run);
 	if (ledger_open(path, false, &ledger, &error) < 0)
 		die("open the ledger", &error);
+	put_budgets(ledger);
 	const struct account_config config = { .ledger = ledger,
 					       .journal_path = journal,
 					       .journal_answers = true,

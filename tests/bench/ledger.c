@@ -4,7 +4,9 @@
  * in batches of 1 to 1,000, and one at a time through the account, as a warm invocation meets it.
  *
  * usage: mayfly-bench-ledger [FOLDER]     (default /var/tmp; the disk under it is part of the
- * figures) */
+ *        figures)
+ *        mayfly-bench-ledger --year [FOLDER [RECORDS]]     (ledger_year.c; 10,000,000; needs 5 GB)
+ */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include "agent/account/account.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
+#include "tests/bench/ledger_year.h"
 
 #define RECORDS        100000U
 #define FUNCTIONS      1000U
@@ -198,18 +201,13 @@ static void measure_alone(const char *folder, struct ledger_record *records)
 	free(alone.waits_us);
 }
 
-int main(int argc, char **argv)
+static void measure_records(const char *folder)
 {
 	struct ledger_record *records = calloc(RECORDS, sizeof(*records));
-	char folder[128];
 	struct figures single, many;
 
-	(void)snprintf(folder, sizeof(folder), "%.100s/mayfly-bench-XXXXXX",
-		       argc > 1 ? argv[1] : "/var/tmp");
-	if (!records || !mkdtemp(folder)) {
-		perror(folder);
-		return 1;
-	}
+	if (!records)
+		die("begin", NULL);
 	for (unsigned i = 0; i < RECORDS; i++)
 		fill(&records[i], i);
 	(void)printf("%u records of %u functions and %u tenants\n", RECORDS, FUNCTIONS, TENANTS);
@@ -223,5 +221,22 @@ int main(int argc, char **argv)
 	(void)measure(folder, records, 100, RECORDS, true);
 	measure_alone(folder, records);
 	free(records);
+}
+
+int main(int argc, char **argv)
+{
+	bool year = argc > 1 && strcmp(argv[1], "--year") == 0;
+	const char *parent = argc > 1 + year ? argv[1 + year] : "/var/tmp";
+	char folder[128];
+
+	(void)snprintf(folder, sizeof(folder), "%.100s/mayfly-bench-XXXXXX", parent);
+	if (!mkdtemp(folder)) {
+		perror(folder);
+		return 1;
+	}
+	if (year)
+		(void)ledger_year(folder, argc > 3 ? strtoull(argv[3], NULL, 10) : 10000000);
+	else
+		measure_records(folder);
 	return fs_remove_tree(folder) < 0;
 }
