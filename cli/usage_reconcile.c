@@ -25,12 +25,12 @@ static int print_json(const Mayfly__V1__ReconcileUsageResponse *sums)
 	for (size_t i = 0; i < sums->n_differences; i++)
 		(void)json_array_append_new(differences, difference_json(sums->differences[i]));
 	return output_json(json_pack(
-		"{s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:o}", "Records", (json_int_t)sums->records,
+		"{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:o}", "Records", (json_int_t)sums->records,
 		"Rollups", (json_int_t)sums->rollups, "RollupsLeftOut",
-		(json_int_t)sums->rollups_left_out, "InvocationsSinceStart",
-		(json_int_t)sums->invocations_since_start, "Waiting", (json_int_t)sums->waiting,
-		"CountersCompared", (int)sums->counters_compared, "DifferenceCount",
-		(json_int_t)sums->difference_count, "Differences", differences));
+		(json_int_t)sums->rollups_left_out, "Days", (json_int_t)sums->days,
+		"InvocationsSinceStart", (json_int_t)sums->invocations_since_start, "Waiting",
+		(json_int_t)sums->waiting, "CountersCompared", (int)sums->counters_compared,
+		"DifferenceCount", (json_int_t)sums->difference_count, "Differences", differences));
 }
 
 static void add_difference(struct table *table, const Mayfly__V1__UsageDifference *difference)
@@ -63,8 +63,8 @@ static void print_table(const Mayfly__V1__ReconcileUsageResponse *sums)
 	_cleanup_table_ struct table table = { .headers = headers };
 
 	(void)printf("%" PRIu64 " records counted anew, %" PRIu64 " hourly sums compared, %" PRIu64
-		     " left out (records deleted)\n",
-		     sums->records, sums->rollups, sums->rollups_left_out);
+		     " left out (records deleted); %" PRIu64 " daily ones compared\n",
+		     sums->records, sums->rollups, sums->rollups_left_out, sums->days);
 	(void)printf("%" PRIu64 " invocations since the start, %s; %" PRIu64 " not yet durable\n",
 		     sums->invocations_since_start,
 		     sums->counters_compared ? "compared" : "not compared (records deleted)",

@@ -35,6 +35,8 @@ struct account_upkeep {
 	struct timer timer;
 	struct lane_job trim;
 	int64_t before_us;
+	int64_t days_before_us;
+	bool more_days;
 	unsigned deleted;
 	uint64_t trimmed;
 	int trim_result;

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Old records go in small steps between commits; what was committed moves into the file beside
- * them. */
+/* Old records go, and days are summed up, in small steps between commits; what was committed moves
+ * into the file beside them. */
 
 #include "agent/account/account_internal.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
-#define FIRST_TRIM_US    (60 * USEC_PER_SEC)
-#define TRIM_INTERVAL_US (3600 * USEC_PER_SEC)
-#define TRIM_PAUSE_US    (100 * USEC_PER_MSEC) /* between steps */
-#define TRIM_RECORDS     500                   /* of a step: some milliseconds */
+#define FIRST_TRIM_US     (60 * USEC_PER_SEC)
+#define TRIM_INTERVAL_US  (3600 * USEC_PER_SEC)
+#define TRIM_PAUSE_US     (100 * USEC_PER_MSEC) /* between steps */
+#define TRIM_RECORDS      500                   /* of a step: some milliseconds */
+/* A day is summed up when hardly anything comes for it any more. */
+#define SUM_DAYS_AFTER_US LEDGER_HOUR_US
 
 static struct account *of_trim(struct lane_job *job)
 {
@@ -29,8 +31,12 @@ static void trim_work(struct job *job)
 	struct ledger_state state;
 
 	upkeep->deleted = 0;
+	upkeep->more_days = false;
 	upkeep->trim_result = ledger_trim(account->config.ledger, upkeep->before_us, TRIM_RECORDS,
 					  &upkeep->deleted, &upkeep->trim_error);
+	if (upkeep->trim_result == 0)
+		upkeep->trim_result = ledger_sum_day(account->config.ledger, upkeep->days_before_us,
+						     &upkeep->more_days, &upkeep->trim_error);
 	ledger_get_state(account->config.ledger, &state);
 	upkeep->trimmed = state.trimmed;
 }
@@ -47,10 +53,10 @@ static void trim_done(struct lane_job *job)
 {
 	struct account *account = of_trim(job);
 	struct account_upkeep *upkeep = &account->upkeep;
-	bool more = upkeep->deleted == TRIM_RECORDS;
+	bool more = upkeep->deleted == TRIM_RECORDS || upkeep->more_days;
 
 	if (upkeep->trim_result < 0)
-		log_warning("Old usage records cannot be deleted: %s",
+		log_warning("Old usage records cannot be deleted, or days not be summed up: %s",
 			    error_text(&upkeep->trim_error));
 	error_clear(&upkeep->trim_error);
 	account->trimmed = upkeep->trimmed;
@@ -64,6 +70,7 @@ static void on_time(void *arg)
 	struct account_upkeep *upkeep = &account->upkeep;
 
 	upkeep->before_us = clock_realtime_us() - account->config.raw_keep_us;
+	upkeep->days_before_us = clock_realtime_us() - SUM_DAYS_AFTER_US;
 	upkeep->trim.job.work = trim_work;
 	upkeep->trim.done = trim_done;
 	lane_submit(&account->writing, &upkeep->trim);

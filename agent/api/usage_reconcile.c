@@ -40,7 +40,9 @@ static Mayfly__V1__UsageDifference *difference_message(const struct account_diff
 	mayfly__v1__usage_difference__init(message);
 	message->counted = usage_row_message(&difference->counted, NULL);
 	message->claimed = usage_row_message(&difference->claimed, NULL);
-	message->claimed_by = strdup(difference->of_counters ? "counters" : "rollup");
+	message->claimed_by = strdup(difference->of_counters      ? "counters"
+				     : difference->claimed.is_day ? "day"
+								  : "rollup");
 	if (message->counted && message->claimed && message->claimed_by &&
 	    name_figures(difference, message) == 0)
 		return message;
@@ -69,6 +71,7 @@ static int fill(const struct account_reconciled *result,
 	response->invocations_since_start = result->counted_since_start;
 	response->counters_compared = result->counters_compared;
 	response->waiting = result->waiting;
+	response->days = result->sums.days;
 	return 0;
 }
 

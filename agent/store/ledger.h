@@ -21,6 +21,7 @@
 #define LEDGER_FUNCTION_BYTES  65
 #define LEDGER_VERSION_BYTES   33
 #define LEDGER_HOUR_US         3600000000LL
+#define LEDGER_DAY_US          (24 * LEDGER_HOUR_US)
 
 /* /tmp up to so much is not charged for. */
 #define LEDGER_STORAGE_FREE_MB 512
@@ -120,6 +121,7 @@ int ledger_check_room(const struct ledger *ledger, struct error *error) _must_us
 struct ledger_state {
 	uint64_t last_sequence; /* the newest record's */
 	uint64_t trimmed;       /* all records up to here were deleted */
+	int64_t days;           /* before this one, since 1970, each is summed up */
 };
 void ledger_get_state(const struct ledger *ledger, struct ledger_state *ret);
 
@@ -197,6 +199,11 @@ int ledger_each_budget(struct ledger *ledger, ledger_budget_fn *fn, void *arg,
 int ledger_trim(struct ledger *ledger, int64_t before_us, unsigned limit, unsigned *ret_deleted,
 		struct error *error) _must_use_;
 
+/* Sums up the next day, if it ended before `before_us`, so that queries need not read its hours.
+ * What comes for it later is added to both. `ret_more`: there may be another. */
+int ledger_sum_day(struct ledger *ledger, int64_t before_us, bool *ret_more,
+		   struct error *error) _must_use_;
+
 /* -- who checkpoints: moves what was committed from the log into the file; commits go on -- */
 int ledger_checkpoint(struct ledger *ledger, struct error *error) _must_use_;
 
@@ -235,6 +242,7 @@ struct ledger_row {
 	char function[LEDGER_FUNCTION_BYTES];
 	char version[LEDGER_VERSION_BYTES];
 	int64_t begins_us; /* of the hour or day */
+	bool is_day;       /* of reconciliation: it is a day's, else an hour's */
 	int64_t figures[_LEDGER_FIGURES];
 };
 
@@ -256,14 +264,16 @@ int ledger_read(struct ledger *ledger, const struct ledger_filter *filter, uint6
 int ledger_recount(struct ledger *ledger, uint64_t after, uint64_t through, ledger_row_fn *fn,
 		   void *arg, struct error *error) _must_use_;
 
-/* Sums all records and accruals up anew, and tells each hour of a function and version whose rollup
- * says otherwise: `counted` of the records, `rolled` of the rollup. */
+/* Sums all records and accruals up anew, then the hours of each day that is summed up, and tells
+ * each hour of a function and version whose rollup says otherwise: `counted` of the records,
+ * `rolled` of the rollup. */
 typedef int ledger_difference_fn(const struct ledger_row *counted, const struct ledger_row *rolled,
 				 void *arg);
 struct ledger_reconciled {
 	uint64_t records;
 	uint64_t rollups; /* compared */
 	uint64_t trimmed; /* left out: records of theirs were deleted */
+	uint64_t days;    /* sums of days, compared with those of their hours */
 };
 int ledger_reconcile(struct ledger *ledger, ledger_difference_fn *fn, void *arg,
 		     struct ledger_reconciled *ret, struct error *error) _must_use_;

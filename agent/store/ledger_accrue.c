@@ -41,20 +41,33 @@ static int add(struct ledger *ledger, const struct ledger_accrual *accrual, int6
 	return 0;
 }
 
-static int roll_up(struct ledger *ledger, const struct ledger_accrual *accrual, int64_t series,
-		   int64_t since_ms, struct error *error)
+static int add_to(struct ledger *ledger, enum ledger_write sums, int64_t series, int64_t time,
+		  int64_t mb_ms, struct error *error)
 {
-	_cleanup_reset_ sqlite3_stmt *statement =
-		ledger->writes[accrual->kind == LEDGER_CACHE ? LEDGER_ROLL_UP_CACHE
-							     : LEDGER_ROLL_UP_ALLOCATION];
+	_cleanup_reset_ sqlite3_stmt *statement = ledger->writes[sums];
 
 	(void)sqlite3_bind_int64(statement, 1, series);
-	(void)sqlite3_bind_int64(statement, 2, accrual->begins_ms / (LEDGER_HOUR_US / 1000));
-	(void)sqlite3_bind_int64(
-		statement, 3, accrual->units * accrual->memory_mb * (accrual->ends_ms - since_ms));
+	(void)sqlite3_bind_int64(statement, 2, time);
+	(void)sqlite3_bind_int64(statement, 3, mb_ms);
 	if (sqlite3_step(statement) != SQLITE_DONE)
 		return database_refuse(&ledger->writer, "write", error);
 	return 0;
+}
+
+/* To its hour, and to its day, if that is summed up already. */
+static int roll_up(struct ledger *ledger, const struct ledger_accrual *accrual, int64_t series,
+		   int64_t since_ms, struct error *error)
+{
+	bool cache = accrual->kind == LEDGER_CACHE;
+	int64_t hour = accrual->begins_ms / (LEDGER_HOUR_US / 1000);
+	int64_t mb_ms = accrual->units * accrual->memory_mb * (accrual->ends_ms - since_ms);
+	int r = add_to(ledger, cache ? LEDGER_ROLL_UP_CACHE : LEDGER_ROLL_UP_ALLOCATION, series,
+		       hour, mb_ms, error);
+
+	if (r < 0 || hour / 24 >= ledger->state.days)
+		return r;
+	return add_to(ledger, cache ? LEDGER_LATE_CACHE : LEDGER_LATE_ALLOCATION, series, hour / 24,
+		      mb_ms, error);
 }
 
 static int accrue(struct ledger *ledger, const struct ledger_accrual *accrual, struct error *error)

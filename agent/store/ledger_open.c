@@ -27,6 +27,18 @@ static const char *const upgrades[] = {
 	" modified_us INTEGER NOT NULL, soft_told_us INTEGER NOT NULL DEFAULT 0,"
 	" hard_told_us INTEGER NOT NULL DEFAULT 0,"
 	" PRIMARY KEY (tenant, function, measure, period)) STRICT, WITHOUT ROWID;",
+	/* 2 to 3: days are summed up bit by bit, see ledger_day.c. */
+	"CREATE TABLE day_rollup (series INTEGER NOT NULL, day INTEGER NOT NULL,"
+	" invocations INTEGER NOT NULL, errors INTEGER NOT NULL, timeouts INTEGER NOT NULL,"
+	" failures INTEGER NOT NULL, cold_starts INTEGER NOT NULL, withheld INTEGER NOT NULL,"
+	" duration_us INTEGER NOT NULL, init_us INTEGER NOT NULL, billed_ms INTEGER NOT NULL,"
+	" mb_ms INTEGER NOT NULL, event_bytes INTEGER NOT NULL, answer_bytes INTEGER NOT NULL,"
+	" streamed_bytes INTEGER NOT NULL, max_memory_mb INTEGER NOT NULL,"
+	" provisioned_invocations INTEGER NOT NULL, provisioned_mb_ms INTEGER NOT NULL,"
+	" storage_mb_ms INTEGER NOT NULL, over_bytes INTEGER NOT NULL,"
+	" restored_mb INTEGER NOT NULL, allocated_mb_ms INTEGER NOT NULL,"
+	" cached_mb_ms INTEGER NOT NULL, PRIMARY KEY (series, day)) STRICT, WITHOUT ROWID;"
+	"ALTER TABLE state ADD COLUMN days INTEGER NOT NULL DEFAULT 0;",
 };
 
 static const struct database_kind ledger_kind = {
@@ -90,7 +102,9 @@ static const char *const write_sql[_LEDGER_WRITES] = {
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[LEDGER_DELETE_BUDGET] = "DELETE FROM budget WHERE tenant = ?1 AND function = ?2"
 				 " AND measure = ?3 AND period = ?4",
-	/* LEDGER_ROLL_UP… are put together. */
+	[LEDGER_FIRST_HOUR] = "SELECT min(hour) FROM rollup",
+	[LEDGER_SET_DAYS] = "UPDATE state SET days = ?1",
+	/* The others are put together. */
 	[LEDGER_OLDEST] = "SELECT sequence, started_us FROM record ORDER BY sequence LIMIT ?1",
 	[LEDGER_DELETE] = "DELETE FROM record WHERE sequence <= ?1",
 	[LEDGER_SET_TRIMMED] = "UPDATE state SET trimmed = ?1",
@@ -119,7 +133,60 @@ static int append_roll_up(struct buf *sql)
 	return r < 0 ? r : ledger_append_additions(sql);
 }
 
-/* Series, hour, megabyte-milliseconds. */
+/* What came late for days that are summed up: those before ?2. */
+static int append_roll_up_late(struct buf *sql)
+{
+	int r = buf_append_string(sql, "INSERT INTO day_rollup (series, day, ");
+
+	if (r == 0)
+		r = ledger_append_names(sql, NULL);
+	if (r == 0)
+		r = buf_append_format(sql, ") SELECT series, started_us / %lld, ", LEDGER_DAY_US);
+	if (r == 0)
+		r = ledger_append_sums(sql, false);
+	if (r == 0)
+		r = buf_append_format(sql,
+				      " FROM record WHERE sequence > ?1 AND started_us < ?2 * %lld"
+				      " GROUP BY 1, 2 ON CONFLICT (series, day) DO UPDATE SET ",
+				      LEDGER_DAY_US);
+	return r < 0 ? r : ledger_append_additions(sql);
+}
+
+/* A day of all series. */
+static int append_sum_day(struct buf *sql)
+{
+	int r = buf_append_string(sql, "INSERT OR REPLACE INTO day_rollup (series, day, ");
+
+	if (r == 0)
+		r = ledger_append_names(sql, NULL);
+	if (r == 0)
+		r = buf_append_string(sql, ") SELECT u.series, ?1, ");
+	if (r == 0)
+		r = ledger_append_sums(sql, true);
+	return r < 0 ? r
+		     : buf_append_string(sql, " FROM series s CROSS JOIN rollup u"
+					      " ON u.series = s.id WHERE u.hour >= ?1 * 24"
+					      " AND u.hour < ?1 * 24 + 24 GROUP BY s.id");
+}
+
+/* Series, hour or day, megabyte-milliseconds. */
+static int append_late_accrual(struct buf *sql, enum ledger_accrual_kind kind)
+{
+	const char *name = ledger_figure_name(ledger_accrual_figure(kind));
+	int r = buf_append_string(sql, "INSERT INTO day_rollup (series, day, ");
+
+	if (r == 0)
+		r = ledger_append_names(sql, NULL);
+	if (r == 0)
+		r = buf_append_string(sql, ") VALUES (?1, ?2, ");
+	if (r == 0)
+		r = ledger_append_zeros(sql, ledger_accrual_figure(kind), "?3");
+	if (r == 0)
+		r = buf_append_format(sql, ") ON CONFLICT (series, day) DO UPDATE SET %s = %s + ?3",
+				      name, name);
+	return r;
+}
+
 static int append_roll_up_accrual(struct buf *sql, enum ledger_accrual_kind kind)
 {
 	const char *name = ledger_figure_name(ledger_accrual_figure(kind));
@@ -138,23 +205,40 @@ static int append_roll_up_accrual(struct buf *sql, enum ledger_accrual_kind kind
 	return r;
 }
 
+/* The text of a statement that is put together. */
+static int append_write(struct buf *sql, enum ledger_write which)
+{
+	switch (which) {
+	case LEDGER_ROLL_UP:
+		return append_roll_up(sql);
+	case LEDGER_ROLL_UP_LATE:
+		return append_roll_up_late(sql);
+	case LEDGER_ROLL_UP_ALLOCATION:
+		return append_roll_up_accrual(sql, LEDGER_ALLOCATION);
+	case LEDGER_ROLL_UP_CACHE:
+		return append_roll_up_accrual(sql, LEDGER_CACHE);
+	case LEDGER_LATE_ALLOCATION:
+		return append_late_accrual(sql, LEDGER_ALLOCATION);
+	case LEDGER_LATE_CACHE:
+		return append_late_accrual(sql, LEDGER_CACHE);
+	case LEDGER_SUM_DAY:
+		return append_sum_day(sql);
+	default:
+		return buf_append_string(sql, write_sql[which]);
+	}
+}
+
 static int prepare_writes(struct ledger *ledger, struct error *error)
 {
-	_cleanup_buf_ struct buf roll_up = BUF_INIT, allocation = BUF_INIT, cache = BUF_INIT;
-	const struct buf *const made[_LEDGER_WRITES] = { [LEDGER_ROLL_UP] = &roll_up,
-							 [LEDGER_ROLL_UP_ALLOCATION] = &allocation,
-							 [LEDGER_ROLL_UP_CACHE] = &cache };
-	int r = append_roll_up(&roll_up);
+	_cleanup_buf_ struct buf sql = BUF_INIT;
+	int r = 0;
 
-	if (r == 0)
-		r = append_roll_up_accrual(&allocation, LEDGER_ALLOCATION);
-	if (r == 0)
-		r = append_roll_up_accrual(&cache, LEDGER_CACHE);
-	if (r < 0)
-		return error_set_errno(error, r, "Cannot open the ledger");
-	for (unsigned i = 0; i < _LEDGER_WRITES && r == 0; i++)
-		r = database_prepare(&ledger->writer, made[i] ? buf_string(made[i]) : write_sql[i],
-				     &ledger->writes[i], error);
+	for (unsigned i = 0; i < _LEDGER_WRITES && r == 0; i++) {
+		buf_reset(&sql);
+		if (append_write(&sql, (enum ledger_write)i) < 0)
+			return error_set_errno(error, ENOMEM, "Cannot open the ledger");
+		r = database_prepare(&ledger->writer, buf_string(&sql), &ledger->writes[i], error);
+	}
 	return r;
 }
 
@@ -164,7 +248,7 @@ static int read_state(struct ledger *ledger, struct error *error)
 	int r = database_prepare(
 		&ledger->writer,
 		"SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'record'), 0),"
-		" trimmed FROM state",
+		" trimmed, days FROM state",
 		&statement, error);
 
 	if (r < 0)
@@ -174,6 +258,7 @@ static int read_state(struct ledger *ledger, struct error *error)
 	ledger->state = (struct ledger_state){
 		.last_sequence = (uint64_t)sqlite3_column_int64(statement, 0),
 		.trimmed = (uint64_t)sqlite3_column_int64(statement, 1),
+		.days = sqlite3_column_int64(statement, 2),
 	};
 	(void)sqlite3_finalize(statement);
 	return r;

@@ -125,6 +125,18 @@ static int roll_up(struct ledger *ledger, struct error *error)
 	return 0;
 }
 
+/* Of days that are summed up already: to those, too. */
+static int roll_up_late(struct ledger *ledger, struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = ledger->writes[LEDGER_ROLL_UP_LATE];
+
+	(void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)ledger->state.last_sequence);
+	(void)sqlite3_bind_int64(statement, 2, ledger->state.days);
+	if (sqlite3_step(statement) != SQLITE_DONE)
+		return database_refuse(&ledger->writer, "write", error);
+	return 0;
+}
+
 int ledger_begin(struct ledger *ledger, struct error *error)
 {
 	if (database_run(ledger->writes[LEDGER_BEGIN]) < 0)
@@ -145,6 +157,7 @@ int ledger_commit(struct ledger *ledger, struct ledger_record *first, bool *ret_
 		  struct error *error)
 {
 	uint64_t last = ledger->state.last_sequence;
+	bool late = false;
 	int r = ledger_begin(ledger, error);
 
 	if (r < 0)
@@ -153,9 +166,12 @@ int ledger_commit(struct ledger *ledger, struct ledger_record *first, bool *ret_
 		r = add_record(ledger, record, error);
 		if (r == 0 && record->sequence > last)
 			last = record->sequence;
+		late |= record->started_us < ledger->state.days * LEDGER_DAY_US;
 	}
 	if (r == 0)
 		r = roll_up(ledger, error);
+	if (r == 0 && late)
+		r = roll_up_late(ledger, error);
 	r = ledger_end(ledger, r, error);
 	if (r < 0)
 		return r;

@@ -41,11 +41,14 @@ def test_a_budget_is_told_and_kept(private_node, build):
     assert [(event.hard, event.budget.used) for event in reached] == [(False, 2), (True, 3)]
     watch.cancel()
 
-    def refused(target=name, budget="3 requests a month of the function area"):
+    def budget():
+        return node.budgets.Get(b.GetBudgetRequest(**key), timeout=30)
+
+    def refused(target=name, limit="3 requests a month of the function area"):
         refusal = node.refusal(node.invocations.Invoke, i.InvokeRequest(function_name=target, payload=b"{}"))
         assert (refusal.status, refusal.reason, refusal.limit) == (
             grpc.StatusCode.RESOURCE_EXHAUSTED, "TooManyRequestsException", "BudgetExceeded")
-        assert re.fullmatch(rf"The budget of {budget} is used up until \d{{4}}-\d\d-01T00:00:00Z\.", refusal.message)
+        assert re.fullmatch(rf"The budget of {limit} is used up until \d{{4}}-\d\d-01T00:00:00Z\.", refusal.message)
 
     refused()
     assert node.invoke(other, {"x": 1}).json == {"x": 1}
@@ -65,9 +68,8 @@ def test_a_budget_is_told_and_kept(private_node, build):
 
     node.restart(kill=True)
     refused()  # from the first moment
-    budget = e2e.wait_until(lambda: (found := node.budgets.Get(b.GetBudgetRequest(**key), timeout=30)).used == 3
-                            and found, 30, "what was used")
-    assert (budget.soft_reached, budget.hard_reached) == (True, True)
+    e2e.wait_until(lambda: budget().used == 3, 30, "what was used")
+    assert (budget().soft_reached, budget().hard_reached) == (True, True)
     refused()
     assert len(records()) <= 2 and metric(node, "mayfly_budget_soft_reached_total") == 0
     assert metric(node, "mayfly_events_waiting") + metric(node, "mayfly_events_running") == 1
@@ -82,7 +84,7 @@ def test_a_budget_is_told_and_kept(private_node, build):
     assert (shown["Used"], shown["HardLimit"], shown["Measure"], shown["Period"]) == (3.0, 3, "requests", "month")
     # A higher limit lets the event run; a tenant's counts beside the function's.
     assert "soft limit reached" in mayfly("put", name, "--soft", "2", "--hard", "9")
-    e2e.wait_until(lambda: node.budgets.Get(b.GetBudgetRequest(**key), timeout=30).used == 4, 60, "the event's run")
+    e2e.wait_until(lambda: budget().used == 4, 60, "the event's run")
     table = mayfly("put", "--measure", "gb-seconds", "--hard", "0").splitlines()
     assert table[1].split()[1:4] == ["(all)", "gb-seconds", "month"] and "used up" in table[1]
     refused(other, "0 GB-seconds a month of the tenant")

@@ -444,8 +444,8 @@ static void assert_refused(struct ledger_place *place, const char *expected)
 
 static void a_newer_version_is_refused(void **state)
 {
-	ledger_alter(*state, "PRAGMA user_version = 3");
-	assert_refused(*state, "has version 3; this program knows versions up to 2");
+	ledger_alter(*state, "PRAGMA user_version = 4");
+	assert_refused(*state, "has version 4; this program knows versions up to 3");
 }
 
 static void a_foreign_file_is_refused(void **state)
