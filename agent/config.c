@@ -265,6 +265,10 @@ static const struct config_row rows[] = {
 	{ "limits", "scaling_per_10s", NUMBER(limits_scaling_per_10s, 10, 1000000),
 	  .initial = "1000",
 	  .help = "Sandboxes that a function may gain in ten seconds; beyond it it is throttled." },
+	{ "limits", "provisioned_percent", NUMBER(limits_provisioned_percent, 0, 100),
+	  .initial = "50", .unit = "%",
+	  .help = "Of pool.memory_budget_mb, what the provisioned concurrency of one tenant may "
+		  "take by MemorySize. A tenant may have a limit of its own." },
 
 	{ "metrics", "listen", TEXT(metrics_listen), .initial = "", .optional = true,
 	  .rule = rule_loopback,
@@ -339,6 +343,10 @@ static const struct config_row rows[] = {
 	  .help = "Events that have not ended; more are refused." },
 	{ "events", "max_waiting_mb", NUMBER(events_max_waiting_mb, 1, 1048576), .initial = "1024",
 	  .unit = "MiB", .help = "The same, of what they carry." },
+	{ "events", "waiting_percent_of_tenant", NUMBER(events_waiting_percent_of_tenant, 1, 100),
+	  .initial = "50", .unit = "%",
+	  .help = "Of both, what the events of one tenant may take. A tenant may have a limit of "
+		  "its own for their number." },
 	{ "events", "max_retries", NUMBER(events_max_retries, 0, 2), .initial = "2",
 	  .help = "Further tries after a function error." },
 	{ "events", "retry_first_ms", NUMBER(events_retry_first_ms, 1, DAY_S * 1000),

@@ -86,6 +86,7 @@ struct config {
 	uint64_t limits_unreserved_minimum;
 	uint64_t limits_requests_per_concurrency;
 	uint64_t limits_scaling_per_10s;
+	uint64_t limits_provisioned_percent;
 	uint64_t logs_max_group_mb;
 	uint64_t logs_max_part_mb;
 	uint64_t logs_max_waiting_mb;
@@ -105,6 +106,7 @@ struct config {
 	uint64_t events_max_running;
 	uint64_t events_max_waiting;
 	uint64_t events_max_waiting_mb;
+	uint64_t events_waiting_percent_of_tenant;
 	uint64_t events_max_retries;
 	uint64_t events_retry_first_ms;
 	uint64_t events_delay_first_ms;

@@ -68,6 +68,27 @@ static unsigned concurrency_of_tenant(const char *id, void *arg)
 		       : 0;
 }
 
+static uint64_t provisioned_mb_of_tenant(const char *id, void *arg)
+{
+	const struct node *node = arg;
+	const struct tenant *tenant = node->tenants ? tenants_find(node->tenants, id) : NULL;
+	struct pool_gauges gauges;
+
+	if (tenant && tenant->limits.has_provisioned_memory_mb)
+		return tenant->limits.provisioned_memory_mb;
+	pool_gauges(node->pool, &gauges);
+	return gauges.memory_budget_bytes / MIB * node->config->limits_provisioned_percent / 100;
+}
+
+static unsigned waiting_events_of_tenant(const char *id, void *arg)
+{
+	const struct node *node = arg;
+	const struct tenant *tenant = tenants_find(node->tenants, id);
+
+	return tenant && tenant->limits.has_waiting_events ? tenant->limits.waiting_events
+							   : UINT_MAX;
+}
+
 static const char *master_key_path(const struct node *node)
 {
 	const char *given = node->config->auth_master_key_file;
@@ -100,6 +121,7 @@ static int build_directory(struct node *node, struct error *error)
 		.concurrency_limit = (unsigned)config->limits_concurrency,
 		.limit_of_tenant = concurrency_of_tenant,
 		.limit_of_tenant_arg = node,
+		.provisioned_mb_of_tenant = provisioned_mb_of_tenant,
 		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
 	};
 	r = master_key_load(master_key_path(node), !*config->auth_master_key_file, &master_key,
@@ -289,6 +311,9 @@ static int build_events(struct node *node, struct error *error)
 		.max_running = (unsigned)config->events_max_running,
 		.max_waiting = (unsigned)config->events_max_waiting,
 		.max_waiting_bytes = config->events_max_waiting_mb * MIB,
+		.percent_of_tenant = (unsigned)config->events_waiting_percent_of_tenant,
+		.waiting_of_tenant = waiting_events_of_tenant,
+		.waiting_of_tenant_arg = node,
 		.may_run = tenant_may_run,
 		.may_run_arg = node,
 	};

@@ -5,8 +5,10 @@
 #include "cli/output.h"
 
 /* `optional` is a oneof of one in the generated code. */
-#define HAS_CONCURRENT MAYFLY__V1__TENANT_LIMITS___CONCURRENT_EXECUTIONS_CONCURRENT_EXECUTIONS
-#define HAS_STORAGE    MAYFLY__V1__TENANT_LIMITS___CODE_STORAGE_BYTES_CODE_STORAGE_BYTES
+#define HAS_CONCURRENT  MAYFLY__V1__TENANT_LIMITS___CONCURRENT_EXECUTIONS_CONCURRENT_EXECUTIONS
+#define HAS_STORAGE     MAYFLY__V1__TENANT_LIMITS___CODE_STORAGE_BYTES_CODE_STORAGE_BYTES
+#define HAS_EVENTS      MAYFLY__V1__TENANT_LIMITS___WAITING_EVENTS_WAITING_EVENTS
+#define HAS_PROVISIONED MAYFLY__V1__TENANT_LIMITS___PROVISIONED_MEMORY_MB_PROVISIONED_MEMORY_MB
 
 const char *name_of_tenant_state(int value)
 {
@@ -36,6 +38,12 @@ json_t *tenant_json(const Mayfly__V1__Tenant *tenant)
 	if (limits && limits->_code_storage_bytes_case == HAS_STORAGE)
 		(void)json_object_set_new(shown, "CodeStorageBytes",
 					  json_integer((json_int_t)limits->code_storage_bytes));
+	if (limits && limits->_waiting_events_case == HAS_EVENTS)
+		(void)json_object_set_new(shown, "WaitingEvents",
+					  json_integer(limits->waiting_events));
+	if (limits && limits->_provisioned_memory_mb_case == HAS_PROVISIONED)
+		(void)json_object_set_new(shown, "ProvisionedMemoryMB",
+					  json_integer((json_int_t)limits->provisioned_memory_mb));
 	return json;
 }
 
@@ -56,6 +64,11 @@ int tenant_print(const struct context *context, const Mayfly__V1__Tenant *tenant
 	if (limits && limits->_code_storage_bytes_case == HAS_STORAGE)
 		output_field("Code storage", "at most %s",
 			     text_bytes(limits->code_storage_bytes, text));
+	if (limits && limits->_waiting_events_case == HAS_EVENTS)
+		output_field("Waiting events", "at most %u", limits->waiting_events);
+	if (limits && limits->_provisioned_memory_mb_case == HAS_PROVISIONED)
+		output_field("Provisioned memory", "at most %llu MB",
+			     (unsigned long long)limits->provisioned_memory_mb);
 	output_field("Created", "%s", text_age(tenant->created_at_us, text));
 	return 0;
 }
@@ -63,20 +76,31 @@ int tenant_print(const struct context *context, const Mayfly__V1__Tenant *tenant
 int tenant_limits_from_arguments(const struct arguments *arguments, Mayfly__V1__TenantLimits *ret,
 				 bool *ret_given, struct error *e)
 {
-	uint64_t concurrent = 0;
+	uint64_t concurrent = 0, events = 0;
 	int r = argument_number(arguments, "concurrent-executions", UINT32_MAX, &concurrent, e);
 
 	mayfly__v1__tenant_limits__init(ret);
 	if (r == 0)
 		r = argument_number(arguments, "code-storage-bytes", UINT64_MAX,
 				    &ret->code_storage_bytes, e);
+	if (r == 0)
+		r = argument_number(arguments, "waiting-events", UINT32_MAX, &events, e);
+	if (r == 0)
+		r = argument_number(arguments, "provisioned-memory-mb", UINT64_MAX,
+				    &ret->provisioned_memory_mb, e);
 	if (r < 0)
 		return r;
 	if (argument(arguments, "concurrent-executions"))
 		ret->_concurrent_executions_case = HAS_CONCURRENT;
 	if (argument(arguments, "code-storage-bytes"))
 		ret->_code_storage_bytes_case = HAS_STORAGE;
+	if (argument(arguments, "waiting-events"))
+		ret->_waiting_events_case = HAS_EVENTS;
+	if (argument(arguments, "provisioned-memory-mb"))
+		ret->_provisioned_memory_mb_case = HAS_PROVISIONED;
 	ret->concurrent_executions = (uint32_t)concurrent;
-	*ret_given = ret->_concurrent_executions_case || ret->_code_storage_bytes_case;
+	ret->waiting_events = (uint32_t)events;
+	*ret_given = ret->_concurrent_executions_case || ret->_code_storage_bytes_case ||
+		     ret->_waiting_events_case || ret->_provisioned_memory_mb_case;
 	return 0;
 }

@@ -13,8 +13,12 @@ const char *name_of_tenant_state(int value);
 /* Options of the limits, for a verb's table. */
 #define TENANT_LIMIT_OPTIONS                                                                       \
 	{ "concurrent-executions", 0, OPTION_TEXT, "N", "how many invocations may run at once" },  \
+		{ "code-storage-bytes", 0, OPTION_TEXT, "N", "how much code it may keep" },        \
+		{ "waiting-events", 0, OPTION_TEXT, "N",                                           \
+		  "how many asynchronous invocations may wait" },                                  \
 	{                                                                                          \
-		"code-storage-bytes", 0, OPTION_TEXT, "N", "how much code it may keep"             \
+		"provisioned-memory-mb", 0, OPTION_TEXT, "N",                                      \
+			"how much memory its provisioned concurrency may take"                     \
 	}
 
 /* *ret_given: at least one was. */

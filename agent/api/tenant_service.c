@@ -7,8 +7,10 @@
 #include "mayfly/v1/tenant.pb-c.h"
 
 /* `optional` is a oneof of one in the generated code. */
-#define HAS_CONCURRENT MAYFLY__V1__TENANT_LIMITS___CONCURRENT_EXECUTIONS_CONCURRENT_EXECUTIONS
-#define HAS_STORAGE    MAYFLY__V1__TENANT_LIMITS___CODE_STORAGE_BYTES_CODE_STORAGE_BYTES
+#define HAS_CONCURRENT  MAYFLY__V1__TENANT_LIMITS___CONCURRENT_EXECUTIONS_CONCURRENT_EXECUTIONS
+#define HAS_STORAGE     MAYFLY__V1__TENANT_LIMITS___CODE_STORAGE_BYTES_CODE_STORAGE_BYTES
+#define HAS_EVENTS      MAYFLY__V1__TENANT_LIMITS___WAITING_EVENTS_WAITING_EVENTS
+#define HAS_PROVISIONED MAYFLY__V1__TENANT_LIMITS___PROVISIONED_MEMORY_MB_PROVISIONED_MEMORY_MB
 
 struct tenant_service {
 	struct tenants *tenants;
@@ -38,6 +40,14 @@ static void encode_limits(const struct tenant_limits *from, Mayfly__V1__TenantLi
 	if (from->has_code_storage_bytes) {
 		to->_code_storage_bytes_case = HAS_STORAGE;
 		to->code_storage_bytes = from->code_storage_bytes;
+	}
+	if (from->has_waiting_events) {
+		to->_waiting_events_case = HAS_EVENTS;
+		to->waiting_events = from->waiting_events;
+	}
+	if (from->has_provisioned_memory_mb) {
+		to->_provisioned_memory_mb_case = HAS_PROVISIONED;
+		to->provisioned_memory_mb = from->provisioned_memory_mb;
 	}
 }
 
@@ -70,6 +80,10 @@ static const struct tenant_limits *decode_limits(const Mayfly__V1__TenantLimits 
 		.concurrent_executions = from->concurrent_executions,
 		.has_code_storage_bytes = from->_code_storage_bytes_case == HAS_STORAGE,
 		.code_storage_bytes = from->code_storage_bytes,
+		.has_waiting_events = from->_waiting_events_case == HAS_EVENTS,
+		.waiting_events = from->waiting_events,
+		.has_provisioned_memory_mb = from->_provisioned_memory_mb_case == HAS_PROVISIONED,
+		.provisioned_memory_mb = from->provisioned_memory_mb,
 	};
 	return to;
 }

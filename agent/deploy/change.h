@@ -80,6 +80,10 @@ int transaction_commit(struct change *change) _must_use_;
 uint64_t provision_total(const struct entry *head);
 /* A change of the alias does not lead where its provisioned concurrency cannot go. */
 int provision_check_alias(struct change *change) _must_use_;
+/* provision_memory.c: there is memory for so many places of the version, which is what `qualifier`
+ * shall have. */
+int provision_check_memory(struct change *change, const char *qualifier, uint64_t version,
+			   uint64_t places) _must_use_;
 /* reserve.c: what the tenant's other functions leave. */
 uint64_t reserve_unreserved(const struct change *change);
 

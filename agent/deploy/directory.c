@@ -110,6 +110,7 @@ static int copy_config(struct directory *directory, const struct directory_confi
 	directory->concurrency_limit = config->concurrency_limit;
 	directory->limit_of_tenant = config->limit_of_tenant;
 	directory->limit_of_tenant_arg = config->limit_of_tenant_arg;
+	directory->provisioned_mb_of_tenant = config->provisioned_mb_of_tenant;
 	directory->unreserved_minimum = config->unreserved_minimum;
 	directory->state_dir = strdup(config->state_dir);
 	directory->region = strdup(config->region);

@@ -26,6 +26,9 @@ struct directory_config {
 	/* Its own limit, 0: the above; NULL: no tenant has one. */
 	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
 	void *limit_of_tenant_arg;
+	/* What its provisioned concurrency may take, by MemorySize; the same arg. NULL: whatever.
+	 */
+	uint64_t (*provisioned_mb_of_tenant)(const char *tenant, void *arg);
 	unsigned unreserved_minimum; /* of them, what reservations must leave */
 };
 

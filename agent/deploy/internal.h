@@ -71,6 +71,7 @@ struct directory {
 	unsigned concurrency_limit;
 	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
 	void *limit_of_tenant_arg;
+	uint64_t (*provisioned_mb_of_tenant)(const char *tenant, void *arg);
 	unsigned unreserved_minimum;
 	struct deploy_hooks hooks;
 	struct entry *entries; /* by key */

@@ -146,7 +146,12 @@ static int check_alias_target(struct change *change, const struct alias *alias)
 
 int provision_check_alias(struct change *change)
 {
-	return change->alias->provisioned > 0 ? check_alias_target(change, change->alias) : 0;
+	const struct alias *alias = change->alias;
+	int r = alias->provisioned > 0 ? check_alias_target(change, alias) : 0;
+
+	return r < 0 ? r
+		     : provision_check_memory(change, alias->name, alias->version,
+					      alias->provisioned);
 }
 
 static int plan_alias(struct change *change, const struct alias *alias)
@@ -160,6 +165,9 @@ static int plan_alias(struct change *change, const struct alias *alias)
 	r = change->provisioned > 0 ? check_alias_target(change, alias) : 0;
 	if (r == 0 && change->provisioned > 0)
 		r = check_room(change);
+	if (r == 0)
+		r = provision_check_memory(change, alias->name, alias->version,
+					   change->provisioned);
 	if (r < 0)
 		return r;
 	if (alias_copy(alias, &change->alias) < 0)
@@ -181,6 +189,9 @@ static int plan_version(struct change *change, const struct entry *version)
 			   "Version is pointed by a Provisioned Concurrency alias");
 	if (r == 0 && change->provisioned > 0)
 		r = check_room(change);
+	if (r == 0)
+		r = provision_check_memory(change, change->qualifier, version->function->version,
+					   change->provisioned);
 	if (r < 0)
 		return r;
 	if (function_copy(version->function, &change->version) < 0)

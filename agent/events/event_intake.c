@@ -22,16 +22,6 @@ static void answer(struct event *event, const struct error *error)
 		event_free(event);
 }
 
-static int check_room(const struct event_queue *queue, uint64_t bytes, struct error *error)
-{
-	const struct event_queue_config *config = &queue->config;
-
-	if (queue->count < config->max_waiting && bytes <= config->max_waiting_bytes &&
-	    queue->bytes <= config->max_waiting_bytes - bytes)
-		return 0;
-	return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
-}
-
 static int fill(struct event *event, const struct invocation *invocation, struct error *error)
 {
 	const struct invocation_request *request = event->request;
@@ -53,11 +43,13 @@ static int fill(struct event *event, const struct invocation *invocation, struct
 		.trace_id = request->trace_id,
 		.end_tenant = request->end_tenant,
 	};
-	int r = check_room(queue, record->bytes, error);
+	int r = event_room_check(queue, record->tenant, record->bytes, error);
 	if (r < 0)
 		return r;
 	/* So that nothing can fail once it is durable. */
 	r = event_shelf_reserve(&queue->shelf, queue->count + 1);
+	if (r == 0)
+		r = event_room_take(queue, record->tenant, record->bytes);
 	return r < 0 ? error_set_errno(error, r, "Cannot take the event") : 0;
 }
 
@@ -78,8 +70,6 @@ static void on_checked(struct invocation *invocation, const struct invocation_re
 		answer(event, &error);
 		return;
 	}
-	queue->count++;
-	queue->bytes += event->op.record.bytes;
 	event->phase = EVENT_ADDED;
 	event->op.change = EVENT_ADD;
 	DL_APPEND(queue->events, event);

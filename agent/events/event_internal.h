@@ -53,6 +53,7 @@ struct event_queue {
 	struct event_shelf shelf;
 	struct event *events;            /* all, in order of their sequence */
 	struct settings_entry *settings; /* by key */
+	struct event_room *rooms;        /* by tenant */
 	struct timer due;
 	bool stopping;
 	unsigned count;     /* durable, or on the way there */
@@ -68,6 +69,12 @@ void event_writer_add(struct event_writer *writer, struct event_op *op);
 
 /* event_intake.c */
 void event_intake_done(struct event *event, const struct error *error);
+
+/* event_room.c: `bytes` are those of the event's payload and client context. */
+int event_room_check(const struct event_queue *queue, const char *tenant, uint64_t bytes,
+		     struct error *error) _must_use_;
+int event_room_take(struct event_queue *queue, const char *tenant, uint64_t bytes) _must_use_;
+void event_room_give_back(struct event_queue *queue, const char *tenant, uint64_t bytes);
 
 /* event_settings.c */
 int event_settings_open(struct event_queue *queue, struct error *error) _must_use_;

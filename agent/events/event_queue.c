@@ -23,8 +23,7 @@ struct event *event_free(struct event *event)
 
 	if (event->phase != EVENT_CHECKED) {
 		DL_DELETE(queue->events, event);
-		queue->count--;
-		queue->bytes -= event->op.record.bytes;
+		event_room_give_back(queue, event->op.record.tenant, event->op.record.bytes);
 	}
 	free((void *)event->request);
 	event_op_forget_body(&event->op);
@@ -268,11 +267,14 @@ static int take_up(const struct event_record *record, void *arg)
 	event = calloc(1, sizeof(*event));
 	if (!event)
 		return -ENOMEM;
+	r = event_room_take(queue, record->tenant, record->bytes);
+	if (r < 0) {
+		free(event);
+		return r;
+	}
 	event->queue = queue;
 	event->op.record = *record;
 	event->op.is_patient = true;
-	queue->count++;
-	queue->bytes += record->bytes;
 	DL_APPEND(queue->events, event);
 	event_shelve(event);
 	return 0;

@@ -23,6 +23,11 @@ struct event_queue_config {
 	unsigned max_running;
 	unsigned max_waiting;       /* events */
 	uint64_t max_waiting_bytes; /* of their payloads and client contexts */
+	unsigned percent_of_tenant; /* what one tenant's events may take of both */
+	/* How many events of a tenant may wait, whatever its percentage; UINT_MAX: that. NULL: of
+	 * all. */
+	unsigned (*waiting_of_tenant)(const char *tenant, void *arg);
+	void *waiting_of_tenant_arg;
 	/* Whether a tenant's functions may run now; else its events are held up. NULL: always. */
 	bool (*may_run)(const char *tenant, void *arg);
 	void *may_run_arg;

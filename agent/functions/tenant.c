@@ -50,6 +50,15 @@ int tenant_validate_limits(const struct tenant_limits *limits, struct error *err
 		return error_set(error, ERROR_INVALID_PARAMETER, "limits.code_storage_bytes",
 				 "The limit of code storage must be at most %llu bytes.",
 				 TENANT_CODE_STORAGE_MAX_BYTES);
+	if (limits->has_waiting_events && limits->waiting_events > TENANT_WAITING_EVENTS_MAX)
+		return error_set(error, ERROR_INVALID_PARAMETER, "limits.waiting_events",
+				 "The limit of waiting events must be at most %u.",
+				 TENANT_WAITING_EVENTS_MAX);
+	if (limits->has_provisioned_memory_mb &&
+	    limits->provisioned_memory_mb > TENANT_PROVISIONED_MEMORY_MAX_MB)
+		return error_set(error, ERROR_INVALID_PARAMETER, "limits.provisioned_memory_mb",
+				 "The limit of provisioned memory must be at most %llu MB.",
+				 TENANT_PROVISIONED_MEMORY_MAX_MB);
 	return 0;
 }
 

@@ -14,6 +14,8 @@
 #define TENANT_NAME_MAX                  128 /* bytes */
 #define TENANT_CONCURRENT_EXECUTIONS_MAX 1000000U
 #define TENANT_CODE_STORAGE_MAX_BYTES    (1ULL << 50)
+#define TENANT_WAITING_EVENTS_MAX        10000000U
+#define TENANT_PROVISIONED_MEMORY_MAX_MB (1ULL << 30)
 
 enum tenant_state { TENANT_ACTIVE, TENANT_SUSPENDED };
 
@@ -23,6 +25,10 @@ struct tenant_limits {
 	uint32_t concurrent_executions;
 	bool has_code_storage_bytes;
 	uint64_t code_storage_bytes;
+	bool has_waiting_events;
+	uint32_t waiting_events;
+	bool has_provisioned_memory_mb;
+	uint64_t provisioned_memory_mb;
 };
 
 struct tenant {

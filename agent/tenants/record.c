@@ -23,6 +23,9 @@ DEFINE_CLEANUP(stored_tenant, stored_tenant_free)
 #define HAS_CONCURRENT                                                                             \
 	MAYFLY__STORE__V1__STORED_TENANT___CONCURRENT_EXECUTIONS_CONCURRENT_EXECUTIONS
 #define HAS_STORAGE MAYFLY__STORE__V1__STORED_TENANT___CODE_STORAGE_BYTES_CODE_STORAGE_BYTES
+#define HAS_EVENTS  MAYFLY__STORE__V1__STORED_TENANT___WAITING_EVENTS_WAITING_EVENTS
+#define HAS_PROVISIONED                                                                            \
+	MAYFLY__STORE__V1__STORED_TENANT___PROVISIONED_MEMORY_MB_PROVISIONED_MEMORY_MB
 
 void record_tenant_key(const char *id, char out[RECORD_KEY_BYTES])
 {
@@ -38,6 +41,14 @@ static void fill_limits(stored_tenant *message, const struct tenant_limits *limi
 	if (limits->has_code_storage_bytes) {
 		message->_code_storage_bytes_case = HAS_STORAGE;
 		message->code_storage_bytes = limits->code_storage_bytes;
+	}
+	if (limits->has_waiting_events) {
+		message->_waiting_events_case = HAS_EVENTS;
+		message->waiting_events = limits->waiting_events;
+	}
+	if (limits->has_provisioned_memory_mb) {
+		message->_provisioned_memory_mb_case = HAS_PROVISIONED;
+		message->provisioned_memory_mb = limits->provisioned_memory_mb;
 	}
 }
 
@@ -87,6 +98,11 @@ int record_decode_tenant(struct slice bytes, struct tenant *ret, bool *ret_delet
 			.concurrent_executions = message->concurrent_executions,
 			.has_code_storage_bytes = message->_code_storage_bytes_case == HAS_STORAGE,
 			.code_storage_bytes = message->code_storage_bytes,
+			.has_waiting_events = message->_waiting_events_case == HAS_EVENTS,
+			.waiting_events = message->waiting_events,
+			.has_provisioned_memory_mb =
+				message->_provisioned_memory_mb_case == HAS_PROVISIONED,
+			.provisioned_memory_mb = message->provisioned_memory_mb,
 		},
 	};
 	(void)snprintf(ret->id, sizeof(ret->id), "%s", message->tenant);

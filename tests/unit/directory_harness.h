@@ -75,6 +75,7 @@ struct node {
 	const char *hook_fails; /* its reason */
 	directory_prepared_fn *held;
 	void *held_arg;
+	uint64_t provisioned_mb; /* 0: as much as anybody likes */
 };
 
 static void on_event(const struct function *function, enum directory_event event, void *arg)
@@ -126,6 +127,12 @@ static void hook(const struct function *function, const struct function_config *
 	loop_post(node->loop, answer_hook, answer);
 }
 
+static uint64_t limit_provisioned(const char *tenant, void *arg)
+{
+	assert_string_equal(tenant, TENANT);
+	return ((struct node *)arg)->provisioned_mb;
+}
+
 static void open_directory(struct node *node)
 {
 	static const char *const runtimes[] = { "nodejs20.x", "provided.al2023", "python3.13" };
@@ -138,6 +145,8 @@ static void open_directory(struct node *node)
 		.master_key = &node->master_key,
 		.concurrency_limit = 1000,
 		.unreserved_minimum = 100,
+		.provisioned_mb_of_tenant = node->provisioned_mb ? limit_provisioned : NULL,
+		.limit_of_tenant_arg = node,
 	};
 	const struct deploy_hooks hooks = { .prepare = hook, .user = node };
 	_cleanup_error_ struct error error = ERROR_INIT;

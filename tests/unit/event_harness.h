@@ -216,6 +216,7 @@ static struct event_queue_config _unused_ config_of(void)
 		.max_running = 4,
 		.max_waiting = 50,
 		.max_waiting_bytes = 1000,
+		.percent_of_tenant = 100,
 		.may_run = may_run,
 	};
 }

@@ -154,6 +154,40 @@ static void test_it_moves_with_the_alias(void **state)
 	assert_int_equal(of_version(node, "2"), 0);
 }
 
+/* Version 1 has 128 MB, version 2 256. */
+static void test_it_takes_no_more_memory_than_its_tenant_may(void **state)
+{
+	struct node *node = *state;
+
+	node->provisioned_mb = 1024;
+	crash(node);
+	open_directory(node);
+	make(node);
+	assert_string_equal(
+		provision(node, "live", 9),
+		"1152 MB for Provisioned Concurrency, with the 0 MB that this account has "
+		"already, are more than the 1024 MB that it may have on this node.");
+	assert_string_equal(provision(node, "live", 4), "");
+	assert_string_equal(
+		provision(node, "2", 3),
+		"768 MB for Provisioned Concurrency, with the 512 MB that this account "
+		"has already, are more than the 1024 MB that it may have on this node.");
+	assert_string_equal(provision(node, "2", 2), "");
+	assert_string_equal(provision(node, "2", 0), "");
+	/* It moves to where a place costs more. */
+	assert_string_equal(provision(node, "live", 5), "");
+	assert_int_equal(set_alias(node, directory_update_alias, "live", "2"),
+			 ERROR_INVALID_PARAMETER);
+	assert_int_equal(of_version(node, "1"), 5);
+	assert_string_equal(provision(node, "live", 4), "");
+	assert_int_equal(set_alias(node, directory_update_alias, "live", "2"), ERROR_NONE);
+	/* A limit that was lowered takes nothing away, and forbids nothing that makes it less. */
+	node->provisioned_mb = 300;
+	assert_string_equal(provision(node, "live", 3), "");
+	assert_int_equal(set_alias(node, directory_update_alias, "live", "1"), ERROR_NONE);
+	assert_non_null(strstr(provision(node, "live", 4), "more than the 300 MB"));
+}
+
 static void test_a_version_has_it_once(void **state)
 {
 	struct node *node = *state;
@@ -253,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(test_it_is_durable),
 		BOTH(test_it_moves_with_the_alias),
+		BOTH(test_it_takes_no_more_memory_than_its_tenant_may),
 		BOTH(test_a_version_has_it_once),
 		BOTH(test_it_counts_against_the_tenant),
 		BOTH(test_it_must_fit_into_a_reservation),

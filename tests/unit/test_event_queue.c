@@ -161,6 +161,67 @@ static void test_no_more_than_there_is_room_for(void **state _unused_)
 	assert_int_equal(count_stored(), 3);
 }
 
+static unsigned three_of_other(const char *tenant, void *arg _unused_)
+{
+	return strcmp(tenant, OTHER) == 0 ? 3 : UINT_MAX;
+}
+
+static void test_no_tenant_takes_all_the_room(void **state _unused_)
+{
+	struct event_queue_config config = config_of();
+
+	config.max_waiting = 4;
+	config.max_waiting_bytes = 1000;
+	config.percent_of_tenant = 50;
+	place->manner = MANNER_HOLDS;
+	open_queue(&config);
+	submit_of(TENANT, "1");
+	submit_of(TENANT, "1");
+	submit_of(TENANT, "1"); /* half is what it may have */
+	turn_until_answered(3);
+	assert_int_equal(place->refused, 1);
+	assert_string_equal(place->message, "Rate Exceeded.");
+	submit_of(OTHER, "1");
+	submit_of(OTHER, "1");
+	turn_until_answered(5);
+	assert_int_equal(place->refused, 1);
+	/* What was taken before counts after a start, too. */
+	close_queue();
+	config.waiting_of_tenant = three_of_other;
+	config.max_waiting = 6;
+	open_queue(&config);
+	submit_of(OTHER, "1"); /* its own limit */
+	submit_of(OTHER, "1");
+	submit_of(TENANT, "1"); /* the half of six */
+	submit_of(TENANT, "1");
+	turn_until_answered(9);
+	assert_int_equal(place->refused, 3);
+	assert_int_equal(count_stored(), 6);
+	close_queue();
+	/* And room that became free is there again. */
+	place->manner = MANNER_SUCCEEDS;
+	open_queue(&config);
+	turn_until(all_ended);
+	submit_of(OTHER, "1");
+	submit_of(TENANT, "1");
+	turn_until_answered(11);
+	assert_int_equal(place->refused, 3);
+}
+
+static void test_one_event_may_be_too_large_for_a_tenant(void **state _unused_)
+{
+	struct event_queue_config config = config_of();
+
+	config.percent_of_tenant = 1; /* 10 of 1,000 bytes, and no event */
+	config.waiting_of_tenant = three_of_other;
+	open_queue(&config);
+	submit_of(OTHER, "\"3456789\"");
+	submit_of(OTHER, "\"34567890\"");
+	submit_of(TENANT, "1");
+	turn_until_answered(3);
+	assert_int_equal(place->refused, 2);
+}
+
 static void test_a_full_disk(void **state _unused_)
 {
 	struct event_queue_config config = config_of();
@@ -248,6 +309,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_suspended_tenant_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_so_many_at_once_and_in_turn, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_no_tenant_takes_all_the_room, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_one_event_may_be_too_large_for_a_tenant,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_more_than_there_is_room_for, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_full_disk, set_up, tear_down),

@@ -198,10 +198,18 @@ static void test_update(void **state)
 	const struct tenant_limits both = { .has_concurrent_executions = true,
 					    .concurrent_executions = 1,
 					    .has_code_storage_bytes = true,
-					    .code_storage_bytes = 5 };
+					    .code_storage_bytes = 5,
+					    .has_waiting_events = true,
+					    .waiting_events = 0,
+					    .has_provisioned_memory_mb = true,
+					    .provisioned_memory_mb = 4096 };
 	const struct tenant_limits none = { 0 };
 	const struct tenant_limits over = { .has_concurrent_executions = true,
 					    .concurrent_executions = 1000001 };
+	const struct tenant_limits events = { .has_waiting_events = true,
+					      .waiting_events = 10000001 };
+	const struct tenant_limits memory = { .has_provisioned_memory_mb = true,
+					      .provisioned_memory_mb = (1ULL << 30) + 1 };
 	const struct tenant_limits nothing = { .has_concurrent_executions = true };
 	char long_name[TENANT_NAME_MAX + 2];
 	struct node *node = *state;
@@ -212,12 +220,21 @@ static void test_update(void **state)
 	assert_int_equal(update(node, OTHER, NULL, &both), ERROR_NONE);
 	assert_string_equal(node->tenant.name, "blue");
 	assert_int_equal(node->tenant.limits.code_storage_bytes, 5);
+	close_tenants(node);
+	open_tenants(node);
+	assert_true(tenants_find(node->tenants, OTHER)->limits.has_waiting_events);
+	assert_int_equal(tenants_find(node->tenants, OTHER)->limits.waiting_events, 0);
+	assert_int_equal(tenants_find(node->tenants, OTHER)->limits.provisioned_memory_mb, 4096);
 	assert_int_equal(update(node, OTHER, "green", NULL), ERROR_NONE);
 	assert_string_equal(node->tenant.name, "green");
 	assert_true(node->tenant.limits.has_code_storage_bytes);
 	assert_int_equal(update(node, OTHER, NULL, &none), ERROR_NONE);
 	assert_false(node->tenant.limits.has_concurrent_executions);
 
+	assert_int_equal(update(node, OTHER, NULL, &events), ERROR_INVALID_PARAMETER);
+	assert_string_equal(node->error.field, "limits.waiting_events");
+	assert_int_equal(update(node, OTHER, NULL, &memory), ERROR_INVALID_PARAMETER);
+	assert_string_equal(node->error.field, "limits.provisioned_memory_mb");
 	assert_int_equal(update(node, OTHER, NULL, &over), ERROR_INVALID_PARAMETER);
 	assert_string_equal(node->error.field, "limits.concurrent_executions");
 	assert_int_equal(update(node, OTHER, NULL, &nothing), ERROR_INVALID_PARAMETER);
