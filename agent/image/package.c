@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/image/package_build.h"
 #include "agent/image/package_files.h"
 #include "agent/image/tool.h"
-#include "agent/image/zip.h"
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
 
@@ -95,16 +95,7 @@ int package_verify(const char *state_dir _unused_, struct slice zip, struct pack
 	return 0;
 }
 
-/* One build: a folder of its own beside the images, removed at the end whatever happens. */
-struct build {
-	char *packages; /* STATE_DIR/packages */
-	char *folder;   /* …/.build-ID, private */
-	char *tree;     /* what was in the ZIP */
-	char *image;
-	struct zip_tree nodes; /* of it */
-};
-
-static void build_clear(struct build *build)
+void build_clear(struct build *build)
 {
 	/* What cannot be removed now goes with package_collect() at the next start. */
 	int r _unused_ = build->folder ? fs_remove_tree(build->folder) : 0;
@@ -122,7 +113,7 @@ static char *join(const char *folder, const char *name)
 	return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
-static int build_open(const char *state_dir, struct build *build, struct error *error)
+int build_open(const char *state_dir, struct build *build, struct error *error)
 {
 	char id[HEX_ID_BYTES], name[sizeof(BUILD_PREFIX) + HEX_ID_BYTES];
 	int r;
@@ -169,10 +160,11 @@ static int unpack(struct build *build, struct slice zip, struct package *package
 	return 0;
 }
 
-static int make_image(const struct build *build, struct package *package, struct error *error)
+int build_make_image(const struct build *build, const char *uuid, struct package *package,
+		     struct error *error)
 {
-	const char *const argv[] = { TOOL_MKFS_EROFS,     "--quiet",    "-x-1",      "--all-root",
-				     ("-U" PACKAGE_UUID), build->image, build->tree, NULL };
+	const char *const argv[] = { TOOL_MKFS_EROFS, "--quiet",   "-x-1", "--all-root", "-U", uuid,
+				     build->image,    build->tree, NULL };
 	struct digest digest;
 	int r;
 
@@ -201,8 +193,7 @@ static int publish_files(const struct build *build, const char *path, struct err
 	return r < 0 ? error_set_errno(error, -r, "cannot write the package's files") : 0;
 }
 
-/* Pads, syncs and renames: from here on it survives a power cut. */
-static int publish(const struct build *build, const char *path, struct error *error)
+int build_publish(const struct build *build, const char *path, struct error *error)
 {
 	_cleanup_close_ int fd = open(build->image, O_WRONLY | O_CLOEXEC);
 	int r;
@@ -235,7 +226,7 @@ int package_build(const char *state_dir, struct slice zip, struct package *ret, 
 	r = unpack(&build, zip, &package, error);
 	if (r < 0)
 		return r;
-	r = make_image(&build, &package, error);
+	r = build_make_image(&build, PACKAGE_UUID, &package, error);
 	if (r < 0)
 		return r;
 	path = package_path(state_dir, package.digest);
@@ -244,7 +235,7 @@ int package_build(const char *state_dir, struct slice zip, struct package *ret, 
 	/* First what is only beside the image: whose image is there is whole. */
 	r = publish_files(&build, path, error);
 	if (r >= 0 && !package_exists(state_dir, package.digest))
-		r = publish(&build, path, error);
+		r = build_publish(&build, path, error);
 	if (r < 0)
 		return r;
 	*ret = package;

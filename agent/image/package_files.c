@@ -12,6 +12,8 @@
 
 #define FILE_KIND(n)   MAYFLY__GUEST__V1__PACKAGE_FILE_KIND__PACKAGE_FILE_KIND_##n
 #define SOURCE_SUFFIX  ".py"
+#define LAYER_PREFIX   "/opt/" /* before the path of a source in a layer */
+#define SOURCE_BYTES   1024U   /* what a guest's answer may have */
 /* Over the contents: the digest, paths, and what frames them. */
 #define OVERHEAD_BYTES (DIGEST_BYTES + PACKAGE_FILES_COUNT * (2 * PACKAGE_PATH_BYTES + 64U))
 
@@ -35,6 +37,7 @@ struct files {
 	package_file entries[PACKAGE_FILES_COUNT];
 	package_file *pointers[PACKAGE_FILES_COUNT];
 	char *sources[PACKAGE_FILES_COUNT];
+	char *layer_sources[PACKAGE_FILES_COUNT]; /* owned: those behind LAYER_PREFIX */
 	struct buf contents[PACKAGE_FILES_COUNT];
 	size_t count;
 	size_t source_count;
@@ -45,6 +48,8 @@ static void files_clear(struct files *files)
 {
 	for (size_t i = 0; i < PACKAGE_FILES_COUNT; i++)
 		buf_free(&files->contents[i]);
+	for (size_t i = 0; i < PACKAGE_FILES_COUNT; i++)
+		free(files->layer_sources[i]);
 }
 
 /* A guest's answer may have no other path in it (agent/vm/guest_message.c). */
@@ -69,8 +74,22 @@ static bool is_source(const char *path)
 	       is_plain_text(path);
 }
 
+/* Without memory, or when it is too long to be told, it is compiled at INIT. */
+static void add_source(struct files *files, const struct zip_node *node, bool is_layer)
+{
+	char *path = node->path;
+
+	if ((is_layer ? strlen(LAYER_PREFIX) : 0) + strlen(path) > SOURCE_BYTES)
+		return;
+	if (is_layer && asprintf(&path, LAYER_PREFIX "%s", node->path) < 0)
+		return;
+	if (is_layer)
+		files->layer_sources[files->source_count] = path;
+	files->sources[files->source_count++] = path;
+}
+
 static int add_content(struct files *files, const struct zip_node *node, const char *folder,
-		       package_file *file)
+		       bool is_layer, package_file *file)
 {
 	struct buf *content = &files->contents[files->count];
 	_cleanup_free_ char *path = NULL;
@@ -86,11 +105,12 @@ static int add_content(struct files *files, const struct zip_node *node, const c
 	file->data.data = content->data;
 	file->data.len = content->len;
 	if (is_source(node->path))
-		files->sources[files->source_count++] = node->path;
+		add_source(files, node, is_layer);
 	return 0;
 }
 
-static int add_node(struct files *files, const struct zip_node *node, const char *folder)
+static int add_node(struct files *files, const struct zip_node *node, const char *folder,
+		    bool is_layer)
 {
 	package_file *file = &files->entries[files->count];
 	int r = 0;
@@ -108,7 +128,7 @@ static int add_node(struct files *files, const struct zip_node *node, const char
 		file->data.len = strlen(node->target);
 		break;
 	case ZIP_FILE:
-		r = add_content(files, node, folder, file);
+		r = add_content(files, node, folder, is_layer, file);
 		break;
 	}
 	files->pointers[files->count++] = file;
@@ -132,25 +152,52 @@ static int write_message(const ProtobufCMessage *message, const char *path)
 	return fs_write_file_atomic(path, slice_new(bytes, DIGEST_BYTES + len), 0600);
 }
 
+static int add_tree(struct files *files, const struct zip_tree *tree, const char *folder,
+		    bool is_layer)
+{
+	int r = tree->count > PACKAGE_FILES_COUNT - files->count ? -EFBIG : 0;
+
+	for (const struct zip_node *node = tree->nodes; r == 0 && node; node = node->hh.next)
+		r = add_node(files, node, folder, is_layer);
+	return r;
+}
+
+static int save(struct files *files, size_t code_count, const char *path)
+{
+	compile_message message = MAYFLY__GUEST__V1__COMPILE__INIT;
+
+	message.files = files->pointers;
+	message.n_files = code_count;
+	message.layer_files = files->pointers + code_count;
+	message.n_layer_files = files->count - code_count;
+	message.sources = files->sources;
+	message.n_sources = files->source_count;
+	return write_message(&message.base, path);
+}
+
 int package_files_save(const struct zip_tree *tree, const char *folder, const char *path)
 {
 	_cleanup_(files_clear) struct files files = { 0 };
-	compile_message message = MAYFLY__GUEST__V1__COMPILE__INIT;
+	int r = add_tree(&files, tree, folder, false);
 
-	if (tree->count > PACKAGE_FILES_COUNT)
+	if (r == -EFBIG)
 		return 0;
-	for (const struct zip_node *node = tree->nodes; node; node = node->hh.next) {
-		int r = add_node(&files, node, folder);
-		if (r == -EFBIG)
-			return 0;
-		if (r < 0)
-			return r;
-	}
-	message.files = files.pointers;
-	message.n_files = files.count;
-	message.sources = files.sources;
-	message.n_sources = files.source_count;
-	return write_message(&message.base, path);
+	return r < 0 ? r : save(&files, files.count, path);
+}
+
+int package_files_save_layered(const struct zip_tree *code, const char *code_folder,
+			       const struct zip_tree *layers, const char *layer_folder,
+			       const char *path)
+{
+	_cleanup_(files_clear) struct files files = { 0 };
+	int r = add_tree(&files, code, code_folder, false);
+	size_t code_count = files.count;
+
+	if (r == 0)
+		r = add_tree(&files, layers, layer_folder, true);
+	if (r == -EFBIG)
+		return 0;
+	return r < 0 ? r : save(&files, code_count, path);
 }
 
 /* The caller frees; NULL for lack of memory. */

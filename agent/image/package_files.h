@@ -25,6 +25,10 @@
 /* Writes `path`, unless the package is not small: 0 then, too. `tree` was unpacked to `folder`. */
 int package_files_save(const struct zip_tree *tree, const char *folder,
 		       const char *path) _must_use_;
+/* The same of one with layers, whose files count together. */
+int package_files_save_layered(const struct zip_tree *code, const char *code_folder,
+			       const struct zip_tree *layers, const char *layer_folder,
+			       const char *path) _must_use_;
 
 /* *ret is the caller's (…__free_unpacked), or NULL when there is none; set on success only. `image`
  * is package_path(). */

@@ -6,6 +6,7 @@
 #include "mayfly/error.h"
 
 #define TOOL_MKFS_EROFS "/usr/bin/mkfs.erofs"
+#define TOOL_FSCK_EROFS "/usr/bin/fsck.erofs"
 #define TOOL_MKFS_EXT4  "/usr/sbin/mkfs.ext4"
 #define TOOL_DEBUGFS    "/usr/sbin/debugfs"
 #define TOOL_QEMU_IMG   "/usr/bin/qemu-img"

@@ -23,10 +23,12 @@ struct zip_node {
 	char *path;
 	char *target; /* of a link */
 	enum zip_kind kind;
-	mode_t mode;   /* permissions to be given */
-	time_t mtime;  /* 0 for folders that no entry names */
-	bool implied;  /* no entry of its own (yet) */
-	bool unpacked; /* its content was read */
+	mode_t mode;    /* permissions to be given */
+	time_t mtime;   /* 0 for folders that no entry names */
+	bool implied;   /* no entry of its own (yet) */
+	bool unpacked;  /* its content was read */
+	bool hidden;    /* a file that a later layer lies over: read, not written */
+	unsigned layer; /* of a merged tree: where it comes from */
 	UT_hash_handle hh;
 };
 
@@ -44,6 +46,23 @@ int zip_scan(struct slice zip, struct zip_tree *tree, struct error *error) _must
  * Links are made last, so that nothing is ever written through one. */
 int zip_unpack(struct slice zip, struct zip_tree *tree, int root_fd, uint64_t *ret_bytes,
 	       struct error *error) _must_use_;
+/* Its three steps, for what several ZIPs make together: their folders, the files of each that are
+ * not hidden, links and times. */
+int zip_make_folders(const struct zip_tree *tree, int root_fd, struct error *error) _must_use_;
+int zip_unpack_files(struct slice zip, struct zip_tree *tree, int root_fd, uint64_t *total,
+		     struct error *error) _must_use_;
+int zip_finish_tree(const struct zip_tree *tree, int root_fd, struct error *error) _must_use_;
+
+/* Lays `upper` over `lower`, later over earlier as layers are: what is of the same path is
+ * replaced, a folder that is none any more loses what was below it. Nodes of `lower` are copies of
+ * their own. 0 or -ENOMEM. */
+int zip_tree_lay_over(struct zip_tree *lower, const struct zip_tree *upper,
+		      unsigned layer) _must_use_;
+/* Hides the files of `tree`, which was laid as `layer`, that are not seen in `merged`. */
+void zip_tree_hide(struct zip_tree *tree, const struct zip_tree *merged, unsigned layer);
+
+/* Fills an empty tree with what lies below a folder that this room made, in order of name. */
+int zip_tree_read(const char *folder, struct zip_tree *tree, uint64_t *ret_bytes) _must_use_;
 
 /* Splits, checks and copies an entry's name: -EINVAL with *ret_why when it is refused. "" is the
  * root itself. */

@@ -116,11 +116,11 @@ static int unpack_entry(struct zip_reader *reader, struct zip_tree *tree,
 	if (node->unpacked)
 		return zip_damaged(error);
 	node->unpacked = true;
-	return unpack_file(reader, node, root_fd, total, error);
+	return unpack_file(reader, node, node->hidden ? -1 : root_fd, total, error);
 }
 
-static int unpack_files(struct slice zip, struct zip_tree *tree, int root_fd, uint64_t *total,
-			struct error *error)
+int zip_unpack_files(struct slice zip, struct zip_tree *tree, int root_fd, uint64_t *total,
+		     struct error *error)
 {
 	_cleanup_(zip_reader_clear) struct zip_reader reader = { 0 };
 	struct archive_entry *entry;
@@ -139,23 +139,35 @@ static int unpack_files(struct slice zip, struct zip_tree *tree, int root_fd, ui
 	}
 }
 
+int zip_make_folders(const struct zip_tree *tree, int root_fd, struct error *error)
+{
+	int r = make_folders(tree, root_fd);
+
+	return r < 0 ? error_set_errno(error, -r, "cannot unpack the ZIP") : 0;
+}
+
+int zip_finish_tree(const struct zip_tree *tree, int root_fd, struct error *error)
+{
+	int r = make_links(tree, root_fd);
+
+	if (r == 0)
+		r = set_all_times(tree, root_fd);
+	return r < 0 ? error_set_errno(error, -r, "cannot unpack the ZIP") : 0;
+}
+
 int zip_unpack(struct slice zip, struct zip_tree *tree, int root_fd, uint64_t *ret_bytes,
 	       struct error *error)
 {
 	uint64_t total = 0;
 	int r;
 
-	r = root_fd >= 0 ? make_folders(tree, root_fd) : 0;
-	if (r < 0)
-		return error_set_errno(error, -r, "cannot unpack the ZIP");
-	r = unpack_files(zip, tree, root_fd, &total, error);
+	r = root_fd >= 0 ? zip_make_folders(tree, root_fd, error) : 0;
+	if (r == 0)
+		r = zip_unpack_files(zip, tree, root_fd, &total, error);
+	if (r == 0 && root_fd >= 0)
+		r = zip_finish_tree(tree, root_fd, error);
 	if (r < 0)
 		return r;
-	r = root_fd >= 0 ? make_links(tree, root_fd) : 0;
-	if (r == 0 && root_fd >= 0)
-		r = set_all_times(tree, root_fd);
-	if (r < 0)
-		return error_set_errno(error, -r, "cannot unpack the ZIP");
 	*ret_bytes = total;
 	return 0;
 }

@@ -29,6 +29,7 @@
 /* ext4's own, of which the kernel exports no header. */
 #define EXT4_RESIZE    _IOW('f', 16, uint64_t)
 #define MODULES_DIR    "/modules"
+#define CODE_STAGE     "/code"
 #define DEVICE_WAIT_US (10 * USEC_PER_SEC)
 #define ENTROPY_BYTES  64
 /* What a message may take on its way is not worth a jump of the clock. */
@@ -375,6 +376,18 @@ int boot_mount_code(char failure[BOOT_FAILURE_SIZE])
 					 MS_RDONLY | MS_NODEV | MS_NOSUID, NULL };
 
 	return mount_one(&step, failure);
+}
+
+/* Binds have the flags of the mount that they are of: read-only, too. */
+int boot_mount_layered_code(char failure[BOOT_FAILURE_SIZE])
+{
+	const struct mount_step steps[] = {
+		{ devices.code, CODE_STAGE, "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL },
+		{ CODE_STAGE "/task", BOOT_ROOT "/var/task", NULL, MS_BIND, NULL },
+		{ CODE_STAGE "/opt", BOOT_ROOT "/opt", NULL, MS_BIND, NULL },
+	};
+
+	return mount_all(steps, ARRAY_SIZE(steps), failure);
 }
 
 int boot_add_entropy(struct slice entropy)

@@ -19,6 +19,8 @@ int boot_open_port(int *ret_fd) _must_use_;
 /* Mounts the package's disk over what package_prepare() put there. Never before Initialize: until
  * then the disk is a placeholder, whose content must not get into the page cache of a template. */
 int boot_mount_code(char failure[BOOT_FAILURE_SIZE]) _must_use_;
+/* The same of a package with layers: its folders task/ and opt/ on /var/task and /opt. */
+int boot_mount_layered_code(char failure[BOOT_FAILURE_SIZE]) _must_use_;
 
 /* Mounts the scratch disk on /tmp. In a template only when its clones get a copy of the disk as it
  * is when the snapshot is taken. Mounting takes most of what Initialize takes under emulation. */

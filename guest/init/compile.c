@@ -25,7 +25,7 @@ static int send_sources(struct guest *guest, const Mayfly__Guest__V1__Compile *m
 
 	for (size_t i = 0; i < message->n_sources; i++) {
 		const char *path = message->sources[i];
-		if (!package_path_is_safe(path))
+		if (!package_source_is_safe(path))
 			return -EINVAL;
 		int r = buf_append(&meta, path, strlen(path));
 		if (r == 0 && i + 1 < message->n_sources)
@@ -43,7 +43,9 @@ void compile_begin(struct guest *guest, const Mayfly__Guest__V1__Compile *messag
 
 	/* What a compiler has to say belongs to the INIT that meets the source. */
 	guest->logs.discard = true;
-	int r = guest_place(guest, message->files, message->n_files, failure);
+	const struct guest_files files = { message->files, message->n_files, message->layer_files,
+					   message->n_layer_files };
+	int r = guest_place(guest, &files, failure);
 	if (r == 0) {
 		if (message->n_sources == 0 || guest->runtime != RUNTIME_IDLE) {
 			tasks_finish_ok(guest);
@@ -103,7 +105,7 @@ void compile_finish(struct guest *guest, struct outcome *outcome)
 void compile_deliver(struct guest *guest, const initialize_message *message)
 {
 	/* A process of its own environment compiles as that says. */
-	if (guest->runtime != RUNTIME_IDLE || environment_needs_restart(message))
+	if (guest->runtime != RUNTIME_IDLE || guest_needs_restart(guest, message))
 		return;
 	for (size_t i = 0; i < message->n_bytecode; i++) {
 		const bytecode_message *file = message->bytecode[i];

@@ -140,7 +140,7 @@ static initialize_message *copy_initialize(const initialize_message *message)
 {
 	initialize_message slim = *message;
 
-	slim.n_files = slim.n_bytecode = 0;
+	slim.n_files = slim.n_bytecode = slim.n_layer_files = 0;
 	size_t len = mayfly__guest__v1__initialize__get_packed_size(&slim);
 	_cleanup_free_ uint8_t *packed = malloc(len ? len : 1);
 
@@ -150,25 +150,45 @@ static initialize_message *copy_initialize(const initialize_message *message)
 	return mayfly__guest__v1__initialize__unpack(NULL, len, packed);
 }
 
-int guest_place(struct guest *guest, Mayfly__Guest__V1__PackageFile *const *files, size_t count,
+int guest_place(struct guest *guest, const struct guest_files *files,
 		char failure[BOOT_FAILURE_SIZE])
 {
-	int r = package_place(files, count, failure);
+	int r = package_place(files->files, files->count, failure);
 
+	if (r == 0 && files->layer_count)
+		r = package_place_layers(files->layer_files, files->layer_count, failure);
 	if (r < 0)
 		return r;
-	package_list(files, count, guest->entries);
+	/* With layers the names on the first level do not tell which module is meant. */
+	if (files->layer_count)
+		guest->has_libraries = package_has_layer_libraries();
+	else
+		package_list(files->files, files->count, guest->entries);
 	guest->placed = true;
 	return 0;
+}
+
+bool guest_needs_restart(const struct guest *guest, const initialize_message *message)
+{
+	return guest->has_libraries || environment_needs_restart(message);
 }
 
 static int place_code(struct guest *guest, const initialize_message *message,
 		      char failure[BOOT_FAILURE_SIZE])
 {
+	const struct guest_files files = { message->files, message->n_files, message->layer_files,
+					   message->n_layer_files };
+
 	if (guest->placed)
 		return 0;
-	return message->n_files ? guest_place(guest, message->files, message->n_files, failure)
-				: boot_mount_code(failure);
+	if (files.count)
+		return guest_place(guest, &files, failure);
+	if (!message->layered)
+		return boot_mount_code(failure);
+	int r = boot_mount_layered_code(failure);
+	if (r == 0)
+		guest->has_libraries = package_has_layer_libraries();
+	return r;
 }
 
 static int mount_function(struct guest *guest, const initialize_message *message,

@@ -103,6 +103,7 @@ struct guest {
 	uint32_t scratch_mb; /* of the disk that was mounted before the snapshot, 0: none */
 	uint32_t limit_mb;   /* that the function's cgroup has, 0: none yet */
 	bool placed;         /* the package's files are there, without its disk */
+	bool has_libraries;  /* its layers bring some (package_has_layer_libraries()) */
 	char entries[PACKAGE_ENTRIES_BYTES]; /* their names on the first level, "/" between */
 	struct compiled compiled;
 	initialize_message *function; /* owned copy without the package; NULL: none yet */
@@ -119,9 +120,18 @@ int guest_send_booted(struct guest *guest) _must_use_;
 /* Says why and stops the loop. */
 void guest_fail(struct guest *guest, const char *format, ...) _printf_(2, 3);
 
-/* Places a small package's files on /var/task. */
-int guest_place(struct guest *guest, Mayfly__Guest__V1__PackageFile *const *files, size_t count,
+/* A small package, as a message has it. */
+struct guest_files {
+	Mayfly__Guest__V1__PackageFile *const *files; /* on /var/task */
+	size_t count;
+	Mayfly__Guest__V1__PackageFile *const *layer_files; /* on /opt */
+	size_t layer_count;
+};
+int guest_place(struct guest *guest, const struct guest_files *files,
 		char failure[BOOT_FAILURE_SIZE]) _must_use_;
+
+/* Whether the function needs what a runtime that runs already cannot take on. */
+bool guest_needs_restart(const struct guest *guest, const initialize_message *message);
 
 /* ---- runtime_process.c ---- */
 

@@ -11,29 +11,46 @@
 
 /* init's own view of the file system, outside of the runtime's root. */
 #define STAGE        "/package"
+#define LAYER_STAGE  "/layers"
 #define TASK_ROOT    BOOT_ROOT "/var/task"
+#define LAYER_ROOT   BOOT_ROOT "/opt"
 
 #define FILE_KIND(n) MAYFLY__GUEST__V1__PACKAGE_FILE_KIND__PACKAGE_FILE_KIND_##n
 
 typedef Mayfly__Guest__V1__PackageFile package_file;
 
-/* Open since the boot: a clone need not look the folder up. */
+/* Open since the boot: a clone need not look the folders up. */
 static int stage_fd = -1;
+static int layer_stage_fd = -1;
 
-int package_prepare(char failure[BOOT_FAILURE_SIZE])
+static int prepare_stage(const char *stage, const char *root, int *ret_fd)
 {
 	const unsigned long sealed = MS_RDONLY | MS_NODEV | MS_NOSUID;
 
-	(void)mkdir(STAGE, 0755);
-	if (mount("package", STAGE, "ramfs", MS_NODEV | MS_NOSUID, "mode=755") == 0 &&
-	    mount(STAGE, TASK_ROOT, NULL, MS_BIND, NULL) == 0 &&
-	    mount(NULL, TASK_ROOT, NULL, MS_REMOUNT | MS_BIND | sealed, NULL) == 0)
-		stage_fd = open(STAGE, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (stage_fd >= 0)
-		return 0;
-	int r = -errno;
-	(void)snprintf(failure, BOOT_FAILURE_SIZE, "place for packages: %s", strerror(-r));
+	(void)mkdir(stage, 0755);
+	if (mount("package", stage, "ramfs", MS_NODEV | MS_NOSUID, "mode=755") == 0 &&
+	    mount(stage, root, NULL, MS_BIND, NULL) == 0 &&
+	    mount(NULL, root, NULL, MS_REMOUNT | MS_BIND | sealed, NULL) == 0)
+		*ret_fd = open(stage, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return *ret_fd >= 0 ? 0 : -errno;
+}
+
+int package_prepare(char failure[BOOT_FAILURE_SIZE])
+{
+	int r = prepare_stage(STAGE, TASK_ROOT, &stage_fd);
+
+	if (r == 0)
+		r = prepare_stage(LAYER_STAGE, LAYER_ROOT, &layer_stage_fd);
+	if (r < 0)
+		(void)snprintf(failure, BOOT_FAILURE_SIZE, "place for packages: %s", strerror(-r));
 	return r;
+}
+
+bool package_has_layer_libraries(void)
+{
+	struct stat st;
+
+	return stat(LAYER_ROOT "/lib", &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 bool package_path_is_safe(const char *path)
@@ -51,6 +68,14 @@ bool package_path_is_safe(const char *path)
 			return true;
 		part += n + 1;
 	}
+}
+
+bool package_source_is_safe(const char *path)
+{
+	size_t prefix = strlen(PACKAGE_LAYER_PREFIX);
+
+	return package_path_is_safe(strncmp(path, PACKAGE_LAYER_PREFIX, prefix) == 0 ? path + prefix
+										     : path);
 }
 
 static int set_time(int folder, const char *path, int64_t mtime)
@@ -139,6 +164,11 @@ int package_place_below(int folder, package_file *const *files, size_t count,
 int package_place(package_file *const *files, size_t count, char failure[BOOT_FAILURE_SIZE])
 {
 	return package_place_below(stage_fd, files, count, failure);
+}
+
+int package_place_layers(package_file *const *files, size_t count, char failure[BOOT_FAILURE_SIZE])
+{
+	return package_place_below(layer_stage_fd, files, count, failure);
 }
 
 void package_list(package_file *const *files, size_t count, char ret[PACKAGE_ENTRIES_BYTES])

@@ -226,7 +226,7 @@ void tasks_begin_init(struct guest *guest)
 		guest_fail(guest, "an event came before Initialize");
 		return;
 	}
-	if (guest->runtime == RUNTIME_IDLE && !environment_needs_restart(guest->function)) {
+	if (guest->runtime == RUNTIME_IDLE && !guest_needs_restart(guest, guest->function)) {
 		r = send_start(guest, true);
 		if (r == 0)
 			return;

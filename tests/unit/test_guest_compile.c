@@ -339,13 +339,16 @@ static void test_bytecode_is_handed_on(void **state)
 	assert_int_equal(bytes[4], SHIM_BYTECODE);
 	assert_int_equal(bytes[6], 4);
 	assert_memory_equal(bytes + SHIM_HEADER_BYTES, "a.py\1\2\0", 7);
-	/* Neither to a process that is started anew for its environment, nor to one that is not
-	 * there. */
+	/* Neither to a process that is started anew for its environment or its layers' libraries,
+	 * nor to one that is not there. */
 	variable.key = key;
 	initialize.environment = variables;
 	initialize.n_environment = 1;
 	compile_deliver(&w->guest, &initialize);
 	initialize.n_environment = 0;
+	w->guest.has_libraries = true;
+	compile_deliver(&w->guest, &initialize);
+	w->guest.has_libraries = false;
 	w->guest.runtime = RUNTIME_NONE;
 	compile_deliver(&w->guest, &initialize);
 	assert_int_equal(recv(w->shim, bytes, sizeof(bytes), MSG_DONTWAIT), -1);

@@ -108,6 +108,18 @@ static void only_paths_below_are_safe(void **state)
 			fail_msg("'%s' is taken", bad[i]);
 }
 
+static void sources_may_be_of_layers(void **state)
+{
+	static const char *const good[] = { "a.py", "/opt/a.py", "/opt/python/a.py", "opt/a.py" };
+	static const char *const bad[] = { "/opt", "/opt/", "/opt//a", "/opt/../a", "/etc/a", "" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_true(package_source_is_safe(good[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(package_source_is_safe(bad[i]));
+}
+
 static void long_and_deep_paths_are_refused(void **state)
 {
 	char path[PACKAGE_PATH_BYTES + 2];
@@ -246,10 +258,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(only_paths_below_are_safe),         TEST(long_and_deep_paths_are_refused),
-		TEST(what_is_placed_is_as_in_an_image),  TEST(nothing_is_an_empty_folder),
-		TEST(what_cannot_be_placed_is_named),    TEST(the_first_level_is_listed),
-		TEST(a_list_that_does_not_fit_is_empty),
+		TEST(only_paths_below_are_safe),  TEST(long_and_deep_paths_are_refused),
+		TEST(sources_may_be_of_layers),   TEST(what_is_placed_is_as_in_an_image),
+		TEST(nothing_is_an_empty_folder), TEST(what_cannot_be_placed_is_named),
+		TEST(the_first_level_is_listed),  TEST(a_list_that_does_not_fit_is_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

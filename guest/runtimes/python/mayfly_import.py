@@ -14,6 +14,8 @@ import warnings
 from importlib import machinery
 
 TASK_ROOT = "/var/task"
+LAYER_ROOT = "/opt"
+_ROOTS = (TASK_ROOT, LAYER_ROOT)
 _CACHE_TAG = sys.implementation.cache_tag
 
 # By path of the source; each is used once, so that a reload reads the file.
@@ -30,7 +32,7 @@ class PackageLoader(machinery.SourceFileLoader):
 
 
 def _find_in_package(path):
-    if path != TASK_ROOT and not path.startswith(TASK_ROOT + "/"):
+    if not any(path == root or path.startswith(root + "/") for root in _ROOTS):
         raise ImportError("not of the package", path=path)
     if not os.path.isdir(path):
         raise ImportError("only directories are supported", path=path)
@@ -102,15 +104,20 @@ def _record_import_frames():
         _import_frames.extend(traceback.format_list(frames))
 
 
+def _full_path(path):
+    """A source of a layer is named by its whole path."""
+    return path if path.startswith("/") else f"{TASK_ROOT}/{path}"
+
+
 def add_bytecode(path, data):
-    _bytecode[f"{TASK_ROOT}/{path}"] = data
+    _bytecode[_full_path(path)] = data
 
 
 def hide_package():
     """Before anything is compiled: nothing of the package may be imported by the compiler, or what
     it gives to all sandboxes could be the package's work. Returns what brings it back."""
     paths = sys.path[:]
-    sys.path[:] = [path for path in paths if not path.startswith((TASK_ROOT, "/opt"))]
+    sys.path[:] = [path for path in paths if not path.startswith(_ROOTS)]
     return lambda: sys.path.__setitem__(slice(None), paths)
 
 
@@ -118,7 +125,7 @@ def compile_source(path):
     """The bytecode, or None for a source that INIT shall meet by itself: it is wrong, or the
     compiler has something to say of it that belongs into the function's log, or the package brings
     bytecode of its own."""
-    full = f"{TASK_ROOT}/{path}"
+    full = _full_path(path)
     if os.path.exists(importlib.util.cache_from_source(full)):
         return None
     try:
