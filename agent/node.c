@@ -9,11 +9,10 @@
 #include <systemd/sd-daemon.h>
 
 #include "agent/api/access_key_service.h"
-#include "agent/api/alias_service.h"
 #include "agent/api/audit_service.h"
 #include "agent/api/budget_service.h"
 #include "agent/api/event_service.h"
-#include "agent/api/function_service.h"
+#include "agent/api/deploy_services.h"
 #include "agent/api/concurrency_service.h"
 #include "agent/api/invoke_service.h"
 #include "agent/api/log_service.h"
@@ -264,10 +263,7 @@ struct node *node_close(struct node *node)
 	if (node->invoke_service)
 		invoke_service_free(node->invoke_service);
 	policy_service_free(node->policy_service);
-	if (node->alias_service)
-		alias_service_free(node->alias_service);
-	if (node->function_service)
-		function_service_free(node->function_service);
+	deploy_services_free(node->deploy_services);
 	event_queue_free(node->event_queue);
 	event_store_close(node->event_store);
 	invoker_free(node->invoker);

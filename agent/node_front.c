@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "agent/api/access_key_service.h"
-#include "agent/api/alias_service.h"
 #include "agent/api/audit_service.h"
 #include "agent/api/event_service.h"
-#include "agent/api/function_service.h"
+#include "agent/api/deploy_services.h"
 #include "agent/api/concurrency_service.h"
 #include "agent/api/invoke_service.h"
 #include "agent/api/log_service.h"
@@ -59,12 +58,8 @@ static int build_services(struct node *node, struct error *error)
 	node->api = (struct api_context){ .region = config->node_region,
 					  .tenant = config->node_account_id,
 					  .tenants = node->tenants };
-	r = alias_service_register(node->server, node->directory, &node->api, &node->alias_service,
-				   error);
-	if (r < 0)
-		return r;
-	r = function_service_register(node->server, node->directory, &node->api,
-				      &node->function_service, error);
+	r = deploy_services_register(node->server, node->directory, &node->api,
+				     &node->deploy_services, error);
 	if (r < 0)
 		return r;
 	r = policy_service_register(node->server, node->directory, &node->api,

@@ -42,8 +42,7 @@ struct node {
 	struct api_context api;
 	struct gate gate;
 	struct rpc_server *server;
-	struct alias_service *alias_service;
-	struct function_service *function_service;
+	struct deploy_services *deploy_services;
 	struct policy_service *policy_service;
 	struct invoke_service *invoke_service;
 	struct concurrency_service *concurrency_service;

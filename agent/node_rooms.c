@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "agent/deploy/layer_directory.h"
 #include "agent/auth/master_key.h"
 #include "agent/events/event_queue.h"
 #include "agent/node_internal.h"
@@ -89,6 +90,15 @@ static unsigned waiting_events_of_tenant(const char *id, void *arg)
 							   : UINT_MAX;
 }
 
+static uint64_t code_storage_of_tenant(const char *id, void *arg)
+{
+	const struct node *node = arg;
+	const struct tenant *tenant = node->tenants ? tenants_find(node->tenants, id) : NULL;
+
+	return tenant && tenant->limits.has_code_storage_bytes ? tenant->limits.code_storage_bytes
+							       : UINT64_MAX;
+}
+
 static const char *master_key_path(const struct node *node)
 {
 	const char *given = node->config->auth_master_key_file;
@@ -120,6 +130,7 @@ static int build_directory(struct node *node, struct error *error)
 		.master_key = &master_key,
 		.concurrency_limit = (unsigned)config->limits_concurrency,
 		.limit_of_tenant = concurrency_of_tenant,
+		.code_storage_of_tenant = code_storage_of_tenant,
 		.limit_of_tenant_arg = node,
 		.provisioned_mb_of_tenant = provisioned_mb_of_tenant,
 		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
@@ -165,6 +176,11 @@ static unsigned count_functions(const char *tenant, void *directory)
 	return directory_count(directory, tenant);
 }
 
+static unsigned count_layers(const char *tenant, void *directory)
+{
+	return directory_count_layers(directory, tenant);
+}
+
 static int build_tenants(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -174,6 +190,7 @@ static int build_tenants(struct node *node, struct error *error)
 		.master_key_path = master_key_path(node),
 		.make_master_key = !*config->auth_master_key_file,
 		.count_functions = count_functions,
+		.count_layers = count_layers,
 		.user = node->directory,
 	};
 	if (!on_kvm && !config->node_tenants_on_tcg)

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <jansson.h>
+
+#include "cli/output.h"
 
 #define MAX_OPTIONS  40
 #define FIRST_OPTION 256 /* values of long options, beyond every letter */
@@ -12,6 +15,7 @@ struct arguments {
 	const struct verb *verb;
 	const struct verb_option *options[MAX_OPTIONS]; /* the verb's, then the common ones */
 	const char *values[MAX_OPTIONS];
+	json_t *lists[MAX_OPTIONS]; /* owned: of an OPTION_LIST what follows its first text */
 	unsigned n_options;
 	char **operands;
 	unsigned n_operands;
@@ -52,6 +56,53 @@ bool argument_flag(const struct arguments *arguments, const char *option)
 const char *operand(const struct arguments *arguments, unsigned i)
 {
 	return i < arguments->n_operands ? arguments->operands[i] : "";
+}
+
+void argument_list_free(char **list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(list[i]);
+	free(list);
+}
+
+/* ["a", "b"] as the only word is the list itself. */
+static json_t *read_list(json_t *words)
+{
+	const char *only = json_string_value(json_array_get(words, 0));
+	json_t *array = NULL;
+
+	if (json_array_size(words) == 1 && only && only[0] == '[')
+		array = json_loads(only, 0, NULL);
+	return array ? array : json_incref(words);
+}
+
+int argument_list(const struct arguments *arguments, const char *option, char ***ret,
+		  size_t *ret_count, struct error *e)
+{
+	_cleanup_json_ json_t *array = NULL;
+	json_t *words = arguments->lists[find(arguments, option)];
+	size_t count = 0;
+	char **list;
+
+	*ret = NULL;
+	*ret_count = 0;
+	if (!words)
+		return 0;
+	array = read_list(words);
+	list = calloc(json_array_size(array) + 1, sizeof(*list));
+	for (; list && count < json_array_size(array); count++) {
+		const char *text = json_string_value(json_array_get(array, count));
+		list[count] = text ? strdup(text) : NULL;
+		if (!list[count])
+			break;
+	}
+	if (!list || count < json_array_size(array)) {
+		argument_list_free(list, count);
+		return error_set(e, ERROR_INVALID_PARAMETER, option, "--%s takes texts", option);
+	}
+	*ret = list;
+	*ret_count = count;
+	return 0;
 }
 
 int argument_number(const struct arguments *arguments, const char *option, uint64_t max,
@@ -121,7 +172,18 @@ static void fill_getopt(const struct arguments *arguments, struct option *longs,
 	*shorts = '\0';
 }
 
-static int set_option(struct arguments *arguments, int found)
+/* The words up to the next option are the list's, as for the aws command: they do not become
+ * operands. */
+static void take_list(struct arguments *arguments, unsigned i, int argc, char **argv)
+{
+	if (!arguments->lists[i])
+		arguments->lists[i] = json_array();
+	(void)json_array_append_new(arguments->lists[i], json_string(optarg));
+	for (; optind < argc && argv[optind][0] != '-'; optind++)
+		(void)json_array_append_new(arguments->lists[i], json_string(argv[optind]));
+}
+
+static int set_option(struct arguments *arguments, int found, int argc, char **argv)
 {
 	unsigned i = (unsigned)(found - FIRST_OPTION);
 	if (found < FIRST_OPTION)
@@ -129,6 +191,8 @@ static int set_option(struct arguments *arguments, int found)
 			i++;
 	const struct verb_option *option = arguments->options[i];
 	arguments->values[i] = option->kind == OPTION_FLAG ? "" : optarg;
+	if (option->kind == OPTION_LIST)
+		take_list(arguments, i, argc, argv);
 	if (option->kind == OPTION_CHOICE && !is_choice(option->placeholder, optarg)) {
 		(void)fprintf(stderr, "mayfly %s: --%s takes one of %s, not '%s'\n",
 			      arguments->verb->name, option->name, option->placeholder, optarg);
@@ -157,7 +221,7 @@ static int parse(struct arguments *arguments, int argc, char **argv)
 				       argv[optind - 1]);
 			return usage_error(arguments->verb, text);
 		}
-		int r = set_option(arguments, found);
+		int r = set_option(arguments, found, argc, argv);
 		if (r != 0)
 			return r;
 	}
@@ -208,9 +272,15 @@ static int report(struct context *context, int r)
 	return error_kind(e->code)->exit_code;
 }
 
+static void free_lists(struct arguments *arguments)
+{
+	for (unsigned i = 0; i < arguments->n_options; i++)
+		json_decref(arguments->lists[i]);
+}
+
 int verb_run(const struct verb *verb, int argc, char **argv)
 {
-	struct arguments arguments = { .verb = verb };
+	_cleanup_(free_lists) struct arguments arguments = { .verb = verb };
 	struct context context = { 0 };
 
 	int r = parse(&arguments, argc, argv);

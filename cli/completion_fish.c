@@ -47,6 +47,7 @@ static void print_kind(const struct verb_option *option, FILE *out)
 	case OPTION_FLAG:
 		return;
 	case OPTION_TEXT:
+	case OPTION_LIST:
 		(void)fputs(" -x", out);
 		return;
 	case OPTION_FILE:

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <errno.h>
+
 #include "cli/function_options.h"
+#include "cli/tag_options.h"
 #include "cli/verbs.h"
 
 #define HAS_MEMORY  MAYFLY__V1__CREATE_FUNCTION_REQUEST___MEMORY_SIZE_MB_MEMORY_SIZE_MB
 #define HAS_TIMEOUT MAYFLY__V1__CREATE_FUNCTION_REQUEST___TIMEOUT_SECONDS_TIMEOUT_SECONDS
 #define HAS_STORAGE MAYFLY__V1__CREATE_FUNCTION_REQUEST___EPHEMERAL_STORAGE_MB_EPHEMERAL_STORAGE_MB
+
+typedef Mayfly__V1__CreateFunctionRequest__TagsEntry tag_entry;
 
 static void put_text(char **field, const struct arguments *arguments, const char *option)
 {
@@ -31,6 +36,8 @@ static void put_options(Mayfly__V1__CreateFunctionRequest *request,
 	}
 	request->environment = options->pointers;
 	request->n_environment = options->n_variables;
+	request->layers = options->layers;
+	request->n_layers = options->n_layers;
 	if (options->has_snap_start)
 		request->snap_start = &options->snap_start;
 	if (options->has_tenancy)
@@ -44,6 +51,8 @@ static int run(struct context *context, const struct arguments *arguments)
 {
 	_cleanup_function_options_ struct function_options options = { 0 };
 	_cleanup_message_ Mayfly__V1__Function *function = NULL;
+	_cleanup_tag_options_ struct tag_options tags = { 0 };
+	_cleanup_free_ tag_entry **entries = NULL;
 	Mayfly__V1__CreateFunctionRequest request = MAYFLY__V1__CREATE_FUNCTION_REQUEST__INIT;
 
 	int r = function_options_parse(arguments, &options, &context->error);
@@ -51,8 +60,16 @@ static int run(struct context *context, const struct arguments *arguments)
 		r = function_options_parse_tenancy(arguments, &options, &context->error);
 	if (r == 0)
 		r = function_options_read_code(arguments, &options, &context->error);
+	if (r == 0)
+		r = tag_options_parse(arguments, &tags, &context->error);
 	if (r < 0)
 		return r;
+	entries = TAG_ENTRIES(&tags, tag_entry,
+			      mayfly__v1__create_function_request__tags_entry__init);
+	if (!entries)
+		return error_set_errno(&context->error, ENOMEM, "cannot read --tags");
+	request.tags = entries;
+	request.n_tags = tags.count;
 	request.function_name = (char *)operand(arguments, 0);
 	put_text(&request.runtime, arguments, "runtime");
 	put_text(&request.handler, arguments, "handler");
@@ -71,6 +88,7 @@ static const struct verb_option options[] = {
 	FUNCTION_CONFIGURATION_OPTIONS,
 	{ "tenancy-config", 0, OPTION_TEXT, "TenantIsolationMode=PER_TENANT",
 	  "a sandbox serves one --tenant-id alone; for good" },
+	TAGS_OPTION,
 	FUNCTION_PUBLISH_OPTION,
 	FUNCTION_WAIT_OPTIONS,
 	{ 0 },

@@ -158,7 +158,10 @@ int function_options_parse(const struct arguments *arguments, struct function_op
 	const char *logging = argument(arguments, "logging-config");
 
 	mayfly__v1__logging_config__init(&ret->logging);
+	ret->has_layers = argument(arguments, "layers") != NULL;
 	int r = parse_numbers(arguments, ret, e);
+	if (r == 0)
+		r = argument_list(arguments, "layers", &ret->layers, &ret->n_layers, e);
 	if (r == 0 && environment)
 		r = parse_environment(environment, ret, e);
 	if (r == 0 && snap_start)
@@ -214,6 +217,7 @@ void function_options_clear(struct function_options *options)
 {
 	free(options->variables);
 	free(options->pointers);
+	argument_list_free(options->layers, options->n_layers);
 	json_decref(options->environment_json);
 	json_decref(options->logging_json);
 	buf_free(&options->zip);

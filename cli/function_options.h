@@ -20,7 +20,10 @@ struct function_options {
 	Mayfly__V1__TenancyConfig tenancy; /* of create */
 	Mayfly__V1__LoggingConfig logging;
 	json_t *environment_json, *logging_json; /* owned */
-	struct buf zip;                          /* owned */
+	bool has_layers;
+	char **layers; /* owned */
+	size_t n_layers;
+	struct buf zip; /* owned */
 };
 
 #define FUNCTION_CONFIGURATION_OPTIONS                                                             \
@@ -37,6 +40,8 @@ struct function_options {
 		  "size of /tmp: 512 to 10240, or Size=MB" },                                      \
 		{ "snap-start", 0, OPTION_TEXT, "ApplyOn=WHAT",                                    \
 		  "None, PublishedVersions or Latest" },                                           \
+		{ "layers", 0, OPTION_LIST, "ARN...",                                              \
+		  "layer versions, later over earlier; [] for none" },                             \
 		{ "log-format", 0, OPTION_CHOICE, "Text|JSON", "of the function's log" },          \
 	{                                                                                          \
 		"logging-config", 0, OPTION_TEXT, "LogFormat=...,...",                             \

@@ -27,8 +27,14 @@ static void put_texts(Mayfly__V1__UpdateFunctionConfigurationRequest *request,
 }
 
 static void put_options(Mayfly__V1__UpdateFunctionConfigurationRequest *request,
-			struct function_options *options, Mayfly__V1__Environment *environment)
+			struct function_options *options, Mayfly__V1__Environment *environment,
+			Mayfly__V1__FunctionLayerList *layers)
 {
+	if (options->has_layers) {
+		layers->arns = options->layers;
+		layers->n_arns = options->n_layers;
+		request->layers = layers;
+	}
 	if (options->has_memory) {
 		request->_memory_size_mb_case = REQUEST(MEMORY_SIZE_MB_MEMORY_SIZE_MB);
 		request->memory_size_mb = (uint32_t)options->memory_mb;
@@ -60,6 +66,7 @@ static int run(struct context *context, const struct arguments *arguments)
 	Mayfly__V1__UpdateFunctionConfigurationRequest request =
 		MAYFLY__V1__UPDATE_FUNCTION_CONFIGURATION_REQUEST__INIT;
 	Mayfly__V1__Environment environment = MAYFLY__V1__ENVIRONMENT__INIT;
+	Mayfly__V1__FunctionLayerList layers = MAYFLY__V1__FUNCTION_LAYER_LIST__INIT;
 	const char *revision = argument(arguments, "revision-id");
 
 	int r = function_options_parse(arguments, &options, &context->error);
@@ -67,7 +74,7 @@ static int run(struct context *context, const struct arguments *arguments)
 		return r;
 	request.function_name = (char *)operand(arguments, 0);
 	put_texts(&request, arguments);
-	put_options(&request, &options, &environment);
+	put_options(&request, &options, &environment, &layers);
 	if (revision)
 		request.revision_id = (char *)revision;
 
@@ -92,7 +99,8 @@ const struct verb verb_function_update_configuration = {
 	.max = 1,
 	.name_option = "function-name",
 	.summary = "Change a function's settings",
-	.help = "What is not named stays; --environment replaces all variables.\n\n"
+	.help = "What is not named stays; --environment replaces all variables, --layers all "
+		"layers.\n\n"
 		"Examples:\n"
 		"  mayfly function update-configuration area --memory-size 512 --timeout 30\n"
 		"  mayfly function update-configuration area --snap-start ApplyOn=Latest\n",

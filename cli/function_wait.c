@@ -162,6 +162,10 @@ int function_print(const struct context *context, const Mayfly__V1__Function *f)
 	if (f->logging_config)
 		output_field("Log group", "%s", f->logging_config->log_group);
 	output_field("Code", "%s, sha256 %s", text_bytes(f->code_size_bytes, size), f->code_sha256);
+	for (size_t i = 0; i < f->n_layers; i++)
+		output_field("Layer", "%s", f->layers[i]->arn);
+	for (size_t i = 0; i < f->n_tags; i++)
+		output_field("Tag", "%s=%s", f->tags[i]->key, f->tags[i]->value);
 	output_field("Modified", "%s", modified);
 	output_field("Revision", "%s", f->revision_id);
 	return 0;

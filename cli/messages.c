@@ -69,6 +69,29 @@ static json_t *json_from_logging(const Mayfly__V1__LoggingConfig *logging)
 	return object;
 }
 
+static json_t *json_from_layers(const Mayfly__V1__Function *function)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < function->n_layers; i++) {
+		json_t *layer = json_object();
+		json_put_text(layer, "Arn", function->layers[i]->arn);
+		json_put_number(layer, "CodeSize", function->layers[i]->code_size_bytes);
+		(void)json_array_append_new(array, layer);
+	}
+	return array;
+}
+
+static json_t *json_from_tags(const Mayfly__V1__Function *function)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < function->n_tags; i++)
+		(void)json_object_set_new(object, function->tags[i]->key,
+					  json_string(function->tags[i]->value));
+	return object;
+}
+
 json_t *json_from_function(const Mayfly__V1__Function *function)
 {
 	json_t *object = json_object();
@@ -110,6 +133,10 @@ json_t *json_from_function(const Mayfly__V1__Function *function)
 	if (function->logging_config)
 		(void)json_object_set_new(object, "LoggingConfig",
 					  json_from_logging(function->logging_config));
+	if (function->n_layers > 0)
+		(void)json_object_set_new(object, "Layers", json_from_layers(function));
+	if (function->n_tags > 0)
+		(void)json_object_set_new(object, "Tags", json_from_tags(function));
 	return object;
 }
 

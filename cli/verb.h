@@ -18,6 +18,7 @@ enum option_kind {
 	OPTION_FLAG,
 	OPTION_TEXT,
 	OPTION_FILE,  /* text that shells complete as a path */
+	OPTION_LIST,  /* one text or more, up to the next option; or a JSON array */
 	OPTION_CHOICE /* one of the words in `placeholder`, separated by '|' */
 };
 
@@ -61,6 +62,12 @@ int argument_number(const struct arguments *arguments, const char *option, uint6
 /* "250ms", "90s", "10m", "2h", "1d" or plain seconds. */
 int argument_duration(const struct arguments *arguments, const char *option, int64_t *ret_us,
 		      struct error *e) _must_use_;
+
+/* The texts of an OPTION_LIST: *ret and what it points to are the caller's (argument_list_free());
+ * none when the option was not given. */
+int argument_list(const struct arguments *arguments, const char *option, char ***ret,
+		  size_t *ret_count, struct error *e) _must_use_;
+void argument_list_free(char **list, size_t count);
 
 /* Operand i, "" beyond the last. */
 const char *operand(const struct arguments *arguments, unsigned i);

@@ -158,20 +158,18 @@ static void on_get(struct rpc_call *call, const ProtobufCMessage *message, void 
 
 /* -- GetAccountSettings -- */
 
-struct code_sum {
+struct function_sum {
 	const char *tenant;
 	uint64_t functions;
-	uint64_t bytes;
 };
 
-static void add_code(const struct function *function, void *arg)
+static void add_function(const struct function *function, void *arg)
 {
-	struct code_sum *sum = arg;
+	struct function_sum *sum = arg;
 
 	if (strcmp(function->tenant, sum->tenant) != 0)
 		return;
 	sum->functions++;
-	sum->bytes += function_visible_config(function)->code_size_bytes;
 }
 
 static void on_get_account_settings(struct rpc_call *call, const ProtobufCMessage *message,
@@ -183,7 +181,7 @@ static void on_get_account_settings(struct rpc_call *call, const ProtobufCMessag
 	Mayfly__V1__AccountUsage usage = MAYFLY__V1__ACCOUNT_USAGE__INIT;
 	_cleanup_error_ struct error error = ERROR_INIT;
 	struct concurrency_usage now;
-	struct code_sum sum = { 0 };
+	struct function_sum sum = { 0 };
 
 	if (api_resolve_tenant(service->context,
 			       ((const Mayfly__V1__GetAccountSettingsRequest *)message)->tenant,
@@ -191,7 +189,7 @@ static void on_get_account_settings(struct rpc_call *call, const ProtobufCMessag
 		rpc_call_fail(call, &error);
 		return;
 	}
-	directory_each(service->directory, add_code, &sum);
+	directory_each(service->directory, add_function, &sum);
 	invoker_tenant_concurrency(service->invoker, sum.tenant, &now);
 	limit.concurrent_executions = now.limit;
 	limit.unreserved_concurrent_executions =
@@ -199,7 +197,7 @@ static void on_get_account_settings(struct rpc_call *call, const ProtobufCMessag
 	limit.code_size_zipped = CODE_SIZE_ZIPPED;
 	limit.code_size_unzipped = CODE_SIZE_UNZIPPED;
 	usage.function_count = sum.functions;
-	usage.total_code_size = sum.bytes;
+	usage.total_code_size = directory_code_bytes(service->directory, sum.tenant);
 	usage.concurrent_executions = now.in_use;
 	usage.unreserved_concurrent_executions = now.unreserved_in_use;
 	usage.throttles = now.throttles;

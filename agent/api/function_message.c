@@ -29,6 +29,31 @@ static int encode_environment(const struct function_config *config, struct funct
 	return 0;
 }
 
+static void encode_layers(const struct function_config *config, struct function_message *to)
+{
+	for (size_t i = 0; i < config->layer_count; i++) {
+		mayfly__v1__function_layer__init(&to->layers[i]);
+		to->layers[i].arn = config->layers[i].arn;
+		to->layers[i].code_size_bytes = config->layers[i].code_size_bytes;
+		to->layer_pointers[i] = &to->layers[i];
+	}
+	to->message.layers = to->layer_pointers;
+	to->message.n_layers = config->layer_count;
+}
+
+void function_message_add_tags(const struct function *function, struct function_tags *memory,
+			       struct function_message *to)
+{
+	for (size_t i = 0; i < function->tags.count; i++) {
+		mayfly__v1__function__tags_entry__init(&memory->tags[i]);
+		memory->tags[i].key = function->tags.tags[i].key;
+		memory->tags[i].value = function->tags.tags[i].value;
+		memory->pointers[i] = &memory->tags[i];
+	}
+	to->message.tags = memory->pointers;
+	to->message.n_tags = function->tags.count;
+}
+
 /* The protocol's enums have an unspecified zero before ours. */
 static void encode_config(const struct function_config *config, struct function_message *to)
 {
@@ -60,6 +85,7 @@ static void encode_config(const struct function_config *config, struct function_
 	to->logging.application_log_level = borrow(config->application_log_level);
 	to->logging.system_log_level = borrow(config->system_log_level);
 	message->logging_config = &to->logging;
+	encode_layers(config, to);
 }
 
 static void encode_states(const struct function *function, Mayfly__V1__Function *message)
@@ -165,6 +191,27 @@ static void decode_logging(const Mayfly__V1__LoggingConfig *from, struct decoded
 	to->patch.log_format = &to->log_format;
 }
 
+static void decode_layers(size_t count, char *const *arns, struct decoded_patch *to)
+{
+	to->patch.has_layers = true;
+	to->patch.layer_arns = (const char *const *)arns;
+	to->patch.layer_count = count;
+}
+
+static int decode_tags(size_t count, Mayfly__V1__CreateFunctionRequest__TagsEntry *const *tags,
+		       struct decoded_patch *to)
+{
+	if (!count)
+		return 0;
+	to->tags = calloc(count, sizeof(*to->tags));
+	if (!to->tags)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		to->tags[i] = (struct tag){ tags[i]->key, tags[i]->value };
+	to->tag_count = count;
+	return 0;
+}
+
 int decode_create(const Mayfly__V1__CreateFunctionRequest *request, struct decoded_patch *to)
 {
 	struct function_patch *patch = &to->patch;
@@ -180,6 +227,9 @@ int decode_create(const Mayfly__V1__CreateFunctionRequest *request, struct decod
 	decode_snap_start(request->snap_start, to);
 	decode_tenancy(request->tenancy_config, to);
 	decode_logging(request->logging_config, to);
+	decode_layers(request->n_layers, request->layers, to);
+	if (decode_tags(request->n_tags, request->tags, to) < 0)
+		return -ENOMEM;
 	return decode_environment(request->n_environment, request->environment, to);
 }
 
@@ -199,6 +249,8 @@ int decode_update(const Mayfly__V1__UpdateFunctionConfigurationRequest *request,
 		request->_ephemeral_storage_mb_case ? &request->ephemeral_storage_mb : NULL;
 	decode_snap_start(request->snap_start, to);
 	decode_logging(request->logging_config, to);
+	if (request->layers)
+		decode_layers(request->layers->n_arns, request->layers->arns, to);
 	if (!request->environment)
 		return 0;
 	return decode_environment(request->environment->n_variables,
@@ -208,4 +260,5 @@ int decode_update(const Mayfly__V1__UpdateFunctionConfigurationRequest *request,
 void decoded_patch_clear(struct decoded_patch *patch)
 {
 	free(patch->environment);
+	free(patch->tags);
 }

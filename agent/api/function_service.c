@@ -41,18 +41,27 @@ static int refuse_memory(struct error *error)
 	return error_set_errno(error, ENOMEM, "Cannot take the request");
 }
 
-static void reply_function(struct function_service *service, struct rpc_call *call,
-			   const struct function *function, const char *qualifier)
+static void reply_with(struct function_service *service, struct rpc_call *call,
+		       const struct function *function, const char *qualifier, bool with_tags)
 {
 	_cleanup_(function_message_clear) struct function_message message;
 	_cleanup_error_ struct error error = ERROR_INIT;
+	struct function_tags tags;
 
 	if (function_message_encode(function, service->context->region, qualifier, &message) < 0) {
 		(void)refuse_memory(&error);
 		rpc_call_fail(call, &error);
 		return;
 	}
+	if (with_tags)
+		function_message_add_tags(function, &tags, &message);
 	rpc_call_reply(call, &message.message.base);
+}
+
+static void reply_function(struct function_service *service, struct rpc_call *call,
+			   const struct function *function, const char *qualifier)
+{
+	reply_with(service, call, function, qualifier, false);
 }
 
 /* A version has the ARN that leads to it, but for one that came with its function, as in Lambda. */
@@ -166,10 +175,15 @@ static int begin_create(struct function_service *service, struct rpc_call *call,
 		return r;
 	if (decode_create(message, &request->patch) < 0)
 		return refuse_memory(error);
+	r = tags_validate(request->patch.tags, request->patch.tag_count, error);
+	if (r < 0)
+		return r;
 	request->create = (struct directory_create_request){
 		.tenant = request->tenant,
 		.name = request->reference.name,
 		.config = request->patch.patch,
+		.tags = request->patch.tags,
+		.tag_count = request->patch.tag_count,
 		.zip = zip_slice(message->zip_file),
 		.publish = message->publish,
 	};
@@ -317,7 +331,7 @@ static int reply_get(struct function_service *service, struct rpc_call *call,
 	if (!function)
 		return directory_set_not_found(service->directory, request->tenant,
 					       request->reference.name, qualifier, error);
-	reply_function(service, call, function, qualifier);
+	reply_with(service, call, function, qualifier, !request->reference.has_qualifier);
 	return 0;
 }
 

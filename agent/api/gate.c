@@ -65,7 +65,8 @@ static const char *text_of(ProtobufCMessage *request, const char *name)
 static void find_resource(ProtobufCMessage *request, char out[RESOURCE_BYTES])
 {
 	static const char *const names[] = { "function_name", "access_key_id", "user",
-					     "template_id",   "runtime",       "name" };
+					     "template_id",   "layer_name",    "resource",
+					     "runtime",       "name" };
 
 	out[0] = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(names) && !out[0]; i++) {

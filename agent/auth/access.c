@@ -14,6 +14,8 @@
 
 #define FUNCTIONS(m)   "/mayfly.v1.FunctionService/" m
 #define ALIASES(m)     "/mayfly.v1.AliasService/" m
+#define LAYERS(m)      "/mayfly.v1.LayerService/" m
+#define TAGS(m)        "/mayfly.v1.TagService/" m
 #define CONCURRENCY(m) "/mayfly.v1.ConcurrencyService/" m
 #define USAGE(m)       "/mayfly.v1.UsageService/" m
 #define BUDGETS(m)     "/mayfly.v1.BudgetService/" m
@@ -57,6 +59,17 @@ static const struct access_row rows[] = {
 	{ POLICIES("AddPermission"),        ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ POLICIES("RemovePermission"),     ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ POLICIES("GetPolicy"),            ACCESS_TENANT, READERS,    ACCESS_READ },
+
+	{ LAYERS("PublishLayerVersion"),    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ LAYERS("GetLayerVersion"),        ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ LAYERS("GetLayerVersionByArn"),   ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ LAYERS("ListLayers"),             ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ LAYERS("ListLayerVersions"),      ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ LAYERS("DeleteLayerVersion"),     ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+
+	{ TAGS("TagResource"),              ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ TAGS("UntagResource"),            ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ TAGS("ListTags"),                 ACCESS_TENANT, READERS,    ACCESS_READ },
 
 	{ CONCURRENCY("Put"),               ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ CONCURRENCY("Get"),               ACCESS_TENANT, READERS,    ACCESS_READ },

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "agent/deploy/change.h"
+#include "agent/deploy/code_storage.h"
+#include "agent/deploy/layer_use.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
@@ -128,9 +130,9 @@ static void install_function(struct change *change)
 	if (before && !change->next)
 		directory_tell(directory, before, DIRECTORY_DELETED);
 	if (before) {
-		garbage_add(directory, before->config.package_digest);
+		garbage_add(directory, &before->config);
 		if (before->update)
-			garbage_add(directory, before->update->package_digest);
+			garbage_add(directory, before->update);
 	}
 	entry->function = TAKE_PTR(change->next);
 	copy_id(entry->upload_id, change->upload_id);
@@ -181,10 +183,12 @@ static int take_code(struct change *change, const struct package *package)
 	free(config->code_sha256);
 	config->code_sha256 = sha256;
 	config->code_size_bytes = package->code_size_bytes;
+	config->unzipped_bytes = package->unzipped_bytes;
 	/* Until the new image is built there is none. */
 	free(config->package_digest);
-	config->package_digest = NULL;
-	return 0;
+	free(config->code_digest);
+	config->package_digest = config->code_digest = NULL;
+	return layer_use_check_bytes(config, &change->error);
 }
 
 /* Job of the intake lane. */
@@ -201,13 +205,19 @@ static void take_in(struct job *job)
 	change->saved = upload_save(state_dir, change->upload_id, change->zip, &change->error) == 0;
 }
 
+static int plan_taken_in(struct change *change)
+{
+	int r = change->kind->taken_in ? change->kind->taken_in(change) : 0;
+
+	return r < 0 ? r : code_storage_check_change(change);
+}
+
 static void on_taken_in(struct lane_job *job)
 {
 	struct change *change = container_of(job, struct change, job);
 	struct directory *directory = change->directory;
 
-	if (!change->error.code && !change->dry_run && change->kind->taken_in &&
-	    change->kind->taken_in(change) < 0 && change->saved)
+	if (!change->error.code && !change->dry_run && plan_taken_in(change) < 0 && change->saved)
 		upload_remove(directory->state_dir, change->upload_id);
 	if (change->error.code || change->dry_run)
 		end(change);
@@ -367,7 +377,7 @@ static void finish_committed(struct change *change)
 			  function->name, version, error_text(&preparation->error));
 	else
 		log_write(LOG_INFO, &fields, "%s:%s is ready", function->name, version);
-	garbage_add(change->directory, preparation->config->package_digest);
+	garbage_add(change->directory, preparation->config);
 	entry->preparation = NULL;
 	preparation_free(preparation);
 	if (last && last->function->state == FUNCTION_PENDING && !last->preparation &&

@@ -34,7 +34,10 @@ struct change {
 	const char *revision_id;
 	const struct function_patch *patch;
 	const unsigned *reserved; /* NULL: no reservation */
-	const char *qualifier;    /* set with the next */
+	const struct tag *tags;
+	const char *const *untag_keys; /* instead of tags */
+	size_t tag_count;
+	const char *qualifier; /* set with the next */
 	unsigned provisioned;
 	const struct policy_request *statement; /* of a policy; with the qualifier */
 	struct slice zip;

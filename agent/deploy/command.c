@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/deploy/change.h"
+#include "agent/deploy/layer_use.h"
 #include "mayfly/clock.h"
 
 /* Lambda's words, for an update as well. */
@@ -55,7 +55,8 @@ static int fill_new_function(struct change *change, struct function *function)
 	function->last_modified_us = clock_realtime_us();
 	function->generation = ++change->directory->last_generation;
 	uuid_generate(function->revision_id);
-	if (function_config_set_defaults(&function->config, change->name) < 0)
+	if (function_config_set_defaults(&function->config, change->name) < 0 ||
+	    tag_set_put(&function->tags, change->tags, change->tag_count) < 0)
 		return -ENOMEM;
 	return function_config_apply(&function->config, change->patch);
 }
@@ -68,6 +69,10 @@ static int create_begin(struct change *change)
 	if (!function || fill_new_function(change, function) < 0)
 		return refuse_memory(change);
 	r = validate(change, &function->config);
+	if (r == 0)
+		r = tag_set_validate(&function->tags, &change->error);
+	if (r == 0)
+		r = layer_use_resolve(change, &function->config, NULL);
 	if (r < 0)
 		return r;
 	r = check_zip_given(change);
@@ -202,6 +207,8 @@ static int update_configuration_begin(struct change *change)
 	if (function_config_apply(next->update, change->patch) < 0)
 		return refuse_memory(change);
 	r = validate(change, next->update);
+	if (r == 0)
+		r = layer_use_resolve(change, next->update, &next->config);
 	if (r < 0)
 		return r;
 	change->next = TAKE_PTR(next);
@@ -248,6 +255,8 @@ void directory_create(struct directory *directory, const struct directory_create
 		change_new(&create_kind, request->tenant, request->name, answer, arg);
 
 	change->patch = &request->config;
+	change->tags = request->tags;
+	change->tag_count = request->tag_count;
 	change->zip = request->zip;
 	change->publish = request->publish;
 	change_ask(change, directory);

@@ -109,6 +109,7 @@ static int copy_config(struct directory *directory, const struct directory_confi
 	directory->master_key = *config->master_key;
 	directory->concurrency_limit = config->concurrency_limit;
 	directory->limit_of_tenant = config->limit_of_tenant;
+	directory->code_storage_of_tenant = config->code_storage_of_tenant;
 	directory->limit_of_tenant_arg = config->limit_of_tenant_arg;
 	directory->provisioned_mb_of_tenant = config->provisioned_mb_of_tenant;
 	directory->unreserved_minimum = config->unreserved_minimum;
@@ -243,7 +244,11 @@ static int load(struct directory *directory, struct error *error)
 				  error);
 	if (r < 0)
 		return r;
-	r = upload_collect(directory, error);
+	r = layers_load(directory, error);
+	if (r == 0)
+		r = upload_collect(directory, error);
+	if (r == 0)
+		r = layers_collect(directory, error);
 	if (r < 0)
 		return r;
 	r = garbage_collect_all(directory, error);
@@ -268,6 +273,7 @@ int directory_open(const struct directory_config *config, struct registry *regis
 	LIST_INIT(&directory->preparations);
 	SLIST_INIT(&directory->candidates);
 	LIST_INIT(&directory->removals);
+	LIST_INIT(&directory->layer_changes);
 	lane_init(&directory->registry_lane, loop, 1);
 	lane_init(&directory->intake_lane, loop, INTAKE_WIDTH);
 	lane_init(&directory->build_lane, loop, 1);
@@ -324,6 +330,8 @@ struct directory *directory_close(struct directory *directory)
 		preparation_free(preparation);
 	free_entries(directory);
 	garbage_forget(directory);
+	layer_changes_forget(directory);
+	layers_free(directory);
 	for (size_t i = 0; i < directory->runtime_count; i++)
 		free(directory->runtimes[i]);
 	free(directory->runtimes);

@@ -25,6 +25,8 @@ struct directory_config {
 	unsigned concurrency_limit;          /* of a tenant: invocations at once */
 	/* Its own limit, 0: the above; NULL: no tenant has one. */
 	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
+	/* Bytes of its ZIPs; NULL: nobody has a limit. */
+	uint64_t (*code_storage_of_tenant)(const char *tenant, void *arg);
 	void *limit_of_tenant_arg;
 	/* What its provisioned concurrency may take, by MemorySize; the same arg. NULL: whatever.
 	 */
@@ -79,6 +81,8 @@ struct directory_create_request {
 	const char *tenant;
 	const char *name;
 	struct function_patch config;
+	const struct tag *tags; /* tags_validate() has accepted them */
+	size_t tag_count;
 	struct slice zip;
 	bool publish; /* version 1, too: the answer shows it */
 };
@@ -215,6 +219,9 @@ const struct function *directory_find(const struct directory *directory, const c
 const struct function *directory_find_qualified(const struct directory *directory,
 						const char *tenant, const char *name,
 						const char *qualifier);
+
+/* Of all ZIPs of a tenant: its functions', their versions' and its layers'. */
+uint64_t directory_code_bytes(const struct directory *directory, const char *tenant);
 
 /* Where the package image of a digest lies; valid for Active functions. The caller frees. */
 char *directory_package_path(const struct directory *directory, const char *package_digest);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/deploy/internal.h"
+#include "agent/deploy/layer_use.h"
 #include "mayfly/log.h"
 
 /* Packages are shared by digest. One that may have lost its last user is a candidate; it is
@@ -13,6 +13,7 @@ struct removal {
 	struct lane_job job;
 	struct directory *directory;
 	char digest[DIGEST_HEX_BYTES];
+	bool is_layer;
 	struct error error;
 	LIST_ENTRY(removal) link;
 };
@@ -24,9 +25,15 @@ static void removal_free(struct removal *removal)
 	free(removal);
 }
 
+static bool is_same(const char *digest, const char *other)
+{
+	return digest && strcmp(digest, other) == 0;
+}
+
 static bool names(const struct function_config *config, const char *digest)
 {
-	return config && config->package_digest && strcmp(config->package_digest, digest) == 0;
+	return config &&
+	       (is_same(config->package_digest, digest) || is_same(config->code_digest, digest));
 }
 
 static bool is_used(const char *digest, void *arg)
@@ -48,7 +55,11 @@ static void remove_package(struct job *job)
 {
 	struct removal *removal = container_of(job, struct removal, job.job);
 
-	(void)!package_remove(removal->directory->state_dir, removal->digest, &removal->error);
+	if (removal->is_layer)
+		layer_file_remove(removal->directory->state_dir, removal->digest);
+	else
+		(void)!package_remove(removal->directory->state_dir, removal->digest,
+				      &removal->error);
 }
 
 static void on_removed(struct lane_job *job)
@@ -62,7 +73,7 @@ static void on_removed(struct lane_job *job)
 	directory_job_done(directory);
 }
 
-void garbage_add(struct directory *directory, const char *digest)
+static void add(struct directory *directory, const char *digest, bool is_layer)
 {
 	struct candidate *candidate;
 
@@ -72,7 +83,27 @@ void garbage_add(struct directory *directory, const char *digest)
 	if (!candidate)
 		return; /* the next start finds it */
 	(void)snprintf(candidate->digest, sizeof(candidate->digest), "%s", digest);
+	candidate->is_layer = is_layer;
 	SLIST_INSERT_HEAD(&directory->candidates, candidate, link);
+}
+
+void garbage_add_layer(struct directory *directory, const char *content)
+{
+	add(directory, content, true);
+}
+
+void garbage_add(struct directory *directory, const struct function_config *config)
+{
+	add(directory, config->package_digest, false);
+	add(directory, config->code_digest, false);
+	for (size_t i = 0; i < config->layer_count; i++)
+		add(directory, config->layers[i].content, true);
+}
+
+static bool candidate_is_used(const struct candidate *candidate, struct directory *directory)
+{
+	return candidate->is_layer ? layer_use_has(directory, candidate->digest)
+				   : is_used(candidate->digest, directory);
 }
 
 void garbage_collect(struct directory *directory)
@@ -84,13 +115,14 @@ void garbage_collect(struct directory *directory)
 		return;
 	while ((candidate = SLIST_FIRST(&directory->candidates))) {
 		SLIST_REMOVE_HEAD(&directory->candidates, link);
-		removal =
-			is_used(candidate->digest, directory) ? NULL : calloc(1, sizeof(*removal));
+		removal = candidate_is_used(candidate, directory) ? NULL
+								  : calloc(1, sizeof(*removal));
 		if (removal) {
 			removal->directory = directory;
 			removal->job =
 				(struct lane_job){ .job.work = remove_package, .done = on_removed };
 			memcpy(removal->digest, candidate->digest, sizeof(removal->digest));
+			removal->is_layer = candidate->is_layer;
 			LIST_INSERT_HEAD(&directory->removals, removal, link);
 			directory_submit(directory, &directory->build_lane, &removal->job);
 		}

@@ -53,9 +53,10 @@ struct listener {
 	void *arg;
 };
 
-/* A package that may have lost its last user. */
+/* A package, or a layer's content, that may have lost its last user. */
 struct candidate {
 	char digest[DIGEST_HEX_BYTES];
+	bool is_layer;
 	SLIST_ENTRY(candidate) link;
 };
 
@@ -70,11 +71,14 @@ struct directory {
 	struct master_key master_key;
 	unsigned concurrency_limit;
 	unsigned (*limit_of_tenant)(const char *tenant, void *arg);
+	uint64_t (*code_storage_of_tenant)(const char *tenant, void *arg);
 	void *limit_of_tenant_arg;
 	uint64_t (*provisioned_mb_of_tenant)(const char *tenant, void *arg);
 	unsigned unreserved_minimum;
 	struct deploy_hooks hooks;
-	struct entry *entries; /* by key */
+	struct entry *entries;                   /* by key */
+	struct layer_entry *layers;              /* by key; layer_internal.h */
+	LIST_HEAD(, layer_change) layer_changes; /* under way */
 	struct listener *listeners;
 	size_t listener_count;
 	uint64_t last_generation;
@@ -82,7 +86,7 @@ struct directory {
 	struct lane intake_lane;   /* checks and saves uploads */
 	struct lane build_lane;    /* builds and removes packages, never both at once */
 	unsigned jobs;             /* given to a lane, not done */
-	unsigned changes;          /* in any entry's queue */
+	unsigned changes;          /* in any entry's queue, or of a layer */
 	unsigned building;         /* preparations given to build_lane */
 	struct preparation_list preparations;
 	SLIST_HEAD(, candidate) candidates;
@@ -139,7 +143,8 @@ struct preparation {
 	struct function *function;      /* owned copy */
 	struct function_config *config; /* of `function`: what is prepared */
 	char upload_id[HEX_ID_BYTES];
-	struct package package; /* of the job */
+	struct package package; /* of the job: the code's */
+	struct package merged;  /* and that with layers */
 	struct error error;
 	struct timer retry;
 	LIST_ENTRY(preparation) link;
@@ -152,10 +157,20 @@ void preparation_discard(struct preparation *preparation);
 void preparation_free(struct preparation *preparation);
 
 /* garbage.c */
-void garbage_add(struct directory *directory, const char *digest);
+/* All that only this configuration may have needed: packages, contents of layers. */
+void garbage_add(struct directory *directory, const struct function_config *config);
+void garbage_add_layer(struct directory *directory, const char *content);
 void garbage_collect(struct directory *directory);
 void garbage_forget(struct directory *directory);
 int garbage_collect_all(struct directory *directory, struct error *error) _must_use_;
+
+/* layer_change.c: frees what is under way; the loop is gone. */
+void layer_changes_forget(struct directory *directory);
+/* layer_load.c: before the loop runs. */
+int layers_load(struct directory *directory, struct error *error) _must_use_;
+/* Removes every content that nobody names. */
+int layers_collect(struct directory *directory, struct error *error) _must_use_;
+void layers_free(struct directory *directory);
 
 /* upload.c: any thread, blocking. */
 int upload_save(const char *state_dir, const char *upload_id, struct slice zip,

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/deploy/internal.h"
+#include "agent/deploy/layer_internal.h"
 #include "mayfly/log.h"
 
 static void on_prepared(const struct error *error, void *arg);
@@ -21,7 +21,7 @@ void preparation_discard(struct preparation *preparation)
 {
 	struct directory *directory = preparation->directory;
 
-	garbage_add(directory, preparation->config->package_digest);
+	garbage_add(directory, preparation->config);
 	preparation_free(preparation);
 	garbage_collect(directory);
 }
@@ -72,22 +72,56 @@ static void build(struct job *job)
 	struct preparation *preparation = container_of(job, struct preparation, job.job);
 	struct directory *directory = preparation->directory;
 
+	const struct function_config *config = preparation->config;
+	const char *code_digest = config->code_digest;
+
 	if (directory->stopping)
 		return;
-	(void)!upload_build(directory->state_dir, preparation->upload_id, &preparation->package,
-			    &preparation->error);
+	if (preparation->upload_id[0] &&
+	    upload_build(directory->state_dir, preparation->upload_id, &preparation->package,
+			 &preparation->error) < 0)
+		return;
+	if (preparation->package.digest[0])
+		code_digest = preparation->package.digest;
+	if (config->layer_count)
+		(void)!layer_files_merge(directory->state_dir, code_digest, config,
+					 &preparation->merged, &preparation->error);
+}
+
+static int set_digest(char **to, const char *digest)
+{
+	char *copy = strdup(digest);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
 }
 
 static int take_package(struct preparation *preparation)
 {
 	struct function_config *config = preparation->config;
-	char *digest = strdup(preparation->package.digest);
+	const struct package *code = &preparation->package, *merged = &preparation->merged;
+	bool layered = config->layer_count > 0;
+	int r = 0;
 
-	if (!digest)
-		return error_set_errno(&preparation->error, ENOMEM, "Cannot keep the package");
-	free(config->package_digest);
-	config->package_digest = digest;
-	return 0;
+	if (layered && code->digest[0])
+		r = set_digest(&config->code_digest, code->digest);
+	if (r == 0 && layered)
+		r = set_digest(&config->package_digest, merged->digest);
+	else if (r == 0)
+		r = set_digest(&config->package_digest, code->digest);
+	return r < 0 ? error_set_errno(&preparation->error, ENOMEM, "Cannot keep the package") : 0;
+}
+
+/* What was built before it failed has no other user. */
+static void drop_code(struct preparation *preparation)
+{
+	struct function_config built = { .package_digest = preparation->package.digest };
+
+	if (preparation->package.digest[0])
+		garbage_add(preparation->directory, &built);
 }
 
 static void on_built(struct lane_job *job)
@@ -96,7 +130,9 @@ static void on_built(struct lane_job *job)
 	struct directory *directory = preparation->directory;
 
 	directory->building--;
-	if (!preparation->error.code && preparation->package.digest[0])
+	if (preparation->error.code)
+		drop_code(preparation);
+	else if (preparation->package.digest[0] || preparation->merged.digest[0])
 		(void)!take_package(preparation);
 	if (!preparation->entry)
 		preparation_discard(preparation);
@@ -120,7 +156,8 @@ void preparation_start(struct directory *directory, struct entry *entry)
 	entry->preparation = preparation;
 	LIST_INSERT_HEAD(&directory->preparations, preparation, link);
 
-	if (!preparation->upload_id[0]) {
+	if (!preparation->upload_id[0] &&
+	    (preparation->config->package_digest || !preparation->config->layer_count)) {
 		prepare_service(preparation);
 		return;
 	}

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/deploy/change.h"
+#include "agent/deploy/code_storage.h"
 #include "mayfly/clock.h"
 
 #define CODE_SHA256_SHOWN 64 /* bytes of one that a request gives; a right one has 44 */
@@ -41,7 +41,7 @@ void entry_drop_version(struct directory *directory, struct entry *entry)
 {
 	directory_tell(directory, entry->function, DIRECTORY_DELETED);
 	preparation_abandon(entry);
-	garbage_add(directory, entry->function->config.package_digest);
+	garbage_add(directory, &entry->function->config);
 	TAILQ_REMOVE(&entry->head->versions, entry, version_link);
 	HASH_DEL(directory->entries, entry);
 	function_free(entry->function);
@@ -95,6 +95,9 @@ int publish_plan(struct change *change, const struct function *latest)
 	r = function_publish(latest, head->last_version + 1, change->description, &change->version);
 	if (r < 0)
 		return error_set_errno(&change->error, r, "Cannot publish a version");
+	/* Its layers stay as they are: nothing will be made anew of the code alone. */
+	free(change->version->config.code_digest);
+	change->version->config.code_digest = NULL;
 	change->version->last_modified_us = clock_realtime_us();
 	change->version->generation = ++change->directory->last_generation;
 	change->numbers = true;
@@ -121,6 +124,8 @@ static int publish_begin(struct change *change)
 		r = check_code(change, change->entry->function);
 	if (r == 0)
 		r = publish_plan(change, change->entry->function);
+	if (r == 0)
+		r = code_storage_check_change(change);
 	change->keeps_function = true;
 	change->is_void = !change->version;
 	return r;

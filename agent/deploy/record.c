@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "agent/deploy/record_environment.h"
+#include "agent/deploy/record_layer.h"
 #include "agent/deploy/record_policy.h"
+#include "agent/deploy/record_tags.h"
 #include "mayfly/id.h"
 #include "mayfly/store/v1/function.pb-c.h"
 
@@ -51,6 +53,7 @@ struct config_message {
 	stored_variable *variables;
 	stored_variable **pointers;
 	struct buf sealed;
+	struct record_layers layers;
 };
 
 static void config_message_clear(struct config_message *config)
@@ -58,6 +61,7 @@ static void config_message_clear(struct config_message *config)
 	free(config->variables);
 	free(config->pointers);
 	buf_free(&config->sealed);
+	record_layers_clear(&config->layers);
 }
 
 static int encode_environment(const struct function_config *from, const struct function *whose,
@@ -105,6 +109,10 @@ static int encode_config(const struct function_config *from, const struct functi
 	message->package_digest = borrow(from->package_digest);
 	message->code_sha256 = borrow(from->code_sha256);
 	message->code_size_bytes = from->code_size_bytes;
+	message->code_digest = borrow(from->code_digest);
+	message->unzipped_bytes = from->unzipped_bytes;
+	if (record_layers_encode(from, &to->layers, message) < 0)
+		return -ENOMEM;
 	return encode_environment(from, whose, key, to);
 }
 
@@ -124,6 +132,7 @@ int record_encode(const struct function *function, const char *upload_id,
 	_cleanup_(config_message_clear) struct config_message config = { 0 };
 	_cleanup_(config_message_clear) struct config_message update = { 0 };
 	_cleanup_(record_clear_policy) struct policy_message policy = { 0 };
+	_cleanup_(record_tags_clear) struct record_tags tags = { 0 };
 	stored_function message = MAYFLY__STORE__V1__STORED_FUNCTION__INIT;
 
 	int r = encode_config(&function->config, function, key, &config);
@@ -132,6 +141,8 @@ int record_encode(const struct function *function, const char *upload_id,
 		r = encode_config(function->update, function, key, &update);
 	if (r >= 0)
 		r = record_fill_policy(function->policy, &policy);
+	if (r >= 0)
+		r = record_tags_encode(&function->tags, &tags, &message);
 	if (r < 0)
 		return r;
 	message.tenant = function->tenant;
@@ -217,6 +228,7 @@ static int decode_config(const stored_config *from, const stored_function *whose
 	to->tenancy = (enum tenancy)from->tenancy;
 	to->log_format = (enum log_format)from->log_format;
 	to->code_size_bytes = from->code_size_bytes;
+	to->unzipped_bytes = from->unzipped_bytes;
 	if (decode_string(&to->runtime, from->runtime) < 0 ||
 	    decode_string(&to->handler, from->handler) < 0 ||
 	    decode_string(&to->description, from->description) < 0 ||
@@ -224,9 +236,11 @@ static int decode_config(const stored_config *from, const stored_function *whose
 	    decode_optional(&to->application_log_level, from->application_log_level) < 0 ||
 	    decode_optional(&to->system_log_level, from->system_log_level) < 0 ||
 	    decode_optional(&to->package_digest, from->package_digest) < 0 ||
+	    decode_optional(&to->code_digest, from->code_digest) < 0 ||
 	    decode_optional(&to->code_sha256, from->code_sha256) < 0)
 		return -ENOMEM;
-	return decode_environment(from, whose, key, to);
+	int r = record_layers_decode(from, to);
+	return r < 0 ? r : decode_environment(from, whose, key, to);
 }
 
 static bool is_sound(const stored_function *message)
@@ -270,7 +284,7 @@ static int decode_function(const stored_function *from, const struct master_key 
 	to->provisioned = from->provisioned_concurrency;
 	to->provisioned_us = from->provisioned_us;
 	memcpy(to->revision_id, from->revision_id, UUID_BYTES);
-	if (decode_texts(from, to) < 0)
+	if (decode_texts(from, to) < 0 || record_tags_decode(from, &to->tags) < 0)
 		return -ENOMEM;
 	r = decode_config(from->config, from, key, &to->config);
 	if (r < 0 || !from->update)

@@ -16,9 +16,21 @@ static void clear_environment(struct function_config *config)
 	config->environment_count = 0;
 }
 
+static void clear_layers(struct function_config *config)
+{
+	for (size_t i = 0; i < config->layer_count; i++) {
+		free(config->layers[i].arn);
+		free(config->layers[i].content);
+	}
+	free(config->layers);
+	config->layers = NULL;
+	config->layer_count = 0;
+}
+
 void function_config_clear(struct function_config *config)
 {
 	clear_environment(config);
+	clear_layers(config);
 	free(config->runtime);
 	free(config->handler);
 	free(config->description);
@@ -26,6 +38,7 @@ void function_config_clear(struct function_config *config)
 	free(config->application_log_level);
 	free(config->system_log_level);
 	free(config->package_digest);
+	free(config->code_digest);
 	free(config->code_sha256);
 	*config = (struct function_config){ 0 };
 }
@@ -64,15 +77,50 @@ static int set_environment(struct function_config *config,
 	return 0;
 }
 
+int function_config_set_layers(struct function_config *config, const struct function_layer *layers,
+			       size_t count)
+{
+	struct function_config fresh = { 0 };
+
+	fresh.layers = count ? calloc(count, sizeof(*fresh.layers)) : NULL;
+	if (count && !fresh.layers)
+		return -ENOMEM;
+	fresh.layer_count = count;
+	for (size_t i = 0; i < count; i++) {
+		fresh.layers[i].code_size_bytes = layers[i].code_size_bytes;
+		fresh.layers[i].unzipped_bytes = layers[i].unzipped_bytes;
+		if (set_string(&fresh.layers[i].arn, layers[i].arn) < 0 ||
+		    set_string(&fresh.layers[i].content, layers[i].content) < 0) {
+			clear_layers(&fresh);
+			return -ENOMEM;
+		}
+	}
+	clear_layers(config);
+	config->layers = fresh.layers;
+	config->layer_count = fresh.layer_count;
+	return 0;
+}
+
+bool function_config_same_layers(const struct function_config *a, const struct function_config *b)
+{
+	bool same = a->layer_count == b->layer_count;
+
+	for (size_t i = 0; same && i < a->layer_count; i++)
+		same = strcmp(a->layers[i].arn, b->layers[i].arn) == 0;
+	return same;
+}
+
 int function_config_copy(struct function_config *to, const struct function_config *from)
 {
 	struct function_config copy = *from;
 
 	copy.runtime = copy.handler = copy.description = copy.log_group = NULL;
 	copy.application_log_level = copy.system_log_level = NULL;
-	copy.package_digest = copy.code_sha256 = NULL;
+	copy.package_digest = copy.code_digest = copy.code_sha256 = NULL;
 	copy.environment = NULL;
 	copy.environment_count = 0;
+	copy.layers = NULL;
+	copy.layer_count = 0;
 	if (set_string(&copy.runtime, from->runtime) < 0 ||
 	    set_string(&copy.handler, from->handler) < 0 ||
 	    set_string(&copy.description, from->description) < 0 ||
@@ -80,7 +128,9 @@ int function_config_copy(struct function_config *to, const struct function_confi
 	    set_string(&copy.application_log_level, from->application_log_level) < 0 ||
 	    set_string(&copy.system_log_level, from->system_log_level) < 0 ||
 	    set_string(&copy.package_digest, from->package_digest) < 0 ||
+	    set_string(&copy.code_digest, from->code_digest) < 0 ||
 	    set_string(&copy.code_sha256, from->code_sha256) < 0 ||
+	    function_config_set_layers(&copy, from->layers, from->layer_count) < 0 ||
 	    set_environment(&copy, from->environment, from->environment_count) < 0) {
 		function_config_clear(&copy);
 		return -ENOMEM;

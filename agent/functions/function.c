@@ -120,6 +120,7 @@ struct function *function_free(struct function *function)
 	free(function->update_reason);
 	free(function->update_reason_code);
 	policy_free(function->policy);
+	tag_set_clear(&function->tags);
 	free(function);
 	return NULL;
 }
@@ -152,6 +153,7 @@ int function_copy(const struct function *from, struct function **ret)
 	    copy_string(&to->state_reason_code, from->state_reason_code) < 0 ||
 	    copy_string(&to->update_reason, from->update_reason) < 0 ||
 	    copy_string(&to->update_reason_code, from->update_reason_code) < 0 ||
+	    tag_set_copy(&to->tags, &from->tags) < 0 ||
 	    function_config_copy(&to->config, &from->config) < 0 || copy_update(to, from) < 0 ||
 	    policy_copy(from->policy, &to->policy) < 0)
 		return -ENOMEM;

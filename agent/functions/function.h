@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/functions/tags.h"
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
 #include "mayfly/state.h"
@@ -43,6 +44,14 @@ struct environment_variable {
 	char *value;
 };
 
+/* A layer version that a function has, whatever became of it since. */
+struct function_layer {
+	char *arn;
+	char *content; /* id of the ZIP that the node keeps for as long as someone has the layer */
+	uint64_t code_size_bytes;
+	uint64_t unzipped_bytes;
+};
+
 /* What determines how a sandbox is started: one code revision with one configuration. */
 struct function_config {
 	char *runtime;
@@ -60,7 +69,11 @@ struct function_config {
 	char *application_log_level; /* NULL in text format */
 	char *system_log_level;
 	char *package_digest; /* hex SHA-256 of the package image; NULL until it is built */
-	char *code_sha256;    /* base64 SHA-256 of the ZIP */
+	char *code_digest;    /* with layers: that of the code alone; else NULL */
+	struct function_layer *layers; /* in order, later over earlier */
+	size_t layer_count;
+	uint64_t unzipped_bytes; /* of the code alone; 0: an older agent did not write it down */
+	char *code_sha256;       /* base64 SHA-256 of the ZIP */
 	uint64_t code_size_bytes;
 };
 
@@ -87,6 +100,7 @@ struct function {
 	int64_t provisioned_us;   /* realtime: when that was said last */
 	int64_t last_modified_us; /* realtime */
 	struct policy *policy;    /* who else may do what with it; NULL: nobody */
+	struct tag_set tags;      /* of $LATEST */
 	uint64_t generation;      /* grows whenever `config` changes: old sandboxes go */
 };
 
@@ -113,6 +127,9 @@ struct function_patch {
 	const char *log_group;
 	const char *application_log_level;
 	const char *system_log_level;
+	bool has_layers; /* replaces all */
+	const char *const *layer_arns;
+	size_t layer_count;
 };
 
 /* Lambda's defaults for a function of that name, into an empty config. 0 or -ENOMEM, after which
@@ -122,6 +139,12 @@ int function_config_set_defaults(struct function_config *config, const char *nam
 /* Puts what is given over the config; log levels follow the format. 0 or -ENOMEM. */
 int function_config_apply(struct function_config *config,
 			  const struct function_patch *patch) _must_use_;
+
+/* Replaces the layers with copies. 0 or -ENOMEM. */
+int function_config_set_layers(struct function_config *config, const struct function_layer *layers,
+			       size_t count) _must_use_;
+/* Whether both have the same layers in the same order. */
+bool function_config_same_layers(const struct function_config *a, const struct function_config *b);
 
 /* What a reader is shown: the update while one is in progress, else what serves. */
 const struct function_config *function_visible_config(const struct function *function);

@@ -88,6 +88,7 @@ int initialize_fill(const struct version *version, const char *log_stream_name,
 				: MAYFLY__GUEST__V1__LOG_FORMAT__LOG_FORMAT_TEXT;
 	m->application_log_level = text(config->application_log_level);
 	m->ephemeral_storage_mb = config->ephemeral_storage_mb;
+	m->layered = config->layer_count > 0;
 	return fill_environment(config, m);
 }
 
@@ -98,6 +99,8 @@ void initialize_add_code(const struct sandbox *sandbox, struct initialize *initi
 	if (code->files && !sandbox->placed) {
 		initialize->message.files = code->files->files;
 		initialize->message.n_files = code->files->n_files;
+		initialize->message.layer_files = code->files->layer_files;
+		initialize->message.n_layer_files = code->files->n_layer_files;
 	}
 	if (code->files && code->bytecode) {
 		initialize->message.bytecode = code->bytecode->bytecode;

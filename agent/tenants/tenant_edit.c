@@ -172,7 +172,7 @@ static int begin_delete(struct tenant_edit *edit)
 {
 	struct tenants *tenants = edit->edit.tenants;
 	struct error *error = &edit->edit.error;
-	unsigned functions;
+	unsigned functions, layers;
 	int r = take_present(edit);
 
 	if (r < 0)
@@ -186,6 +186,14 @@ static int begin_delete(struct tenant_edit *edit)
 		return error_set(error, ERROR_CONFLICT, "tenant",
 				 "Tenant %s has %u function%s, which must be deleted before it.",
 				 edit->id, functions, functions == 1 ? "" : "s");
+	layers = tenants->config.count_layers
+			 ? tenants->config.count_layers(edit->id, tenants->config.user)
+			 : 0;
+	if (layers)
+		return error_set(error, ERROR_CONFLICT, "tenant",
+				 "Tenant %s has %u layer version%s, which must be deleted before "
+				 "it.",
+				 edit->id, layers, layers == 1 ? "" : "s");
 	edit->deletes = true;
 	return 0;
 }

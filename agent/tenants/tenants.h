@@ -22,6 +22,8 @@ struct tenants_config {
 	const char *only_one;
 	/* Functions of a tenant, those being created included. */
 	unsigned (*count_functions)(const char *tenant, void *user);
+	/* And of its layer versions; NULL: there are none. */
+	unsigned (*count_layers)(const char *tenant, void *user);
 	void *user;
 };
 

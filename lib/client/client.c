@@ -10,6 +10,8 @@
 #define EVENTS             mayfly__v1__event_service__descriptor
 #define POLICIES           mayfly__v1__policy_service__descriptor
 #define ALIASES            mayfly__v1__alias_service__descriptor
+#define LAYERS             mayfly__v1__layer_service__descriptor
+#define TAGS               mayfly__v1__tag_service__descriptor
 #define LOGS               mayfly__v1__log_service__descriptor
 #define NODES              mayfly__v1__node_service__descriptor
 #define TEMPLATES          mayfly__v1__template_service__descriptor
@@ -255,6 +257,20 @@ DEFINE_CALL(client_alias_get, ALIASES, "Get", GetAliasRequest, Alias)
 DEFINE_CALL(client_alias_list, ALIASES, "List", ListAliasesRequest, ListAliasesResponse)
 DEFINE_CALL(client_alias_update, ALIASES, "Update", UpdateAliasRequest, Alias)
 DEFINE_CALL(client_alias_delete, ALIASES, "Delete", DeleteAliasRequest, DeleteAliasResponse)
+
+DEFINE_CALL(client_layer_publish, LAYERS, "PublishLayerVersion", PublishLayerVersionRequest,
+	    LayerVersion)
+DEFINE_CALL(client_layer_get, LAYERS, "GetLayerVersion", GetLayerVersionRequest, LayerVersion)
+DEFINE_CALL(client_layer_get_by_arn, LAYERS, "GetLayerVersionByArn", GetLayerVersionByArnRequest,
+	    LayerVersion)
+DEFINE_CALL(client_layer_list, LAYERS, "ListLayers", ListLayersRequest, ListLayersResponse)
+DEFINE_CALL(client_layer_list_versions, LAYERS, "ListLayerVersions", ListLayerVersionsRequest,
+	    ListLayerVersionsResponse)
+DEFINE_CALL(client_layer_delete, LAYERS, "DeleteLayerVersion", DeleteLayerVersionRequest,
+	    DeleteLayerVersionResponse)
+DEFINE_CALL(client_tag_put, TAGS, "TagResource", TagResourceRequest, TagResourceResponse)
+DEFINE_CALL(client_tag_remove, TAGS, "UntagResource", UntagResourceRequest, UntagResourceResponse)
+DEFINE_CALL(client_tag_list, TAGS, "ListTags", ListTagsRequest, ListTagsResponse)
 
 DEFINE_CALL(client_log_get, LOGS, "Get", GetLogEventsRequest, GetLogEventsResponse)
 DEFINE_STREAM(client_log_tail, LOGS, "Tail", TailLogsRequest, LogEvent)

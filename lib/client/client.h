@@ -20,8 +20,10 @@
 #include <mayfly/v1/audit.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
 #include <mayfly/v1/invoke.pb-c.h>
+#include <mayfly/v1/layer.pb-c.h>
 #include <mayfly/v1/log.pb-c.h>
 #include <mayfly/v1/node.pb-c.h>
+#include <mayfly/v1/tag.pb-c.h>
 #include <mayfly/v1/tenant.pb-c.h>
 #include <mayfly/v1/budget.pb-c.h>
 #include <mayfly/v1/usage.pb-c.h>
@@ -107,6 +109,28 @@ int client_alias_update(struct client *client, const Mayfly__V1__UpdateAliasRequ
 			Mayfly__V1__Alias **ret, struct error *e) _must_use_;
 int client_alias_delete(struct client *client, const Mayfly__V1__DeleteAliasRequest *request,
 			Mayfly__V1__DeleteAliasResponse **ret, struct error *e) _must_use_;
+int client_layer_publish(struct client *client,
+			 const Mayfly__V1__PublishLayerVersionRequest *request,
+			 Mayfly__V1__LayerVersion **ret, struct error *e) _must_use_;
+int client_layer_get(struct client *client, const Mayfly__V1__GetLayerVersionRequest *request,
+		     Mayfly__V1__LayerVersion **ret, struct error *e) _must_use_;
+int client_layer_get_by_arn(struct client *client,
+			    const Mayfly__V1__GetLayerVersionByArnRequest *request,
+			    Mayfly__V1__LayerVersion **ret, struct error *e) _must_use_;
+int client_layer_list(struct client *client, const Mayfly__V1__ListLayersRequest *request,
+		      Mayfly__V1__ListLayersResponse **ret, struct error *e) _must_use_;
+int client_layer_list_versions(struct client *client,
+			       const Mayfly__V1__ListLayerVersionsRequest *request,
+			       Mayfly__V1__ListLayerVersionsResponse **ret,
+			       struct error *e) _must_use_;
+int client_layer_delete(struct client *client, const Mayfly__V1__DeleteLayerVersionRequest *request,
+			Mayfly__V1__DeleteLayerVersionResponse **ret, struct error *e) _must_use_;
+int client_tag_put(struct client *client, const Mayfly__V1__TagResourceRequest *request,
+		   Mayfly__V1__TagResourceResponse **ret, struct error *e) _must_use_;
+int client_tag_remove(struct client *client, const Mayfly__V1__UntagResourceRequest *request,
+		      Mayfly__V1__UntagResourceResponse **ret, struct error *e) _must_use_;
+int client_tag_list(struct client *client, const Mayfly__V1__ListTagsRequest *request,
+		    Mayfly__V1__ListTagsResponse **ret, struct error *e) _must_use_;
 
 /* -- InvokeService -- */
 

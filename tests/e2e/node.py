@@ -362,7 +362,7 @@ class Node:
         found = []
         for path, folders, files in os.walk(self.state):
             if Path(path) == self.state:
-                folders[:] = [f for f in folders if f not in ("logs", "packages", "templates")]
+                folders[:] = [f for f in folders if f not in ("layers", "logs", "packages", "templates")]
             found += [os.path.join(path, n) for n in folders + files
                       if re.search(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", n)]
         return found

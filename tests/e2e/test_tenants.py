@@ -73,6 +73,24 @@ def test_a_second_tenant_needs_kvm_or_a_switch(node):
     assert refusal.status == Status.ABORTED and "node.tenants_on_tcg = yes" in refusal.message, refusal
 
 
+def test_layers_are_ones_own(shared):
+    m = shared.protocol.layer
+    layers = shared.protocol.layer_grpc.LayerServiceStub(shared.channel)
+    mine = layers.PublishLayerVersion(m.PublishLayerVersionRequest(
+        tenant=BLUE, layer_name="mine", zip_file=e2e.make_zip({"a": "a"})), timeout=60)
+    arn = mine.layer_version_arn
+    assert not layers.ListLayers(m.ListLayersRequest(tenant=GREEN), timeout=30).layers
+    for call, request in ((layers.GetLayerVersionByArn, m.GetLayerVersionByArnRequest(tenant=GREEN, arn=arn)),
+                          (layers.GetLayerVersion, m.GetLayerVersionRequest(tenant=GREEN, layer_name="mine",
+                                                                            version_number=1))):
+        assert shared.refusal(call, request).message == "The resource you requested does not exist."
+    # In the same words whether it is there or not.
+    for version in (1, 2):
+        refusal = shared.refusal(shared.functions.Create, shared.create_request(
+            "thief", e2e.PYTHON, {"index.py": ECHO}, tenant=GREEN, layers=[f"{arn[:-1]}{version}"]))
+        assert refusal.status == Status.PERMISSION_DENIED and "lambda:GetLayerVersion" in refusal.message, refusal
+
+
 def test_same_name_two_functions(active):
     for tenant in (BLUE, GREEN):
         assert active.invoke("same", tenant=tenant).json == tenant

@@ -590,7 +590,7 @@ static void output_free(struct output *output)
 }
 #define _cleanup_output_ _cleanup_(output_free)
 
-static json_t *parse(const struct output *output)
+static _unused_ json_t *parse(const struct output *output)
 {
 	json_error_t where;
 	json_t *json = json_loads(buf_string(&output->out), JSON_DECODE_ANY, &where);

@@ -73,6 +73,7 @@ struct node {
 	unsigned hooked;        /* calls of the hook */
 	bool hold_hook;         /* keeps its answer back */
 	const char *hook_fails; /* its reason */
+	uint64_t code_storage;  /* what a tenant may have; 0: no limit */
 	directory_prepared_fn *held;
 	void *held_arg;
 	uint64_t provisioned_mb; /* 0: as much as anybody likes */
@@ -133,6 +134,13 @@ static uint64_t limit_provisioned(const char *tenant, void *arg)
 	return ((struct node *)arg)->provisioned_mb;
 }
 
+static uint64_t code_storage_of_tenant(const char *tenant _unused_, void *arg)
+{
+	const struct node *node = arg;
+
+	return node->code_storage ? node->code_storage : UINT64_MAX;
+}
+
 static void open_directory(struct node *node)
 {
 	static const char *const runtimes[] = { "nodejs20.x", "provided.al2023", "python3.13" };
@@ -145,6 +153,7 @@ static void open_directory(struct node *node)
 		.master_key = &node->master_key,
 		.concurrency_limit = 1000,
 		.unreserved_minimum = 100,
+		.code_storage_of_tenant = code_storage_of_tenant,
 		.provisioned_mb_of_tenant = node->provisioned_mb ? limit_provisioned : NULL,
 		.limit_of_tenant_arg = node,
 	};

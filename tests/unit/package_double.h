@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Packages for tests of the rooms above agent/image: the calls of its package.h, defined in the
- * test program, so that the linker leaves the real ones out. After <cmocka.h>. */
+/* Packages for tests of the rooms above agent/image: the calls of its package.h and
+ * package_merge.h, defined in the test program, so that the linker leaves the real ones out. After
+ * <cmocka.h>. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 
 #include "agent/core/digest.h"
-#include "agent/image/package.h"
+#include "agent/image/package_merge.h"
 #include "mayfly/fs.h"
 
 /* -- packages: "BAD" is refused at once, "LATE" when it is built, "SLOW" waits for the gate -- */
@@ -58,6 +59,7 @@ int package_verify(const char *state_dir _unused_, struct slice zip, struct pack
 	digest_base64(&digest, ret->code_sha256);
 	digest_hex(&digest, ret->digest);
 	ret->code_size_bytes = zip.len;
+	ret->unzipped_bytes = starts_with(zip, "HUGE") ? 200000000 : zip.len;
 	return 0;
 }
 
@@ -77,6 +79,40 @@ int package_build(const char *state_dir, struct slice zip, struct package *ret, 
 		return error_set(error, ERROR_INTERNAL, NULL, "No place for the image");
 	*ret = package;
 	return 0;
+}
+
+/* The image is the code's digest with the ZIPs behind it. */
+int package_merge(const char *state_dir, const char *code_digest, const struct slice *layers,
+		  size_t count, struct package *ret, struct error *error)
+{
+	_cleanup_buf_ struct buf image = BUF_INIT;
+	_cleanup_free_ char *path = NULL;
+	struct package package = { 0 };
+	struct digest digest;
+
+	if (!package_exists(state_dir, code_digest))
+		return error_set(error, ERROR_INTERNAL, NULL, "There is no such code");
+	assert_int_equal(buf_append(&image, code_digest, strlen(code_digest)), 0);
+	for (size_t i = 0; i < count; i++) {
+		if (starts_with(layers[i], "SLOW"))
+			pass_gate();
+		if (starts_with(layers[i], "LATE"))
+			return error_set(error, ERROR_INVALID_ZIP, "layers", "Damaged on the way");
+		assert_int_equal(buf_append(&image, layers[i].data, layers[i].len), 0);
+	}
+	assert_int_equal(digest_bytes(image.data, image.len, &digest), 0);
+	digest_hex(&digest, package.digest);
+	path = package_path(state_dir, package.digest);
+	assert_int_equal(fs_write_file_atomic(path, buf_slice(&image), 0600), 0);
+	*ret = package;
+	return 0;
+}
+
+int package_check_merged_bytes(uint64_t bytes, struct error *error)
+{
+	return bytes <= PACKAGE_UNZIPPED_BYTES
+		       ? 0
+		       : error_set(error, ERROR_INVALID_PARAMETER, "layers", "Too much together");
 }
 
 char *package_path(const char *state_dir, const char *digest)
