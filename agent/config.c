@@ -201,6 +201,11 @@ static const struct config_row rows[] = {
 		  "under TCG whatever is said here. A microVM has that many vCPUs, rounded up, at "
 		  "most 6; under TCG always one." },
 
+	{ "packages", "shared", FLAG(packages_shared), .initial = "no",
+	  .help = "Whether equal packages of different tenants are one file, and one in the page "
+		  "cache: it saves room, and lets a tenant measure whether another has deployed "
+		  "the same. Counts for what is deployed from then on." },
+
 	{ "pool", "memory_budget_mb", NUMBER(pool_memory_budget_mb, 0, 1ULL << 24), .initial = "0",
 	  .unit = "MiB", .help = "What all sandboxes may take. 0: 80 % of the machine's." },
 	{ "pool", "memory_reserve_mb", NUMBER(pool_memory_reserve_mb, 0, 1ULL << 24),

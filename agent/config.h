@@ -58,6 +58,7 @@ struct config {
 	uint64_t vm_tb_size_mb;
 	uint64_t vm_guest_overhead_mb;
 	bool vm_cpu_limits;
+	bool packages_shared;
 	uint64_t pool_memory_budget_mb;
 	uint64_t pool_memory_reserve_mb;
 	uint64_t pool_memory_commit_percent;

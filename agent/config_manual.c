@@ -16,6 +16,7 @@ static const struct {
 	{ "auth", "Who they are." },
 	{ "audit", "Who did what." },
 	{ "vm", "How microVMs are run." },
+	{ "packages", "Functions' packages on the disk (docs/tenants.md)." },
 	{ "pool", "How many sandboxes there are, and for how long." },
 	{ "limits", "How much may run at once (docs/concurrency.md)." },
 	{ "metrics", "What is told to monitoring." },

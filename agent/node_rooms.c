@@ -134,6 +134,7 @@ static int build_directory(struct node *node, struct error *error)
 		.limit_of_tenant_arg = node,
 		.provisioned_mb_of_tenant = provisioned_mb_of_tenant,
 		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
+		.share_packages = config->packages_shared,
 	};
 	r = master_key_load(master_key_path(node), !*config->auth_master_key_file, &master_key,
 			    error);

@@ -113,6 +113,7 @@ static int copy_config(struct directory *directory, const struct directory_confi
 	directory->limit_of_tenant_arg = config->limit_of_tenant_arg;
 	directory->provisioned_mb_of_tenant = config->provisioned_mb_of_tenant;
 	directory->unreserved_minimum = config->unreserved_minimum;
+	directory->share_packages = config->share_packages;
 	directory->state_dir = strdup(config->state_dir);
 	directory->region = strdup(config->region);
 	directory->default_tenant = strdup(config->default_tenant);

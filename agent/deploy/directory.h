@@ -32,6 +32,7 @@ struct directory_config {
 	 */
 	uint64_t (*provisioned_mb_of_tenant)(const char *tenant, void *arg);
 	unsigned unreserved_minimum; /* of them, what reservations must leave */
+	bool share_packages;         /* equal ones of different tenants are one file */
 };
 
 /* Loads every function, removes uploads and packages that none needs. Blocks: to be called

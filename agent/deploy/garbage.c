@@ -5,9 +5,10 @@
 #include "agent/deploy/layer_use.h"
 #include "mayfly/log.h"
 
-/* Packages are shared by digest. One that may have lost its last user is a candidate; it is
- * removed when no build is under way, for a build may find that very image and use it. Builds
- * that come later wait in the same lane behind the removal. */
+/* Packages are shared by digest: by the functions of a tenant, and with directory_config's
+ * share_packages, or as former versions built them, by those of all. One that may have lost its
+ * last user is a candidate; it is removed when no build is under way, for a build may find that
+ * very image and use it. Builds that come later wait in the same lane behind the removal. */
 
 struct removal {
 	struct lane_job job;

@@ -75,6 +75,7 @@ struct directory {
 	void *limit_of_tenant_arg;
 	uint64_t (*provisioned_mb_of_tenant)(const char *tenant, void *arg);
 	unsigned unreserved_minimum;
+	bool share_packages;
 	struct deploy_hooks hooks;
 	struct entry *entries;                   /* by key */
 	struct layer_entry *layers;              /* by key; layer_internal.h */
@@ -176,8 +177,9 @@ void layers_free(struct directory *directory);
 int upload_save(const char *state_dir, const char *upload_id, struct slice zip,
 		struct error *error) _must_use_;
 void upload_remove(const char *state_dir, const char *upload_id);
-int upload_build(const char *state_dir, const char *upload_id, struct package *ret,
-		 struct error *error) _must_use_;
+/* `owner` NULL: for all. */
+int upload_build(const char *state_dir, const char *upload_id, const char *owner,
+		 struct package *ret, struct error *error) _must_use_;
 /* Removes every upload that no entry names. */
 int upload_collect(struct directory *directory, struct error *error) _must_use_;
 

@@ -78,8 +78,9 @@ static void build(struct job *job)
 	if (directory->stopping)
 		return;
 	if (preparation->upload_id[0] &&
-	    upload_build(directory->state_dir, preparation->upload_id, &preparation->package,
-			 &preparation->error) < 0)
+	    upload_build(directory->state_dir, preparation->upload_id,
+			 directory->share_packages ? NULL : preparation->function->tenant,
+			 &preparation->package, &preparation->error) < 0)
 		return;
 	if (preparation->package.digest[0])
 		code_digest = preparation->package.digest;

@@ -49,8 +49,8 @@ void upload_remove(const char *state_dir, const char *upload_id)
 		(void)unlink(path);
 }
 
-int upload_build(const char *state_dir, const char *upload_id, struct package *ret,
-		 struct error *error)
+int upload_build(const char *state_dir, const char *upload_id, const char *owner,
+		 struct package *ret, struct error *error)
 {
 	_cleanup_free_ char *path = upload_path(state_dir, upload_id);
 	_cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
@@ -66,7 +66,7 @@ int upload_build(const char *state_dir, const char *upload_id, struct package *r
 	zip = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (zip == MAP_FAILED)
 		return error_set_errno(error, errno, "The uploaded package cannot be read");
-	r = package_build(state_dir, slice_new(zip, (size_t)st.st_size), ret, error);
+	r = package_build_for(state_dir, slice_new(zip, (size_t)st.st_size), owner, ret, error);
 	(void)munmap(zip, (size_t)st.st_size);
 	return r;
 }

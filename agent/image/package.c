@@ -22,8 +22,10 @@
 /* What fs_write_file_atomic() leaves when it is interrupted. */
 #define TEMPORARY_SUFFIX ".tmp"
 
-/* The same for all packages, as is the image's own time: equal ZIPs give equal images. */
-#define PACKAGE_UUID     "6d617966-6c79-4000-8000-7061636b6167"
+/* The same for all packages of an owner, as is the image's own time: equal ZIPs give equal images.
+ */
+#define PACKAGE_UUID     "6d617966-6c79-4000-8000-7061636b6167" /* of nobody in particular */
+#define OWNER_PURPOSE    "mayfly package of "
 /* Later than every time that a file can have, so that it cuts none. */
 #define PACKAGE_TIME     "SOURCE_DATE_EPOCH=4294967295"
 
@@ -160,6 +162,34 @@ static int unpack(struct build *build, struct slice zip, struct package *package
 	return 0;
 }
 
+void build_name_image(const char *digest, char ret[BUILD_UUID_BYTES])
+{
+	(void)snprintf(ret, BUILD_UUID_BYTES, "%.8s-%.4s-8%.3s-8%.3s-%.12s", digest, digest + 8,
+		       digest + 13, digest + 17, digest + 20);
+}
+
+/* The image's own id makes images of one owner differ from all others', so that an address says
+ * nothing of what anybody else has. */
+static int owner_uuid(const char *owner, char ret[BUILD_UUID_BYTES])
+{
+	char text[sizeof(OWNER_PURPOSE) + 64], hex[DIGEST_HEX_BYTES];
+	struct digest digest;
+	int n, r;
+
+	(void)snprintf(ret, BUILD_UUID_BYTES, "%s", PACKAGE_UUID);
+	if (!owner)
+		return 0;
+	n = snprintf(text, sizeof(text), OWNER_PURPOSE "%s", owner);
+	if (n < 0 || n >= (int)sizeof(text))
+		return -ENAMETOOLONG;
+	r = digest_bytes(text, (size_t)n, &digest);
+	if (r < 0)
+		return r;
+	digest_hex(&digest, hex);
+	build_name_image(hex, ret);
+	return 0;
+}
+
 int build_make_image(const struct build *build, const char *uuid, struct package *package,
 		     struct error *error)
 {
@@ -210,11 +240,13 @@ int build_publish(const struct build *build, const char *path, struct error *err
 	return 0;
 }
 
-int package_build(const char *state_dir, struct slice zip, struct package *ret, struct error *error)
+int package_build_for(const char *state_dir, struct slice zip, const char *owner,
+		      struct package *ret, struct error *error)
 {
 	_cleanup_(build_clear) struct build build = { 0 };
 	_cleanup_free_ char *path = NULL;
 	struct package package = { 0 };
+	char uuid[BUILD_UUID_BYTES];
 	int r;
 
 	r = describe_zip(zip, &package, error);
@@ -226,7 +258,10 @@ int package_build(const char *state_dir, struct slice zip, struct package *ret, 
 	r = unpack(&build, zip, &package, error);
 	if (r < 0)
 		return r;
-	r = build_make_image(&build, PACKAGE_UUID, &package, error);
+	r = owner_uuid(owner, uuid);
+	if (r < 0)
+		return error_set_errno(error, -r, "cannot name the package image");
+	r = build_make_image(&build, uuid, &package, error);
 	if (r < 0)
 		return r;
 	path = package_path(state_dir, package.digest);
@@ -240,6 +275,11 @@ int package_build(const char *state_dir, struct slice zip, struct package *ret, 
 		return r;
 	*ret = package;
 	return 0;
+}
+
+int package_build(const char *state_dir, struct slice zip, struct package *ret, struct error *error)
+{
+	return package_build_for(state_dir, zip, NULL, ret, error);
 }
 
 /* The digest that an image, or what lies beside it, is named by; false for any other file. */

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Packages: a function's ZIP, which nobody has checked yet, becomes a read-only erofs image
- * STATE_DIR/packages/<hex SHA-256>.erofs. Equal ZIPs give equal images. All calls block and
- * touch nothing but the file system: to be made in jobs, any thread. */
+ * STATE_DIR/packages/<hex SHA-256>.erofs. Equal ZIPs of one owner give equal images. All calls
+ * block and touch nothing but the file system: to be made in jobs, any thread. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +39,10 @@ struct package {
  * After 0 the image survives a power cut; after an error nothing is left. */
 int package_build(const char *state_dir, struct slice zip, struct package *ret,
 		  struct error *error) _must_use_;
+/* The same for an owner (of at most 64 bytes), whose images nobody else has; NULL: package_build(),
+ * whose images all have who built of the same ZIP. */
+int package_build_for(const char *state_dir, struct slice zip, const char *owner,
+		      struct package *ret, struct error *error) _must_use_;
 
 /* The same checks, building nothing (DryRun): digest and image_bytes stay empty. */
 int package_verify(const char *state_dir, struct slice zip, struct package *ret,

@@ -18,6 +18,11 @@ struct build {
 int build_open(const char *state_dir, struct build *build, struct error *error) _must_use_;
 void build_clear(struct build *build);
 
+#define BUILD_UUID_BYTES 37 /* with NUL */
+
+/* An image's id (of RFC 9562's version 8) made of a digest in hex. */
+void build_name_image(const char *digest, char ret[BUILD_UUID_BYTES]);
+
 /* `uuid` makes images of equal trees differ that are not used alike. Fills digest and
  * image_bytes. */
 int build_make_image(const struct build *build, const char *uuid, struct package *package,

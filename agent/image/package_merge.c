@@ -18,8 +18,6 @@
 #include "agent/image/tool.h"
 #include "mayfly/fs.h"
 
-/* Not a package's: one whose ZIP has the folders task and opt must not be taken for layers. */
-#define LAYERED_UUID "6d617966-6c79-4000-8000-6c6179657273"
 #define CODE_FOLDER  "task"
 #define LAYER_FOLDER "opt"
 
@@ -140,14 +138,19 @@ static int unpack_layers(struct merge *merge, const struct slice *layers, size_t
 }
 
 /* The folders that are not anybody's have the same time in every image. */
-static int make_image(struct merge *merge, struct package *package, struct error *error)
+static int make_image(struct merge *merge, const char *code_digest, struct package *package,
+		      struct error *error)
 {
 	const struct timespec epoch[2] = { 0 };
+	char uuid[BUILD_UUID_BYTES];
 
 	if (utimensat(AT_FDCWD, merge->build.tree, epoch, 0) < 0 ||
 	    chmod(merge->build.tree, 0755) < 0)
 		return error_set_errno(error, errno, "cannot build the package");
-	return build_make_image(&merge->build, LAYERED_UUID, package, error);
+	/* Who has no code in common with others has no image in common with them; nor must a
+	 * package be taken for this one because its ZIP has the folders task and opt. */
+	build_name_image(code_digest, uuid);
+	return build_make_image(&merge->build, uuid, package, error);
 }
 
 static int publish(const char *state_dir, const struct merge *merge, const char *digest,
@@ -184,7 +187,7 @@ int package_merge(const char *state_dir, const char *code_digest, const struct s
 	if (r == 0)
 		r = unpack_layers(&merge, layers, count, error);
 	if (r == 0)
-		r = make_image(&merge, &package, error);
+		r = make_image(&merge, code_digest, &package, error);
 	if (r == 0)
 		r = publish(state_dir, &merge, package.digest, error);
 	if (r < 0)

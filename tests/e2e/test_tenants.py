@@ -266,6 +266,63 @@ def test_arns_do_not_reach_over(active):
     assert len(told) == 1, told
 
 
+def test_other_tenants_ids_in_requests_at_home(active):
+    """By names, ARNs, key ids and page markers of another tenant: nobody can tell what is there from what is not."""
+    f, a, c, e = (getattr(active.protocol, m) for m in ("function", "alias", "concurrency", "event"))
+    there, nowhere = e2e.unique("theirs"), e2e.unique("nobodys")
+    active.functions.Create(active.create_request(there, e2e.PYTHON, {"index.py": ECHO}, tenant=BLUE, publish=True,
+                                                  environment={"WHO": BLUE}), timeout=60)
+    wait_active(active, BLUE, there)
+    at = {"tenant": BLUE, "function_name": there}
+    active.aliases.Create(a.CreateAliasRequest(name="live", function_version="1", **at), timeout=30)
+    active.concurrency.Put(c.PutFunctionConcurrencyRequest(reserved_concurrent_executions=1, **at), timeout=30)
+    active.events.PutEventInvokeConfig(e.PutEventInvokeConfigRequest(maximum_retry_attempts=1, **at), timeout=30)
+    key = make_key(active, BLUE, "ADMIN", user="their-admin").access_key.access_key_id
+    green = Caller(active, make_key(active, GREEN, "ADMIN"))
+
+    def told(method, **fields):
+        given = {"qualifier": "live", "name": "live", "function_version": "1", "zip_file": b"PK", "user": "mallory"}
+        request = method.request(**{k: v for k, v in {**given, **fields}.items() if k in method.fields})
+        answer = green.call(method.path, request, method.response, method.streams)
+        if isinstance(answer, e2e.Refusal):
+            return answer.status, answer.reason, answer.field, answer.message
+        return str(answer)
+
+    for method in methods(active.protocol):
+        if "function_name" in method.fields and method.name not in ("Create", "Watch", "Tail"):
+            by_name = [str(told(method, function_name=name)).replace(name, "X") for name in (there, nowhere)]
+            assert by_name[0] == by_name[1], method.path
+        if "function_name" in method.fields:
+            by_arn = [str(told(method, function_name=f"arn:aws:lambda:us-east-1:{who}:function:{there}")).replace(who, "X")
+                      for who in (BLUE, ABSENT)]
+            assert by_arn[0] == by_arn[1], method.path
+            assert "StatusCode.OK" not in by_arn[0] and BLUE not in by_arn[0], (method.path, by_arn)
+        if "access_key_id" in method.fields:
+            other = "AKIA" + "Z" * 16
+            by_key = [str(told(method, access_key_id=k)).replace(k, "X") for k in (key, other)]
+            assert by_key[0] == by_key[1], method.path
+        if "log_group_name" in method.fields and method.name == "Get":
+            groups = [f"/aws/lambda/{name}" for name in (there, nowhere)]
+            by_group = [str(told(method, log_group_name=g)).replace(g, "X") for g in groups]
+            assert by_group[0] == by_group[1], method.path
+    # What leads on in theirs leads to nothing of theirs.
+    page = active.functions.List(f.ListFunctionsRequest(tenant=BLUE, max_items=1), timeout=30)
+    assert page.next_marker
+    assert BLUE not in told(next(m for m in methods(active.protocol) if m.path.endswith("FunctionService/List")),
+                            marker=page.next_marker)
+    group = active.logs.Get(active.protocol.log.GetLogEventsRequest(tenant=BLUE, function_name=there), timeout=30)
+    tail = green.method("LogService", "Get", function_name="same", next_token=group.next_token or "x")
+    assert BLUE not in str(tail)
+    # And nothing of it has changed anything.
+    assert get(active, BLUE, there).state == f.FUNCTION_STATE_ACTIVE
+    keys = active.keys.List(active.protocol.access_key.ListAccessKeysRequest(tenant=BLUE), timeout=30).access_keys
+    assert [k.state for k in keys if k.access_key_id == key] == [active.protocol.access_key.ACCESS_KEY_STATE_ACTIVE]
+    trail = green.method("AuditService", "Query")
+    assert trail.records and "their-admin" not in str(trail)
+    assert there not in str(green.method("UsageService", "Query"))
+    active.functions.Delete(f.DeleteFunctionRequest(**at), timeout=30)
+
+
 def test_roles_at_home(active):
     may = {"ADMIN": "list invoke keys", "DEVELOPER": "list invoke", "INVOKER": "invoke", "AUDITOR": "list keys"}
     for role, words in may.items():

@@ -186,6 +186,31 @@ static void test_shared_package_stays(void **state)
 	run_until(node, count_files(node, "packages") == 1);
 }
 
+/* Each has a package of its own, which the other's end leaves alone. */
+static void test_tenants_share_no_package(void **state)
+{
+	struct node *node = *state;
+	_cleanup_answer_ struct answer created = { 0 }, deleted = { 0 };
+	struct directory_create_request request = create_request("f", "zip one");
+	const struct function *other;
+
+	create_active(node, "f", "zip one");
+	request.tenant = "210987654321";
+	ask_create(node, &request, &created);
+	assert_int_equal(created.error.code, ERROR_NONE);
+	run_until(node,
+		  directory_find(node->directory, "210987654321", "f")->state == FUNCTION_ACTIVE);
+	other = directory_find(node->directory, "210987654321", "f");
+	assert_string_equal(built_for, "210987654321");
+	assert_int_equal(count_files(node, "packages"), 2);
+	assert_string_not_equal(other->config.package_digest,
+				find(node, "f")->config.package_digest);
+	assert_string_equal(other->config.code_sha256, find(node, "f")->config.code_sha256);
+	ask_delete(node, "f", &deleted);
+	run_until(node, count_files(node, "packages") == 1);
+	assert_true(package_exists(node->folder, other->config.package_digest));
+}
+
 static void test_list_in_pages(void **state)
 {
 	struct node *node = *state;
@@ -294,6 +319,7 @@ int main(void)
 		BOTH(test_delete_and_create_anew),
 		BOTH(test_delete_while_it_is_built),
 		BOTH(test_shared_package_stays),
+		BOTH(test_tenants_share_no_package),
 		BOTH(test_list_in_pages),
 		BOTH(test_snap_start_needs_its_template),
 		BOTH(test_snap_start_failure_is_told),

@@ -204,6 +204,30 @@ static void test_equal_zips_give_equal_images(void **state _unused_)
 	assert_string_equal(first.digest, third.digest);
 }
 
+static void test_owners_share_nothing(void **state _unused_)
+{
+	_cleanup_zipper_ struct zipper z = zipper_open(1 << 16);
+	struct slice zip = make_good(&z);
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct package all, blue, again, green;
+
+	assert_int_equal(package_build(folder, zip, &all, &error), 0);
+	assert_int_equal(package_build_for(folder, zip, "111111111111", &blue, &error), 0);
+	assert_int_equal(package_build_for(folder, zip, "222222222222", &green, &error), 0);
+	assert_int_equal(package_build_for(folder, zip, "111111111111", &again, &error), 0);
+	assert_string_equal(blue.digest, again.digest);
+	assert_string_not_equal(blue.digest, green.digest);
+	assert_string_not_equal(blue.digest, all.digest);
+	/* What a tenant is told is of the ZIP alone. */
+	assert_string_equal(blue.code_sha256, green.code_sha256);
+	assert_int_equal(blue.code_size_bytes, green.code_size_bytes);
+	assert_int_equal(blue.unzipped_bytes, green.unzipped_bytes);
+	assert_int_equal(count_packages(), 3);
+	assert_int_equal(package_remove(folder, blue.digest, &error), 0);
+	assert_true(package_exists(folder, green.digest));
+	assert_true(package_exists(folder, all.digest));
+}
+
 static void test_zip_without_permissions(void **state _unused_)
 {
 	_cleanup_zipper_ struct zipper z = zipper_open(1 << 16);
@@ -620,6 +644,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_builds),
 		TEST(test_equal_zips_give_equal_images),
+		TEST(test_owners_share_nothing),
 		TEST(test_zip_without_permissions),
 		TEST(test_refuses_paths),
 		TEST(test_refuses_long_and_deep_paths),
