@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "agent/events/event_hold.h"
 #include "agent/events/event_internal.h"
 #include "mayfly/clock.h"
 
@@ -86,6 +87,11 @@ void event_intake_done(struct event *event, const struct error *error)
 	}
 	queue->counters.received++;
 	event->op.is_patient = true; /* from now on nobody hears of errors */
+	if (event->is_held) {
+		event->phase = EVENT_HELD;
+		answer(event, NULL);
+		return;
+	}
 	answer(event, NULL);
 	event_shelve(event);
 	event_queue_go_on(queue);
@@ -93,8 +99,8 @@ void event_intake_done(struct event *event, const struct error *error)
 
 static const struct invocation_events check_events = { .on_done = on_checked };
 
-int event_queue_submit(struct event_queue *queue, const struct invocation_request *request,
-		       event_taken_fn *fn, void *arg)
+static int submit(struct event_queue *queue, const struct invocation_request *request, bool is_held,
+		  event_taken_fn *fn, void *arg, struct event **ret)
 {
 	_cleanup_free_ struct invocation_request *copy = malloc(sizeof(*copy));
 	_cleanup_free_ struct event *event = calloc(1, sizeof(*event));
@@ -109,6 +115,7 @@ int event_queue_submit(struct event_queue *queue, const struct invocation_reques
 	copy->user = event;
 	event->queue = queue;
 	event->phase = EVENT_CHECKED;
+	event->is_held = is_held;
 	event->answer = fn;
 	event->answer_arg = arg;
 	event->request = copy;
@@ -116,6 +123,20 @@ int event_queue_submit(struct event_queue *queue, const struct invocation_reques
 	if (r < 0)
 		return r;
 	(void)TAKE_PTR(copy);
-	(void)TAKE_PTR(event);
+	*ret = TAKE_PTR(event);
 	return 0;
+}
+
+int event_queue_submit(struct event_queue *queue, const struct invocation_request *request,
+		       event_taken_fn *fn, void *arg)
+{
+	struct event *event;
+
+	return submit(queue, request, false, fn, arg, &event);
+}
+
+int event_queue_submit_held(struct event_queue *queue, const struct invocation_request *request,
+			    event_taken_fn *fn, void *arg, struct event **ret)
+{
+	return submit(queue, request, true, fn, arg, ret);
 }

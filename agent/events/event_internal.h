@@ -13,6 +13,7 @@
 enum event_phase {
 	EVENT_CHECKED, /* by the invoker; not taken yet */
 	EVENT_ADDED,   /* to be durable */
+	EVENT_HELD,    /* by who took it there */
 	EVENT_SHELVED,
 	EVENT_FETCHED, /* its body is read */
 	EVENT_RUNNING,
@@ -25,6 +26,7 @@ struct event {
 	struct event_queue *queue;
 	enum event_phase phase;
 	enum event_end end;
+	bool is_held;           /* until it is released */
 	event_taken_fn *answer; /* while it is being taken */
 	void *answer_arg;
 	const struct invocation_request *request; /* a copy, owned, while it is being taken */
@@ -75,6 +77,9 @@ int event_room_check(const struct event_queue *queue, const char *tenant, uint64
 		     struct error *error) _must_use_;
 int event_room_take(struct event_queue *queue, const char *tenant, uint64_t bytes) _must_use_;
 void event_room_give_back(struct event_queue *queue, const char *tenant, uint64_t bytes);
+
+/* event_hold.c: true when the event was one that is taken back, which it is then. */
+bool event_hold_written(struct event *event);
 
 /* event_settings.c */
 int event_settings_open(struct event_queue *queue, struct error *error) _must_use_;

@@ -234,6 +234,8 @@ static void on_event_written(struct event_op *op, const struct error *error)
 {
 	struct event *event = of_op(op);
 
+	if (event_hold_written(event))
+		return;
 	switch (op->change) {
 	case EVENT_ADD:
 		event_intake_done(event, error);
