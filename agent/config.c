@@ -365,6 +365,13 @@ static const struct config_row rows[] = {
 	  .initial = "300000", .unit = "ms", .help = "What that wait does not exceed." },
 	{ "events", "max_age_s", NUMBER(events_max_age_s, 1, 21600), .initial = "21600",
 	  .unit = "s", .help = "An event that has not ended after so long is dropped." },
+
+	{ "schedules", "max_per_tenant", NUMBER(schedules_max_per_tenant, 1, 1000000),
+	  .initial = "10000", .help = "Schedules of a tenant; more are refused." },
+	{ "schedules", "max_input_mb_per_tenant",
+	  NUMBER(schedules_max_input_mb_per_tenant, 1, 1048576), .initial = "64", .unit = "MiB",
+	  .help = "What the inputs of those may take in memory; more are refused. An input has up "
+		  "to 256 KiB." },
 };
 /* clang-format on */
 

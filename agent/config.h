@@ -113,6 +113,8 @@ struct config {
 	uint64_t events_delay_first_ms;
 	uint64_t events_delay_max_ms;
 	uint64_t events_max_age_s;
+	uint64_t schedules_max_per_tenant;
+	uint64_t schedules_max_input_mb_per_tenant;
 };
 
 #define CONFIG_INIT ((struct config){ 0 })

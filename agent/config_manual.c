@@ -23,6 +23,7 @@ static const struct {
 	{ "logs", "What is kept of the functions' logs." },
 	{ "ledger", "The usage of functions: docs/usage.md." },
 	{ "events", "Asynchronous invocations: docs/events.md." },
+	{ "schedules", "Functions that are invoked at set times: docs/schedules.md." },
 };
 
 static void print_values(FILE *out, const struct config_row *row)

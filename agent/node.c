@@ -18,12 +18,14 @@
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
 #include "agent/api/policy_service.h"
+#include "agent/api/schedule_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
 #include "agent/api/usage_service.h"
 #include "agent/events/event_queue.h"
 #include "agent/http/metrics_server.h"
 #include "agent/node_internal.h"
+#include "agent/schedules/schedules.h"
 #include "agent/store/event_store.h"
 #include "agent/store/ledger.h"
 #include "agent/store/registry.h"
@@ -105,6 +107,7 @@ static void node_stop(struct node *node)
 	log_service_stop(node->log_service);
 	node_service_stop(node->node_service);
 	usage_service_stop(node->usage_service);
+	schedules_stop(node->schedules);
 	event_queue_stop(node->event_queue);
 	rpc_server_shutdown(node->server, (unsigned)(node->config->node_drain_s * MSEC_PER_SEC),
 			    on_server_drained, node);
@@ -258,12 +261,15 @@ struct node *node_close(struct node *node)
 		log_service_free(node->log_service);
 	if (node->concurrency_service)
 		concurrency_service_free(node->concurrency_service);
+	schedule_service_free(node->schedule_service);
 	if (node->event_service)
 		event_service_free(node->event_service);
 	if (node->invoke_service)
 		invoke_service_free(node->invoke_service);
 	policy_service_free(node->policy_service);
 	deploy_services_free(node->deploy_services);
+	schedules_close(node->schedules);
+	registry_close(node->schedule_registry);
 	event_queue_free(node->event_queue);
 	event_store_close(node->event_store);
 	invoker_free(node->invoker);

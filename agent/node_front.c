@@ -14,6 +14,7 @@
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
 #include "agent/api/policy_service.h"
+#include "agent/api/schedule_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
 #include "agent/api/budget_service.h"
@@ -78,6 +79,10 @@ static int build_services(struct node *node, struct error *error)
 				   &node->event_service, error);
 	if (r < 0)
 		return r;
+	r = schedule_service_register(node->server, node->schedules, &node->api,
+				      &node->schedule_service, error);
+	if (r < 0)
+		return r;
 	r = tenant_service_register(node->server, node->tenants, &node->tenant_service, error);
 	if (r < 0)
 		return r;
@@ -137,6 +142,7 @@ static int serve_metrics(struct node *node, struct error *error)
 {
 	const struct metrics_sources sources = { .invoker = node->invoker,
 						 .events = node->event_queue,
+						 .schedules = node->schedules,
 						 .pool = node->pool,
 						 .directory = node->directory,
 						 .account = node->account };

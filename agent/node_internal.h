@@ -39,6 +39,8 @@ struct node {
 	struct invoker *invoker;
 	struct event_store *event_store;
 	struct event_queue *event_queue;
+	struct registry *schedule_registry; /* a connection of its own */
+	struct schedules *schedules;
 	struct api_context api;
 	struct gate gate;
 	struct rpc_server *server;
@@ -47,6 +49,7 @@ struct node {
 	struct invoke_service *invoke_service;
 	struct concurrency_service *concurrency_service;
 	struct event_service *event_service;
+	struct schedule_service *schedule_service;
 	struct metrics_server *metrics_server;
 	struct log_service *log_service;
 	struct node_service *node_service;

@@ -10,6 +10,7 @@
 #include "agent/auth/master_key.h"
 #include "agent/events/event_queue.h"
 #include "agent/node_internal.h"
+#include "agent/schedules/schedules.h"
 #include "agent/store/event_store.h"
 #include "agent/store/ledger.h"
 #include "agent/store/registry.h"
@@ -182,6 +183,14 @@ static unsigned count_layers(const char *tenant, void *directory)
 	return directory_count_layers(directory, tenant);
 }
 
+/* None while there are none yet. */
+static unsigned count_schedules(const char *tenant, void *arg)
+{
+	const struct node *node = arg;
+
+	return node->schedules ? schedules_count(node->schedules, tenant) : 0;
+}
+
 static int build_tenants(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -193,6 +202,8 @@ static int build_tenants(struct node *node, struct error *error)
 		.count_functions = count_functions,
 		.count_layers = count_layers,
 		.user = node->directory,
+		.count_schedules = count_schedules,
+		.count_schedules_arg = node,
 	};
 	if (!on_kvm && !config->node_tenants_on_tcg)
 		tenants_config.only_one =
@@ -338,11 +349,31 @@ static int build_events(struct node *node, struct error *error)
 	return event_queue_new(&queue_config, &node->event_queue, error);
 }
 
+static int build_schedules(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+	int r = registry_open_sqlite(node->registry_path, &node->schedule_registry, error);
+	if (r < 0)
+		return r;
+	struct schedules_config schedules_config = {
+		.region = config->node_region,
+		.loop = node->loop,
+		.registry = node->schedule_registry,
+		.directory = node->directory,
+		.events = node->event_queue,
+		.max_per_tenant = (unsigned)config->schedules_max_per_tenant,
+		.max_input_bytes = config->schedules_max_input_mb_per_tenant * MIB,
+		.may_run = tenant_may_run,
+		.may_run_arg = node,
+	};
+	return schedules_open(&schedules_config, &node->schedules, error);
+}
+
 int node_build_rooms(struct node *node, struct error *error)
 {
 	static int (*const steps[])(struct node * node, struct error * error) = {
 		build_paths, build_machines, build_logs, build_directory, build_tenants,
-		build_trail, build_account,  build_pool, build_events,
+		build_trail, build_account,  build_pool, build_events,    build_schedules,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {

@@ -27,6 +27,7 @@
 #define KEYS(m)        "/mayfly.v1.AccessKeyService/" m
 #define EVENTS(m)      "/mayfly.v1.EventService/" m
 #define POLICIES(m)    "/mayfly.v1.PolicyService/" m
+#define SCHEDULES(m)   "/mayfly.v1.SchedulerService/" m
 #define AUDIT(m)       "/mayfly.v1.AuditService/" m
 
 /* clang-format off */
@@ -92,6 +93,12 @@ static const struct access_row rows[] = {
 	{ EVENTS("DeleteEventInvokeConfig"),
 					    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ EVENTS("ListEventInvokeConfigs"), ACCESS_TENANT, READERS,    ACCESS_READ },
+
+	{ SCHEDULES("CreateSchedule"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ SCHEDULES("GetSchedule"),         ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ SCHEDULES("UpdateSchedule"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ SCHEDULES("DeleteSchedule"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ SCHEDULES("ListSchedules"),       ACCESS_TENANT, READERS,    ACCESS_READ },
 
 	{ USAGE("Query"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ },

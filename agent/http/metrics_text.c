@@ -254,6 +254,30 @@ static void print_budgets(struct page *page)
 		    "Invocations refused because a budget was used up.", counts.refused);
 }
 
+static void print_schedules(struct page *page)
+{
+	struct schedules_gauges schedules;
+
+	schedules_gauges(page->sources->schedules, &schedules);
+	print_value(page, "mayfly_schedules", "gauge", "Schedules of the node.", schedules.count);
+	print_value(page, "mayfly_schedules_fired_total", "counter",
+		    "Occurrences that became events.", schedules.fired);
+	print_value(page, "mayfly_schedules_retried_total", "counter",
+		    "Further tries to make an occurrence an event.", schedules.retried);
+	print_value(page, "mayfly_schedules_failed_total", "counter",
+		    "Occurrences that did not become events, and were given up.", schedules.failed);
+	print_value(page, "mayfly_schedules_missed_total", "counter",
+		    "Occurrences that passed without a try.", schedules.missed);
+	head(page, "mayfly_schedules_lag_seconds_total", "counter",
+	     "How much later than due occurrences became events, in sum.");
+	print(page, "mayfly_schedules_lag_seconds_total %.3f\n",
+	      (double)schedules.lag_us / USEC_PER_SEC);
+	head(page, "mayfly_schedules_overdue_seconds", "gauge",
+	     "How long the occurrence that waits longest has been due.");
+	print(page, "mayfly_schedules_overdue_seconds %.3f\n",
+	      (double)schedules.overdue_us / USEC_PER_SEC);
+}
+
 int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
 {
 	struct page page = { .sources = sources, .text = ret };
@@ -267,5 +291,6 @@ int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
 	print_node(&page);
 	print_events(&page);
 	print_budgets(&page);
+	print_schedules(&page);
 	return page.result;
 }

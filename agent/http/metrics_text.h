@@ -8,6 +8,7 @@
 #include "agent/events/event_queue.h"
 #include "agent/invoke/invocation.h"
 #include "agent/pool/pool.h"
+#include "agent/schedules/schedules.h"
 #include "mayfly/buf.h"
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -15,6 +16,7 @@
 struct metrics_sources {
 	const struct invoker *invoker;
 	const struct event_queue *events;
+	const struct schedules *schedules;
 	const struct pool *pool;
 	const struct directory *directory;
 	const struct account *account;

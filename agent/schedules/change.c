@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/functions/end_tenant.h"
 #include "agent/schedules/internal.h"
 #include "mayfly/clock.h"
 
@@ -94,13 +95,17 @@ static int check_target(struct change *change)
 {
 	const struct function_reference *target = &change->schedule->target;
 	struct directory *directory = change->owner->config.directory;
+	const struct function *function = directory_find_qualified(directory, change->tenant,
+								   target->name, target->qualifier);
 	_cleanup_error_ struct error error = ERROR_INIT;
 
-	if (directory_find_qualified(directory, change->tenant, target->name, target->qualifier))
-		return 0;
-	(void)directory_set_not_found(directory, change->tenant, target->name,
-				      target->has_qualifier ? target->qualifier : NULL, &error);
-	return error_set(&change->error, ERROR_NOT_FOUND, "target.arn", "%s", error_text(&error));
+	if (!function)
+		(void)directory_set_not_found(directory, change->tenant, target->name,
+					      target->has_qualifier ? target->qualifier : NULL,
+					      &error);
+	else if (end_tenant_check(NULL, &function->config, &error) == 0)
+		return 0; /* a schedule has no tenants of a function to name */
+	return error_set(&change->error, error.code, "target.arn", "%s", error_text(&error));
 }
 
 /* -- how far it is from then on -- */

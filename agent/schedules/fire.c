@@ -211,7 +211,15 @@ static int64_t retry_delay_us(unsigned attempts)
 	return delay_us < RETRY_MAX_US ? delay_us : RETRY_MAX_US;
 }
 
-/* It does not become an event: a deleted function stays so, all else is tried again. */
+/* What is so stays so: a function that is deleted, or that takes no such event. */
+static bool is_final(const struct error *error)
+{
+	return error->code == ERROR_NOT_FOUND || error->code == ERROR_INVALID_PARAMETER ||
+	       error->code == ERROR_INVALID_REQUEST_CONTENT ||
+	       error->code == ERROR_REQUEST_TOO_LARGE || error->code == ERROR_ACCESS_DENIED;
+}
+
+/* It does not become an event: it is tried again if that may help. */
 static void put_failed(struct entry *entry, const struct error *error)
 {
 	const struct schedule *schedule = entry->schedule;
@@ -222,7 +230,7 @@ static void put_failed(struct entry *entry, const struct error *error)
 
 	set_phase(entry, ENTRY_WAITING);
 	entry->retry_us = now_us + retry_delay_us(entry->attempts);
-	if (error->code != ERROR_NOT_FOUND && entry->attempts <= schedule->max_retries &&
+	if (!is_final(error) && entry->attempts <= schedule->max_retries &&
 	    entry->retry_us <= end_us) {
 		entry->owner->counters.retried++;
 		fire_settle(entry);

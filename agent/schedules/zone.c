@@ -161,7 +161,7 @@ static bool is_zone_name(const char *name)
 	static const char *const others[] = { "localtime", "posixrules", "posix/", "right/" };
 	size_t len = strlen(name);
 
-	if (len == 0 || len > ZONE_NAME_MAX || name[0] == '/' || strstr(name, "..") ||
+	if (len == 0 || len > ZONE_NAME_MAX || name[0] == '/' || strstr(name, "//") ||
 	    strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/") !=
 		    len)
 		return false;

@@ -172,7 +172,7 @@ static int begin_delete(struct tenant_edit *edit)
 {
 	struct tenants *tenants = edit->edit.tenants;
 	struct error *error = &edit->edit.error;
-	unsigned functions, layers;
+	unsigned functions, layers, schedules;
 	int r = take_present(edit);
 
 	if (r < 0)
@@ -194,6 +194,14 @@ static int begin_delete(struct tenant_edit *edit)
 				 "Tenant %s has %u layer version%s, which must be deleted before "
 				 "it.",
 				 edit->id, layers, layers == 1 ? "" : "s");
+	schedules = tenants->config.count_schedules
+			    ? tenants->config.count_schedules(edit->id,
+							      tenants->config.count_schedules_arg)
+			    : 0;
+	if (schedules)
+		return error_set(error, ERROR_CONFLICT, "tenant",
+				 "Tenant %s has %u schedule%s, which must be deleted before it.",
+				 edit->id, schedules, schedules == 1 ? "" : "s");
 	edit->deletes = true;
 	return 0;
 }

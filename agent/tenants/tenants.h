@@ -25,6 +25,9 @@ struct tenants_config {
 	/* And of its layer versions; NULL: there are none. */
 	unsigned (*count_layers)(const char *tenant, void *user);
 	void *user;
+	/* Likewise its schedules; NULL: there are none. */
+	unsigned (*count_schedules)(const char *tenant, void *arg);
+	void *count_schedules_arg;
 };
 
 /* Loads every tenant and access key, makes the default one if it is new. Refused when the master

@@ -15,6 +15,7 @@
 #define LOGS               mayfly__v1__log_service__descriptor
 #define NODES              mayfly__v1__node_service__descriptor
 #define TEMPLATES          mayfly__v1__template_service__descriptor
+#define SCHEDULES          mayfly__v1__scheduler_service__descriptor
 #define TENANTS            mayfly__v1__tenant_service__descriptor
 #define ACCESS_KEYS        mayfly__v1__access_key_service__descriptor
 #define BUDGETS            mayfly__v1__budget_service__descriptor
@@ -235,6 +236,14 @@ DEFINE_CALL(client_policy_add, POLICIES, "AddPermission", AddPermissionRequest,
 DEFINE_CALL(client_policy_remove, POLICIES, "RemovePermission", RemovePermissionRequest,
 	    RemovePermissionResponse)
 DEFINE_CALL(client_policy_get, POLICIES, "GetPolicy", GetPolicyRequest, GetPolicyResponse)
+DEFINE_CALL(client_schedule_create, SCHEDULES, "CreateSchedule", CreateScheduleRequest, Schedule)
+DEFINE_CALL(client_schedule_get, SCHEDULES, "GetSchedule", GetScheduleRequest, Schedule)
+DEFINE_CALL(client_schedule_update, SCHEDULES, "UpdateSchedule", UpdateScheduleRequest, Schedule)
+DEFINE_CALL(client_schedule_delete, SCHEDULES, "DeleteSchedule", DeleteScheduleRequest,
+	    DeleteScheduleResponse)
+DEFINE_CALL(client_schedule_list, SCHEDULES, "ListSchedules", ListSchedulesRequest,
+	    ListSchedulesResponse)
+
 DEFINE_CALL(client_concurrency_put, CONCURRENCY, "Put", PutFunctionConcurrencyRequest,
 	    FunctionConcurrency)
 DEFINE_CALL(client_concurrency_get, CONCURRENCY, "Get", GetFunctionConcurrencyRequest,

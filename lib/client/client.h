@@ -17,6 +17,7 @@
 #include <mayfly/v1/concurrency.pb-c.h>
 #include <mayfly/v1/event.pb-c.h>
 #include <mayfly/v1/policy.pb-c.h>
+#include <mayfly/v1/schedule.pb-c.h>
 #include <mayfly/v1/audit.pb-c.h>
 #include <mayfly/v1/function.pb-c.h>
 #include <mayfly/v1/invoke.pb-c.h>
@@ -192,6 +193,19 @@ int client_policy_remove(struct client *client, const Mayfly__V1__RemovePermissi
 			 Mayfly__V1__RemovePermissionResponse **ret, struct error *e) _must_use_;
 int client_policy_get(struct client *client, const Mayfly__V1__GetPolicyRequest *request,
 		      Mayfly__V1__GetPolicyResponse **ret, struct error *e) _must_use_;
+
+/* -- SchedulerService -- */
+
+int client_schedule_create(struct client *client, const Mayfly__V1__CreateScheduleRequest *request,
+			   Mayfly__V1__Schedule **ret, struct error *e) _must_use_;
+int client_schedule_get(struct client *client, const Mayfly__V1__GetScheduleRequest *request,
+			Mayfly__V1__Schedule **ret, struct error *e) _must_use_;
+int client_schedule_update(struct client *client, const Mayfly__V1__UpdateScheduleRequest *request,
+			   Mayfly__V1__Schedule **ret, struct error *e) _must_use_;
+int client_schedule_delete(struct client *client, const Mayfly__V1__DeleteScheduleRequest *request,
+			   Mayfly__V1__DeleteScheduleResponse **ret, struct error *e) _must_use_;
+int client_schedule_list(struct client *client, const Mayfly__V1__ListSchedulesRequest *request,
+			 Mayfly__V1__ListSchedulesResponse **ret, struct error *e) _must_use_;
 
 /* -- ConcurrencyService -- */
 

@@ -100,9 +100,21 @@ static void _unused_ open_all(void)
 	open_with(&config);
 }
 
-/* As the end of the agent would, whatever is under way. */
+/* What the double of the invoker has in hand is not the agent's: it ends, or is held. */
+static bool _unused_ is_nothing_posted(void)
+{
+	unsigned held = 0;
+
+	for (unsigned i = 0; i < place->held; i++)
+		held += place->holding[i] != NULL;
+	return gauges().running <= held;
+}
+
+/* As the end of the agent would, whatever else is under way. */
 static void _unused_ close_all(void)
 {
+	if (place->queue)
+		turn_until(is_nothing_posted);
 	if (place->loop)
 		loop_end_jobs(place->loop);
 	schedules = schedules_close(schedules);

@@ -152,6 +152,10 @@ static void test_refusals(void **state _unused_)
 	function_is_gone = true;
 	check_refused(WITH(target, "gone"), ERROR_NOT_FOUND, "Function not found: gone");
 	function_is_gone = false;
+	function.config.tenancy = TENANCY_PER_TENANT;
+	check_refused(WITH(target, "f"), ERROR_INVALID_PARAMETER,
+		      "The invoked function is enabled with tenancy configuration.");
+	function.config.tenancy = TENANCY_SHARED;
 	for (unsigned i = 0; i < 20; i++) {
 		(void)snprintf(name, sizeof(name), "b%u", i);
 		create(name, "rate(1 day)");

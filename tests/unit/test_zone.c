@@ -144,6 +144,8 @@ static void test_names(void **state _unused_)
 		"posixrules",
 		"right/UTC",
 		"posix/UTC",
+		"Europe//Berlin",
+		"Europe/Berlin/",
 		"zone.tab",
 		"Europe/Berlin ",
 		"Europe/Berlin\n",
