@@ -11,6 +11,7 @@
 #include "agent/api/access_key_service.h"
 #include "agent/api/audit_service.h"
 #include "agent/api/budget_service.h"
+#include "agent/api/metrics_service.h"
 #include "agent/api/event_service.h"
 #include "agent/api/deploy_services.h"
 #include "agent/api/concurrency_service.h"
@@ -108,6 +109,7 @@ static void node_stop(struct node *node)
 	node_service_stop(node->node_service);
 	usage_service_stop(node->usage_service);
 	schedules_stop(node->schedules);
+	metrics_service_stop(node->metrics_service);
 	event_queue_stop(node->event_queue);
 	rpc_server_shutdown(node->server, (unsigned)(node->config->node_drain_s * MSEC_PER_SEC),
 			    on_server_drained, node);
@@ -250,6 +252,7 @@ struct node *node_close(struct node *node)
 	if (node->loop)
 		loop_end_jobs(node->loop);
 	tenant_service_free(node->tenant_service);
+	metrics_service_free(node->metrics_service);
 	budget_service_free(node->budget_service);
 	if (node->usage_service)
 		usage_service_free(node->usage_service);

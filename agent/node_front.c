@@ -18,6 +18,7 @@
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
 #include "agent/api/budget_service.h"
+#include "agent/api/metrics_service.h"
 #include "agent/api/usage_service.h"
 #include "agent/http/metrics_server.h"
 #include "agent/node_internal.h"
@@ -32,11 +33,21 @@ static void post_to_loop(void *loop, rpc_fn *fn, void *arg)
 	loop_post(loop, fn, arg);
 }
 
+/* What runs, what it costs, and how far it may go. */
 static int register_usage(struct node *node, struct error *error)
 {
+	const struct metrics_service_config metrics_config = { .context = &node->api,
+							       .loop = node->loop,
+							       .invoker = node->invoker,
+							       .events = node->event_queue,
+							       .pool = node->pool,
+							       .account = node->account };
 	int r = usage_service_register(node->server, node->account, &node->api,
 				       &node->usage_service, error);
 
+	if (r == 0)
+		r = metrics_service_register(node->server, &metrics_config, &node->metrics_service,
+					     error);
 	return r < 0 ? r
 		     : budget_service_register(node->server, node->account, node->trail,
 					       node->usage_service, &node->api,

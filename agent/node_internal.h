@@ -57,6 +57,7 @@ struct node {
 	struct tenant_service *tenant_service;
 	struct usage_service *usage_service;
 	struct budget_service *budget_service;
+	struct metrics_service *metrics_service;
 };
 
 /* Each step says in `error` why it failed, and leaves what it built to node_close(). */

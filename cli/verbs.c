@@ -69,6 +69,7 @@ const struct verb *const verbs[] = {
 	&verb_usage_query,
 	&verb_usage_export,
 	&verb_usage_reconcile,
+	&verb_metrics,
 	&verb_budget_put,
 	&verb_budget_get,
 	&verb_budget_list,

@@ -70,6 +70,7 @@ extern const struct verb verb_access_key_delete;
 extern const struct verb verb_usage_query;
 extern const struct verb verb_usage_export;
 extern const struct verb verb_usage_reconcile;
+extern const struct verb verb_metrics;
 extern const struct verb verb_budget_put;
 extern const struct verb verb_budget_get;
 extern const struct verb verb_budget_list;

@@ -119,6 +119,8 @@ typedef void account_records_fn(const struct account_records *result, void *arg)
 /* At most `limit` after the record `after`; see ledger_read(). */
 int account_read(struct account *account, const struct ledger_filter *filter, uint64_t after,
 		 uint32_t limit, account_records_fn *fn, void *arg) _must_use_;
+/* Records that are not in the ledger yet. */
+uint64_t account_waiting(const struct account *account);
 /* Records up to this sequence were deleted. */
 uint64_t account_trimmed(const struct account *account);
 

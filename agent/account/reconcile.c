@@ -130,7 +130,7 @@ static void done(struct lane_job *inner)
 	free_job(job);
 }
 
-static uint64_t count_waiting(const struct account *account)
+uint64_t account_waiting(const struct account *account)
 {
 	uint64_t waiting = 0;
 
@@ -151,7 +151,7 @@ static int take_counters(struct reconcile_job *job)
 	job->through = account->last_sequence;
 	job->result.counted_since_start = account->counted;
 	job->result.counters_compared = account->trimmed <= account->start_sequence;
-	job->result.waiting = count_waiting(account);
+	job->result.waiting = account_waiting(account);
 	job->counters = calloc(count + 1, sizeof(*job->counters));
 	job->met = calloc(count + 1, sizeof(*job->met));
 	job->differences = calloc(ACCOUNT_DIFFERENCES_MAX, sizeof(*job->differences));

@@ -19,6 +19,7 @@
 #define CONCURRENCY(m) "/mayfly.v1.ConcurrencyService/" m
 #define USAGE(m)       "/mayfly.v1.UsageService/" m
 #define BUDGETS(m)     "/mayfly.v1.BudgetService/" m
+#define METRICS(m)     "/mayfly.v1.MetricsService/" m
 #define INVOKE(m)      "/mayfly.v1.InvokeService/" m
 #define LOGS(m)        "/mayfly.v1.LogService/" m
 #define NODE(m)        "/mayfly.v1.NodeService/" m
@@ -109,6 +110,8 @@ static const struct access_row rows[] = {
 	{ BUDGETS("Get"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ BUDGETS("List"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ BUDGETS("Delete"),                ACCESS_TENANT, OPERATORS,  ACCESS_MANAGE },
+
+	{ METRICS("Watch"),                 ACCESS_TENANT, READERS,    ACCESS_READ },
 
 	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE,
 	  .grant = "lambda:InvokeFunction" },

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "agent/account/budget.h"
 #include "mayfly/clock.h"
@@ -100,6 +102,21 @@ static void print_provisioned_in_use(const struct function_metrics *row, void *a
 					      row->function_name));
 }
 
+static void print_utilization(const struct function_metrics *row, void *arg)
+{
+	struct page *page = arg;
+	const struct invoker *invoker = page->sources->invoker;
+	unsigned available =
+		invoker_provisioned_available(invoker, row->tenant, row->function_name);
+
+	if (available > 0)
+		print(page, "mayfly_provisioned_concurrency_utilization{" LABELS "} %.4f\n",
+		      row->tenant, row->function_name,
+		      (double)invoker_provisioned_concurrency(invoker, row->tenant,
+							      row->function_name) /
+			      available);
+}
+
 /* `labels` is empty or ends with a comma. */
 static void print_histogram(struct page *page, const char *name, const char *labels,
 			    const struct histogram *histogram)
@@ -150,9 +167,96 @@ static const struct family {
 	  print_spilled_over },
 	{ "mayfly_provisioned_concurrent_executions", "gauge",
 	  "Invocations that run in provisioned places now.", print_provisioned_in_use },
+	{ "mayfly_provisioned_concurrency_utilization", "gauge",
+	  "The part of the provisioned sandboxes that runs now.", print_utilization },
 	{ "mayfly_duration_seconds", "histogram", "Duration of invocations, as REPORT has it.",
 	  print_duration },
 };
+
+/* -- of tenants, those with rows -- */
+
+struct tenants {
+	const char **ids; /* borrowed of the rows */
+	size_t count;
+	int result;
+};
+
+static void take_tenant(const struct function_metrics *row, void *arg)
+{
+	struct tenants *tenants = arg;
+	size_t count = tenants->count;
+	const char **more;
+
+	if (tenants->result < 0)
+		return;
+	if ((count & (count - 1)) == 0) { /* it is full */
+		more = (const char **)reallocarray((void *)tenants->ids, count ? 2 * count : 1,
+						   sizeof(*more));
+		if (!more) {
+			tenants->result = -ENOMEM;
+			return;
+		}
+		tenants->ids = more;
+	}
+	tenants->ids[tenants->count++] = row->tenant;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static unsigned in_use_of(const struct concurrency_usage *usage)
+{
+	return usage->in_use;
+}
+
+static unsigned unreserved_of(const struct concurrency_usage *usage)
+{
+	return usage->unreserved_in_use;
+}
+
+static unsigned claimed_of(const struct concurrency_usage *usage)
+{
+	return usage->unreserved_in_use + usage->reserved;
+}
+
+static const struct tenant_gauge {
+	const char *name, *help;
+	unsigned (*value)(const struct concurrency_usage *usage);
+} tenant_gauges[] = {
+	{ "mayfly_tenant_concurrent_executions", "Invocations of the tenant that run now.",
+	  in_use_of },
+	{ "mayfly_unreserved_concurrent_executions",
+	  "Of them, those of functions without a reservation.", unreserved_of },
+	{ "mayfly_claimed_account_concurrency",
+	  "What runs unreserved, and what is reserved or provisioned.", claimed_of },
+};
+
+static void print_tenants(struct page *page, const struct metrics *metrics)
+{
+	struct tenants tenants = { 0 };
+	struct concurrency_usage usage;
+
+	metrics_each(metrics, take_tenant, &tenants);
+	if (tenants.result < 0)
+		page->result = tenants.result;
+	if (tenants.count > 0)
+		qsort((void *)tenants.ids, tenants.count, sizeof(*tenants.ids), compare_ids);
+	for (size_t g = 0; g < ARRAY_SIZE(tenant_gauges); g++) {
+		const struct tenant_gauge *gauge = &tenant_gauges[g];
+
+		head(page, gauge->name, "gauge", gauge->help);
+		for (size_t i = 0; i < tenants.count; i++) {
+			if (i > 0 && strcmp(tenants.ids[i - 1], tenants.ids[i]) == 0)
+				continue;
+			invoker_tenant_concurrency(page->sources->invoker, tenants.ids[i], &usage);
+			print(page, "%s{tenant=\"%s\"} %u\n", gauge->name, tenants.ids[i],
+			      gauge->value(&usage));
+		}
+	}
+	free((void *)tenants.ids);
+}
 
 /* -- of the node -- */
 
@@ -244,6 +348,9 @@ static void print_budgets(struct page *page)
 	struct account_budget_counts counts;
 
 	account_budget_counts(page->sources->account, &counts);
+	print_value(page, "mayfly_ledger_waiting_records", "gauge",
+		    "Usage records that are not in the ledger yet.",
+		    account_waiting(page->sources->account));
 	print_value(page, "mayfly_budget_soft_reached_total", "counter",
 		    "Budgets whose soft limit was reached, once in each period.",
 		    counts.soft_reached);
@@ -287,6 +394,7 @@ int metrics_text_write(const struct metrics_sources *sources, struct buf *ret)
 		head(&page, families[i].name, families[i].type, families[i].help);
 		metrics_each(metrics, families[i].row, &page);
 	}
+	print_tenants(&page, metrics);
 	print_phases(&page, metrics);
 	print_node(&page);
 	print_events(&page);

@@ -109,8 +109,12 @@ static void count_metrics(const struct invocation *invocation,
 		.start = start_of(phases->start),
 	};
 
-	if (!invocation->reported)
+	if (!invocation->reported) {
+		if (invocation->grant.function) /* it ran, as far as limits know */
+			metrics_touch(invocation->invoker->metrics, invocation->tenant,
+				      invocation->function_name);
 		return;
+	}
 	sample.phases_us[METRICS_PLACE] = (int64_t)phases->place_us;
 	if (sample.start == METRICS_RESTORE) {
 		sample.phases_us[METRICS_SPAWN] = (int64_t)phases->spawn_us;

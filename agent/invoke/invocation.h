@@ -152,6 +152,9 @@ unsigned invoker_function_concurrency(const struct invoker *invoker, const char 
 /* What a version has of its provisioned sandboxes. */
 void invoker_get_provision(const struct invoker *invoker, const struct function *version,
 			   struct pool_provision *ret);
+/* Of all versions of a function: provisioned sandboxes that are there. */
+unsigned invoker_provisioned_available(const struct invoker *invoker, const char *tenant,
+				       const char *name);
 unsigned invoker_provisioned_concurrency(const struct invoker *invoker, const char *tenant,
 					 const char *name);
 

@@ -285,6 +285,30 @@ void invoker_get_provision(const struct invoker *invoker, const struct function 
 	pool_get_provision(invoker->pool, version, ret);
 }
 
+struct availability {
+	const struct invoker *invoker;
+	unsigned sum;
+};
+
+static void add_available(const struct function *version, void *arg)
+{
+	struct availability *availability = arg;
+	struct pool_provision provision;
+
+	pool_get_provision(availability->invoker->pool, version, &provision);
+	availability->sum += provision.wanted > 0 ? provision.available : 0;
+}
+
+unsigned invoker_provisioned_available(const struct invoker *invoker, const char *tenant,
+				       const char *name)
+{
+	struct availability availability = { .invoker = invoker };
+
+	(void)directory_provision_each(invoker->directory, tenant, name, add_available,
+				       &availability);
+	return availability.sum;
+}
+
 unsigned invoker_provisioned_concurrency(const struct invoker *invoker, const char *tenant,
 					 const char *name)
 {

@@ -42,6 +42,7 @@ struct metrics {
 	unsigned functions; /* rows but those of the others */
 	unsigned max_functions;
 	struct histogram phases[_METRICS_PHASE_MAX];
+	uint64_t serial, forgot;
 };
 
 int metrics_new(unsigned max_functions, struct metrics **ret)
@@ -117,6 +118,7 @@ void metrics_forget(struct metrics *metrics, const char *tenant, const char *fun
 	if (!row)
 		return;
 	metrics->functions--;
+	metrics->forgot = ++metrics->serial;
 	HASH_DEL(metrics->rows, row);
 	free(row);
 }
@@ -143,6 +145,7 @@ void metrics_count_invocation(struct metrics *metrics, const struct metrics_samp
 			add(&metrics->phases[i], sample->phases_us[i]);
 	if (!row)
 		return;
+	row->counts.serial = ++metrics->serial;
 	row->counts.invocations++;
 	row->counts.errors += sample->function_error;
 	row->counts.provisioned += sample->provisioned;
@@ -155,8 +158,19 @@ void metrics_count_throttle(struct metrics *metrics, const char *tenant, const c
 {
 	struct row *row = get(metrics, tenant, function_name);
 
+	if (!row)
+		return;
+	row->counts.serial = ++metrics->serial;
+	row->counts.throttles++;
+}
+
+void metrics_touch(struct metrics *metrics, const char *tenant, const char *function_name)
+{
+	char key[KEY_BYTES];
+	struct row *row = find(metrics, tenant, function_name, key);
+
 	if (row)
-		row->counts.throttles++;
+		row->counts.serial = ++metrics->serial;
 }
 
 /* -- reading -- */
@@ -166,6 +180,16 @@ void metrics_each(const struct metrics *metrics,
 {
 	for (const struct row *row = metrics->rows; row; row = row->hh.next)
 		fn(&row->counts, arg);
+}
+
+uint64_t metrics_serial(const struct metrics *metrics)
+{
+	return metrics->serial;
+}
+
+uint64_t metrics_forgot(const struct metrics *metrics)
+{
+	return metrics->forgot;
 }
 
 const struct histogram *metrics_phase(const struct metrics *metrics, enum metrics_phase phase)

@@ -67,6 +67,7 @@ struct function_metrics {
 	uint64_t spilled_over;
 	uint64_t starts[_METRICS_START_MAX];
 	struct histogram duration;
+	uint64_t serial; /* of its last change */
 };
 
 struct metrics;
@@ -84,5 +85,11 @@ void metrics_forget(struct metrics *metrics, const char *tenant, const char *fun
 /* Borrowed during fn. */
 void metrics_each(const struct metrics *metrics,
 		  void (*fn)(const struct function_metrics *row, void *arg), void *arg);
+/* Grows with each change of a row. */
+uint64_t metrics_serial(const struct metrics *metrics);
+/* What it was when a row went last; 0: none did. */
+uint64_t metrics_forgot(const struct metrics *metrics);
+/* Something that is not counted here has changed for the function, if it has a row. */
+void metrics_touch(struct metrics *metrics, const char *tenant, const char *function_name);
 /* Over all functions. */
 const struct histogram *metrics_phase(const struct metrics *metrics, enum metrics_phase phase);

@@ -18,6 +18,7 @@
 #define SCHEDULES          mayfly__v1__scheduler_service__descriptor
 #define TENANTS            mayfly__v1__tenant_service__descriptor
 #define ACCESS_KEYS        mayfly__v1__access_key_service__descriptor
+#define METRICS            mayfly__v1__metrics_service__descriptor
 #define BUDGETS            mayfly__v1__budget_service__descriptor
 #define AUDIT              mayfly__v1__audit_service__descriptor
 
@@ -320,6 +321,7 @@ DEFINE_STREAM(client_usage_export, USAGE, "Export", ExportUsageRequest, ExportUs
 DEFINE_EMPTY_CALL(client_usage_reconcile, USAGE, "Reconcile", RECONCILE_USAGE_REQUEST,
 		  ReconcileUsageRequest, ReconcileUsageResponse)
 
+DEFINE_STREAM(client_metrics_watch, METRICS, "Watch", WatchMetricsRequest, MetricsSnapshot)
 DEFINE_CALL(client_budget_put, BUDGETS, "Put", PutBudgetRequest, Budget)
 DEFINE_CALL(client_budget_get, BUDGETS, "Get", GetBudgetRequest, Budget)
 DEFINE_CALL(client_budget_list, BUDGETS, "List", ListBudgetsRequest, ListBudgetsResponse)

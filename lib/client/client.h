@@ -27,6 +27,7 @@
 #include <mayfly/v1/tag.pb-c.h>
 #include <mayfly/v1/tenant.pb-c.h>
 #include <mayfly/v1/budget.pb-c.h>
+#include <mayfly/v1/metrics.pb-c.h>
 #include <mayfly/v1/usage.pb-c.h>
 
 #define CLIENT_DEFAULT_ADDRESS  "unix:/run/mayfly/mayfly.sock"
@@ -316,6 +317,13 @@ int client_usage_export_next(struct client_stream *stream, Mayfly__V1__ExportUsa
 			     struct error *e) _must_use_;
 int client_usage_reconcile(struct client *client, Mayfly__V1__ReconcileUsageResponse **ret,
 			   struct error *e) _must_use_;
+
+/* -- MetricsService -- */
+
+int client_metrics_watch(struct client *client, const Mayfly__V1__WatchMetricsRequest *request,
+			 struct client_stream **ret, struct error *e) _must_use_;
+int client_metrics_watch_next(struct client_stream *stream, Mayfly__V1__MetricsSnapshot **ret,
+			      struct error *e) _must_use_;
 
 /* -- BudgetService -- */
 

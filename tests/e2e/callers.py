@@ -107,7 +107,7 @@ class Method:
 def methods(protocol):
     modules = (protocol.function, protocol.invoke, protocol.log, protocol.node, protocol.tenant, protocol.access_key,
                protocol.alias, protocol.concurrency, protocol.usage, protocol.audit, protocol.event, protocol.budget,
-               protocol.policy)
+               protocol.policy, protocol.metrics)
     return [Method(module, service, method) for module in modules
             for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
 

@@ -3,6 +3,7 @@
 
 import re
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 
@@ -111,3 +112,37 @@ def test_only_this_machine(private_node):
     node.spawn()
     assert node.process.wait(60) == 2
     assert "metrics.listen must be a loopback address" in node.log_tail()
+
+
+def test_the_same_as_a_stream(measured):
+    m = measured.protocol.metrics
+    stub = measured.protocol.metrics_grpc.MetricsServiceStub(measured.channel)
+    name = measured.create(e2e.PYTHON, CODE)
+    measured.invoke(name, {})
+    measured.invoke(name, {"fail": 1})
+    watch = stub.Watch(m.WatchMetricsRequest(interval_s=1, all_tenants=True), timeout=120)
+    first = next(watch)
+    rows = {row.function_name: row for row in first.functions}
+    values = scrape(measured)
+    assert first.whole and len(first.duration_bounds_us) == len(rows[name].duration.counts) == 18
+    labels = f'tenant="123456789012",function="{name}"'
+    assert (rows[name].invocations, rows[name].errors, rows[name].throttles) == tuple(
+        values[f"mayfly_{what}_total", labels] for what in ("invocations", "errors", "throttles"))
+    assert sum(rows[name].duration.counts) == rows[name].duration.count == rows[name].invocations
+    assert first.node.sandbox_starts == values["mayfly_sandbox_starts_total", ""]
+    assert values["mayfly_claimed_account_concurrency", 'tenant="123456789012"'] == \
+        first.tenants[0].claimed_account_concurrency
+    # Changes only.
+    measured.invoke(name, {})
+    changed = e2e.wait_until(lambda: [row for row in next(watch).functions
+                                      if row.function_name == name and row.invocations > rows[name].invocations],
+                             30, "a change")
+    assert changed[0].invocations == rows[name].invocations + 1
+    watch.cancel()
+    refusal = measured.refusal(lambda request, timeout: list(stub.Watch(request, timeout=timeout)),
+                               m.WatchMetricsRequest(interval_s=61))
+    assert refusal.field == "interval_s"
+    shown = subprocess.run([measured.build / "cli/mayfly", "metrics", "--all-tenants", "--address",
+                            f"unix:{measured.socket}"], capture_output=True, text=True, timeout=60).stdout
+    assert "Sandboxes" in shown and name in shown
+    measured.delete(name)

@@ -97,6 +97,7 @@ static const struct {
 	{ "mayfly.v1.UsageService/Export", "OADU", true, ACCESS_READ },
 	{ "mayfly.v1.UsageService/Watch", "OADU", true, ACCESS_READ },
 	{ "mayfly.v1.UsageService/Reconcile", "O", false, ACCESS_READ },
+	{ "mayfly.v1.MetricsService/Watch", "OADU", true, ACCESS_READ },
 	{ "mayfly.v1.BudgetService/Put", "O", true, ACCESS_MANAGE },
 	{ "mayfly.v1.BudgetService/Get", "OADU", true, ACCESS_READ },
 	{ "mayfly.v1.BudgetService/List", "OADU", true, ACCESS_READ },
