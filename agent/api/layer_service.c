@@ -19,6 +19,7 @@ struct request {
 	const char *tenant;
 	char name[LAYER_NAME_MAX + 1];
 	struct directory_layer_request command;
+	struct directory_layer_permission permission;
 };
 
 static void request_free(struct request *request)
@@ -204,7 +205,7 @@ static int reply_get(struct layer_service *service, struct rpc_call *call,
 			   error);
 }
 
-/* What is another tenant's, or another region's, is not there. */
+/* What is another region's, or another tenant's and not shared, is not there. */
 static int reply_get_by_arn(struct layer_service *service, struct rpc_call *call,
 			    const Mayfly__V1__GetLayerVersionByArnRequest *message,
 			    struct error *error)
@@ -219,11 +220,154 @@ static int reply_get_by_arn(struct layer_service *service, struct rpc_call *call
 		r = layer_parse_version_arn(message->arn, "arn", &reference, error);
 	if (r < 0)
 		return r;
-	if (strcmp(reference.region, service->context->region) == 0 &&
-	    strcmp(reference.tenant, tenant) == 0)
-		version = directory_find_layer(service->directory, tenant, reference.name,
+	if (strcmp(reference.region, service->context->region) == 0)
+		version = directory_find_layer(service->directory, reference.tenant, reference.name,
 					       reference.version);
+	if (version && strcmp(reference.tenant, tenant) != 0 &&
+	    !layer_version_is_shared_with(version, tenant))
+		version = NULL;
 	return reply_found(service, call, version, error);
+}
+
+/* -- permissions -- */
+
+static int reply_permitted(const struct request *request, const struct layer_version *version,
+			   struct error *error)
+{
+	Mayfly__V1__AddLayerVersionPermissionResponse response =
+		MAYFLY__V1__ADD_LAYER_VERSION_PERMISSION_RESPONSE__INIT;
+	_cleanup_free_ char *arn = layer_arn(request->service->context->region, version->tenant,
+					     version->name, version->version);
+	const struct policy_statement *statement =
+		policy_find(version->policy, request->permission.statement.sid);
+	_cleanup_free_ char *json = arn && statement ? policy_statement_json(statement, arn) : NULL;
+
+	if (!json)
+		return refuse_memory(error);
+	response.statement = json;
+	response.revision_id = (char *)(uintptr_t)version->revision_id;
+	rpc_call_reply(request->call, &response.base);
+	return 0;
+}
+
+static void answer_permitted(const struct layer_version *version, const struct error *failure,
+			     void *arg)
+{
+	_cleanup_(request_free_p) struct request *request = arg;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	if (failure)
+		rpc_call_fail(request->call, failure);
+	else if (reply_permitted(request, version, &error) < 0)
+		rpc_call_fail(request->call, &error);
+}
+
+static void answer_unpermitted(const struct layer_version *version _unused_,
+			       const struct error *error, void *arg)
+{
+	_cleanup_(request_free_p) struct request *request = arg;
+	Mayfly__V1__RemoveLayerVersionPermissionResponse response =
+		MAYFLY__V1__REMOVE_LAYER_VERSION_PERMISSION_RESPONSE__INIT;
+
+	if (error)
+		rpc_call_fail(request->call, error);
+	else
+		rpc_call_reply(request->call, &response.base);
+}
+
+static int new_permission(struct layer_service *service, struct rpc_call *call, const char *tenant,
+			  const char *name, int64_t number, struct request **ret,
+			  struct error *error)
+{
+	_cleanup_(request_free_p) struct request *request = NULL;
+	int r = new_request(service, call, tenant, name, &request, error);
+
+	if (r == 0)
+		r = check_number(number, error);
+	if (r < 0)
+		return r;
+	request->permission.tenant = request->tenant;
+	request->permission.name = request->name;
+	request->permission.version = (uint64_t)number;
+	*ret = TAKE_PTR(request);
+	return 0;
+}
+
+static int begin_permit(struct layer_service *service, struct rpc_call *call,
+			const Mayfly__V1__AddLayerVersionPermissionRequest *message,
+			struct error *error)
+{
+	_cleanup_(request_free_p) struct request *request = NULL;
+	int r = new_permission(service, call, message->tenant, message->layer_name,
+			       message->version_number, &request, error);
+
+	if (r < 0)
+		return r;
+	request->permission.revision_id = message->revision_id;
+	request->permission.statement = (struct policy_request){
+		.sid = message->statement_id,
+		.action = message->action,
+		.principal = message->principal,
+		.source_arn = "",
+		.source_account = "",
+		.event_source_token = "",
+		.principal_org_id = message->organization_id,
+		.function_url_auth_type = "",
+	};
+	directory_permit_layer(service->directory, &request->permission, answer_permitted, request);
+	(void)TAKE_PTR(request);
+	return 0;
+}
+
+static int begin_unpermit(struct layer_service *service, struct rpc_call *call,
+			  const Mayfly__V1__RemoveLayerVersionPermissionRequest *message,
+			  struct error *error)
+{
+	_cleanup_(request_free_p) struct request *request = NULL;
+	int r = new_permission(service, call, message->tenant, message->layer_name,
+			       message->version_number, &request, error);
+
+	if (r < 0)
+		return r;
+	request->permission.revision_id = message->revision_id;
+	request->permission.removes = true;
+	request->permission.statement.sid = message->statement_id;
+	directory_permit_layer(service->directory, &request->permission, answer_unpermitted,
+			       request);
+	(void)TAKE_PTR(request);
+	return 0;
+}
+
+static int reply_policy(struct layer_service *service, struct rpc_call *call,
+			const Mayfly__V1__GetLayerVersionPolicyRequest *message,
+			struct error *error)
+{
+	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ char *arn = NULL, *json = NULL;
+	Mayfly__V1__GetLayerVersionPolicyResponse response =
+		MAYFLY__V1__GET_LAYER_VERSION_POLICY_RESPONSE__INIT;
+	const struct layer_version *version;
+	int r = new_permission(service, call, message->tenant, message->layer_name,
+			       message->version_number, &request, error);
+
+	if (r < 0)
+		return r;
+	version = directory_find_layer(service->directory, request->tenant, request->name,
+				       request->permission.version);
+	if (!version)
+		return directory_set_no_layer(service->directory, request->tenant, request->name,
+					      request->permission.version, error);
+	if (!version->policy)
+		return error_set(error, ERROR_NOT_FOUND, "layer_name",
+				 "No policy is associated with the given resource.");
+	arn = layer_arn(service->context->region, request->tenant, request->name, version->version);
+	json = arn ? policy_json(version->policy, arn) : NULL;
+	if (!json)
+		return refuse_memory(error);
+	response.policy = json;
+	response.revision_id = (char *)(uintptr_t)version->revision_id;
+	rpc_call_reply(call, &response.base);
+	return 0;
 }
 
 /* Messages of one page. */
@@ -327,15 +471,16 @@ HANDLER(on_get_by_arn, reply_get_by_arn, Mayfly__V1__GetLayerVersionByArnRequest
 HANDLER(on_list, reply_layers, Mayfly__V1__ListLayersRequest)
 HANDLER(on_list_versions, reply_versions, Mayfly__V1__ListLayerVersionsRequest)
 HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteLayerVersionRequest)
+HANDLER(on_permit, begin_permit, Mayfly__V1__AddLayerVersionPermissionRequest)
+HANDLER(on_unpermit, begin_unpermit, Mayfly__V1__RemoveLayerVersionPermissionRequest)
+HANDLER(on_get_policy, reply_policy, Mayfly__V1__GetLayerVersionPolicyRequest)
 
 static const struct rpc_method_handler handlers[] = {
-	{ "PublishLayerVersion", on_publish },
-	{ "GetLayerVersion", on_get },
-	{ "GetLayerVersionByArn", on_get_by_arn },
-	{ "ListLayers", on_list },
-	{ "ListLayerVersions", on_list_versions },
-	{ "DeleteLayerVersion", on_delete },
-	{ NULL, NULL },
+	{ "PublishLayerVersion", on_publish },      { "GetLayerVersion", on_get },
+	{ "GetLayerVersionByArn", on_get_by_arn },  { "ListLayers", on_list },
+	{ "ListLayerVersions", on_list_versions },  { "DeleteLayerVersion", on_delete },
+	{ "AddLayerVersionPermission", on_permit }, { "RemoveLayerVersionPermission", on_unpermit },
+	{ "GetLayerVersionPolicy", on_get_policy }, { NULL, NULL },
 };
 
 int layer_service_register(struct rpc_server *server, struct directory *directory,

@@ -68,6 +68,11 @@ static const struct access_row rows[] = {
 	{ LAYERS("ListLayers"),             ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ LAYERS("ListLayerVersions"),      ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ LAYERS("DeleteLayerVersion"),     ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ LAYERS("AddLayerVersionPermission"),
+					    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ LAYERS("RemoveLayerVersionPermission"),
+					    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ LAYERS("GetLayerVersionPolicy"),  ACCESS_TENANT, READERS,    ACCESS_READ },
 
 	{ TAGS("TagResource"),              ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ TAGS("UntagResource"),            ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },

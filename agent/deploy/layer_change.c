@@ -13,24 +13,12 @@
 
 #define WRITES 2
 
-struct layer_change {
-	struct lane_job job;
-	struct directory *directory;
-	directory_layer_fn *answer;
-	void *arg;
-	const char *tenant; /* borrowed from the request, as the next two */
-	const char *name;
-	const struct directory_layer_request *request; /* NULL: a deletion */
-	uint64_t number;                               /* of the one to delete */
-	struct layer_version *version;                 /* as it shall be */
-	struct error error;
-	LIST_ENTRY(layer_change) link;
-};
-
 static void layer_change_free(struct layer_change *change)
 {
 	LIST_REMOVE(change, link);
 	layer_version_free(change->version);
+	policy_free(change->policy);
+	buf_free(&change->record);
 	error_clear(&change->error);
 	free(change);
 }
@@ -43,32 +31,55 @@ void layer_changes_forget(struct directory *directory)
 		layer_change_free(change);
 }
 
-static void end(struct layer_change *change)
+static void begin_waiting(struct directory *directory)
+{
+	struct layer_change *change;
+
+	LIST_FOREACH (change, &directory->layer_changes, link) {
+		if (change->waiting)
+			loop_post(directory->loop, change->begin, change);
+		change->waiting = false;
+	}
+}
+
+bool layer_change_must_wait(struct layer_change *change)
+{
+	const struct layer_change *other;
+
+	LIST_FOREACH (other, &change->directory->layer_changes, link)
+		if (other->committing && other->number == change->number &&
+		    strcmp(other->tenant, change->tenant) == 0 &&
+		    strcmp(other->name, change->name) == 0)
+			change->waiting = true;
+	return change->waiting;
+}
+
+void layer_change_end(struct layer_change *change)
 {
 	struct directory *directory = change->directory;
 	const struct error *error = change->error.code ? &change->error : NULL;
 	const struct layer_version *version =
-		error || !change->request ? NULL
-					  : directory_find_layer(directory, change->tenant,
-								 change->name, change->number);
+		error ? NULL
+		      : directory_find_layer(directory, change->tenant, change->name,
+					     change->number);
 
 	change->answer(version, error, change->arg);
 	layer_change_free(change);
 	directory->changes--;
+	begin_waiting(directory);
 	garbage_collect(directory);
 	directory_check_stopped(directory);
 }
 
-static void submit(struct layer_change *change, struct lane *lane, void (*work)(struct job *job),
-		   void (*done)(struct lane_job *job))
+void layer_change_submit(struct layer_change *change, struct lane *lane,
+			 void (*work)(struct job *job), void (*done)(struct lane_job *job))
 {
 	change->job = (struct lane_job){ .job.work = work, .done = done };
 	directory_submit(change->directory, lane, &change->job);
 }
 
-static struct layer_change *layer_change_new(struct directory *directory, const char *tenant,
-					     const char *name, directory_layer_fn *answer,
-					     void *arg)
+struct layer_change *layer_change_new(struct directory *directory, const char *tenant,
+				      const char *name, directory_layer_fn *answer, void *arg)
 {
 	struct layer_change *change = calloc(1, sizeof(*change));
 
@@ -84,7 +95,7 @@ static struct layer_change *layer_change_new(struct directory *directory, const 
 	return change;
 }
 
-static int check_running(struct layer_change *change)
+int layer_change_check_running(struct layer_change *change)
 {
 	return change->directory->stopping
 		       ? error_set(&change->error, ERROR_UNAVAILABLE, NULL, "The node is stopping.")
@@ -136,7 +147,7 @@ static void on_version_committed(struct lane_job *job)
 	if (!change->error.code)
 		layer_put(layer_get_entry(directory, change->tenant, change->name),
 			  TAKE_PTR(change->version));
-	end(change);
+	layer_change_end(change);
 	directory_job_done(directory);
 }
 
@@ -172,13 +183,14 @@ static void on_taken_in(struct lane_job *job)
 			       &change->error) < 0)
 		layer_file_remove(directory->state_dir, change->version->content);
 	if (change->error.code) {
-		end(change);
+		layer_change_end(change);
 	} else {
 		struct layer_entry *entry =
 			layer_get_entry(directory, change->tenant, change->name);
 		change->number = change->version->version = ++entry->last_version;
 		change->version->created_us = clock_realtime_us();
-		submit(change, &directory->registry_lane, commit_version, on_version_committed);
+		layer_change_submit(change, &directory->registry_lane, commit_version,
+				    on_version_committed);
 	}
 	directory_job_done(directory);
 }
@@ -186,7 +198,7 @@ static void on_taken_in(struct lane_job *job)
 static int begin_version(struct layer_change *change)
 {
 	const struct directory_layer_request *request = change->request;
-	int r = check_running(change);
+	int r = layer_change_check_running(change);
 
 	if (r == 0)
 		r = layer_validate_values(&request->values, &change->error);
@@ -204,9 +216,9 @@ static void publish(void *arg)
 	struct layer_change *change = arg;
 
 	if (begin_version(change) < 0)
-		end(change);
+		layer_change_end(change);
 	else
-		submit(change, &change->directory->intake_lane, take_in, on_taken_in);
+		layer_change_submit(change, &change->directory->intake_lane, take_in, on_taken_in);
 }
 
 void directory_publish_layer(struct directory *directory,
@@ -246,7 +258,7 @@ static void on_removal_committed(struct lane_job *job)
 	if (version)
 		garbage_add_layer(directory, version->content);
 	layer_version_free(version);
-	end(change);
+	layer_change_end(change);
 	directory_job_done(directory);
 }
 
@@ -254,12 +266,17 @@ static void delete_version(void *arg)
 {
 	struct layer_change *change = arg;
 
-	if (check_running(change) < 0 ||
-	    !directory_find_layer(change->directory, change->tenant, change->name, change->number))
-		end(change);
-	else
-		submit(change, &change->directory->registry_lane, commit_removal,
-		       on_removal_committed);
+	if (layer_change_must_wait(change))
+		return;
+	if (layer_change_check_running(change) < 0 ||
+	    !directory_find_layer(change->directory, change->tenant, change->name,
+				  change->number)) {
+		layer_change_end(change);
+		return;
+	}
+	change->committing = true;
+	layer_change_submit(change, &change->directory->registry_lane, commit_removal,
+			    on_removal_committed);
 }
 
 void directory_delete_layer(struct directory *directory, const char *tenant, const char *name,
@@ -268,5 +285,6 @@ void directory_delete_layer(struct directory *directory, const char *tenant, con
 	struct layer_change *change = layer_change_new(directory, tenant, name, answer, arg);
 
 	change->number = version;
+	change->begin = delete_version;
 	loop_post(directory->loop, delete_version, change);
 }

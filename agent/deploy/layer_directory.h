@@ -29,6 +29,22 @@ void directory_publish_layer(struct directory *directory,
 void directory_delete_layer(struct directory *directory, const char *tenant, const char *name,
 			    uint64_t version, directory_layer_fn *answer, void *arg);
 
+/* layer_permission.c: each draws a new revision id. Answered with the version. */
+struct directory_layer_permission {
+	const char *tenant;
+	const char *name; /* plain */
+	uint64_t version;
+	const char *revision_id; /* "": any */
+	bool removes;            /* the statement of this sid */
+	struct policy_request statement;
+};
+void directory_permit_layer(struct directory *directory,
+			    const struct directory_layer_permission *request,
+			    directory_layer_fn *answer, void *arg);
+/* Sets `error` to Lambda's "Layer version ARN does not exist." */
+int directory_set_no_layer(const struct directory *directory, const char *tenant, const char *name,
+			   uint64_t version, struct error *error);
+
 /* Borrowed until the loop turns; NULL when there is none. */
 const struct layer_version *directory_find_layer(const struct directory *directory,
 						 const char *tenant, const char *name,

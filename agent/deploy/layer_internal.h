@@ -16,6 +16,38 @@ struct layer_entry {
 	UT_hash_handle hh;
 };
 
+/* layer_change.c: one step of a layer's, from request to answer. */
+struct layer_change {
+	struct lane_job job;
+	struct directory *directory;
+	directory_layer_fn *answer;
+	void *arg;
+	const char *tenant; /* borrowed from the request, as all to permission */
+	const char *name;
+	const struct directory_layer_request *request;
+	const struct directory_layer_permission *permission;
+	loop_fn *begin;
+	uint64_t number;               /* of the version it is about */
+	struct layer_version *version; /* a new one, as it shall be */
+	struct policy *policy;         /* as it shall be */
+	char revision_id[UUID_BYTES];
+	struct buf record; /* to be committed */
+	bool committing;   /* others about this version wait */
+	bool waiting;
+	struct error error;
+	LIST_ENTRY(layer_change) link;
+};
+struct layer_change *layer_change_new(struct directory *directory, const char *tenant,
+				      const char *name, directory_layer_fn *answer, void *arg);
+int layer_change_check_running(struct layer_change *change) _must_use_;
+/* Changes of one version follow each other, for each is made of what the last one left: if one is
+ * being committed, `begin` is called anew when that is done. */
+bool layer_change_must_wait(struct layer_change *change) _must_use_;
+void layer_change_submit(struct layer_change *change, struct lane *lane,
+			 void (*work)(struct job *job), void (*done)(struct lane_job *job));
+/* Answers, and frees it. */
+void layer_change_end(struct layer_change *change);
+
 /* layer_lookup.c */
 struct layer_entry *layer_find_entry(const struct directory *directory, const char *tenant,
 				     const char *name);

@@ -33,16 +33,20 @@ static int look_up(const struct layer_reference *reference, const char *arn, voi
 	struct search *search = arg;
 	const struct directory *directory = search->change->directory;
 	const char *tenant = search->change->tenant;
-	const struct layer_version *version;
+	bool is_own = strcmp(reference->tenant, tenant) == 0;
+	bool is_here = strcmp(reference->region, directory->region) == 0;
+	const struct layer_version *version =
+		is_here ? directory_find_layer(directory, reference->tenant, reference->name,
+					       reference->version)
+			: NULL;
 
-	if (strcmp(reference->tenant, tenant) != 0)
+	if (!is_own && (!version || !layer_version_is_shared_with(version, tenant)))
 		return refuse_foreign(tenant, arn, error);
-	if (strcmp(reference->region, directory->region) != 0)
+	if (!is_here)
 		return error_set(error, ERROR_INVALID_PARAMETER, "layers",
 				 "Layers are not in the same region as the function. Layers are "
 				 "expected to be in region %s.",
 				 directory->region);
-	version = directory_find_layer(directory, tenant, reference->name, reference->version);
 	if (!version)
 		return error_set(error, ERROR_INVALID_PARAMETER, "layers",
 				 "Layer version %.*s does not exist.",

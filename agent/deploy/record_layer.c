@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/deploy/record_policy.h"
 #include "mayfly/id.h"
 #include "mayfly/store/v1/layer.pb-c.h"
 
@@ -31,9 +32,15 @@ static char *borrow(const char *text)
 
 int layer_encode(const struct layer_version *version, struct buf *ret)
 {
+	_cleanup_(record_clear_policy) struct policy_message policy = { 0 };
 	stored_layer message = MAYFLY__STORE__V1__STORED_LAYER_VERSION__INIT;
-	int r;
+	int r = record_fill_policy(version->policy, &policy);
 
+	if (r < 0)
+		return r;
+	message.policy = policy.pointers;
+	message.n_policy = policy.count;
+	message.revision_id = borrow(version->revision_id);
 	message.tenant = borrow(version->tenant);
 	message.name = borrow(version->name);
 	message.version = version->version;
@@ -92,6 +99,11 @@ static int decode(const stored_layer *message, struct layer_version **ret)
 	version->created_us = message->created_us;
 	if (!version->code_sha256 || !version->content)
 		return -ENOMEM;
+	if (strlen(message->revision_id) == UUID_BYTES - 1)
+		memcpy(version->revision_id, message->revision_id, UUID_BYTES);
+	r = record_decode_policy(message->policy, message->n_policy, &version->policy);
+	if (r < 0)
+		return r == -EUCLEAN ? -EBADMSG : r;
 	*ret = TAKE_PTR(version);
 	return 0;
 }

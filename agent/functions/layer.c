@@ -47,6 +47,7 @@ struct layer_version *layer_version_free(struct layer_version *version)
 	free(version->license_info);
 	free(version->code_sha256);
 	free(version->content);
+	policy_free(version->policy);
 	free(version);
 	return NULL;
 }
@@ -74,6 +75,7 @@ int layer_version_new(const char *tenant, const char *name, const struct layer_v
 
 	if (!version)
 		return -ENOMEM;
+	uuid_generate(version->revision_id);
 	version->tenant = strdup(tenant);
 	version->name = strdup(name);
 	version->description = strdup(values->description ? values->description : "");

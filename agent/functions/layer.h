@@ -4,7 +4,8 @@
 /* What a layer version is: pure values and rules, no I/O. Limits and messages are Lambda's
  * (PublishLayerVersion API reference). */
 
-#include "agent/functions/function.h"
+#include "agent/functions/policy.h"
+#include "mayfly/id.h"
 
 #define LAYER_NAME_MAX          140
 #define LAYER_DESCRIPTION_MAX   256
@@ -15,7 +16,7 @@
 #define LAYER_ARN_MAX           2048
 #define LAYER_REGION_BYTES      64
 
-/* Immutable once published. Owns its strings. */
+/* Immutable once published, but for its policy. Owns its strings. */
 struct layer_version {
 	char *tenant;
 	char *name;
@@ -30,7 +31,9 @@ struct layer_version {
 	char *content;     /* id of the ZIP that the node keeps */
 	uint64_t code_size_bytes;
 	uint64_t unzipped_bytes;
-	int64_t created_us; /* realtime */
+	int64_t created_us;           /* realtime */
+	struct policy *policy;        /* who else may have it; NULL: nobody */
+	char revision_id[UUID_BYTES]; /* of the policy */
 };
 
 /* What a tenant says of one; all borrowed. */
@@ -48,6 +51,11 @@ DEFINE_CLEANUP(struct layer_version, layer_version_free)
 /* Without number, content and sizes. 0 or -ENOMEM. */
 int layer_version_new(const char *tenant, const char *name, const struct layer_values *values,
 		      struct layer_version **ret) _must_use_;
+
+/* layer_policy.c: what Lambda lets a layer's policy say. */
+int layer_validate_permission(const struct policy_request *request, struct error *error) _must_use_;
+/* Whether another tenant may have it. */
+bool layer_version_is_shared_with(const struct layer_version *version, const char *tenant);
 
 /* Whether it says that it is for them; NULL or "" asks nothing. */
 bool layer_version_suits(const struct layer_version *version, const char *runtime,

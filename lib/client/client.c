@@ -278,6 +278,12 @@ DEFINE_CALL(client_layer_list_versions, LAYERS, "ListLayerVersions", ListLayerVe
 	    ListLayerVersionsResponse)
 DEFINE_CALL(client_layer_delete, LAYERS, "DeleteLayerVersion", DeleteLayerVersionRequest,
 	    DeleteLayerVersionResponse)
+DEFINE_CALL(client_layer_permit, LAYERS, "AddLayerVersionPermission",
+	    AddLayerVersionPermissionRequest, AddLayerVersionPermissionResponse)
+DEFINE_CALL(client_layer_unpermit, LAYERS, "RemoveLayerVersionPermission",
+	    RemoveLayerVersionPermissionRequest, RemoveLayerVersionPermissionResponse)
+DEFINE_CALL(client_layer_get_policy, LAYERS, "GetLayerVersionPolicy", GetLayerVersionPolicyRequest,
+	    GetLayerVersionPolicyResponse)
 DEFINE_CALL(client_tag_put, TAGS, "TagResource", TagResourceRequest, TagResourceResponse)
 DEFINE_CALL(client_tag_remove, TAGS, "UntagResource", UntagResourceRequest, UntagResourceResponse)
 DEFINE_CALL(client_tag_list, TAGS, "ListTags", ListTagsRequest, ListTagsResponse)

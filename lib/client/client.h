@@ -127,6 +127,18 @@ int client_layer_list_versions(struct client *client,
 			       struct error *e) _must_use_;
 int client_layer_delete(struct client *client, const Mayfly__V1__DeleteLayerVersionRequest *request,
 			Mayfly__V1__DeleteLayerVersionResponse **ret, struct error *e) _must_use_;
+int client_layer_permit(struct client *client,
+			const Mayfly__V1__AddLayerVersionPermissionRequest *request,
+			Mayfly__V1__AddLayerVersionPermissionResponse **ret,
+			struct error *error) _must_use_;
+int client_layer_unpermit(struct client *client,
+			  const Mayfly__V1__RemoveLayerVersionPermissionRequest *request,
+			  Mayfly__V1__RemoveLayerVersionPermissionResponse **ret,
+			  struct error *error) _must_use_;
+int client_layer_get_policy(struct client *client,
+			    const Mayfly__V1__GetLayerVersionPolicyRequest *request,
+			    Mayfly__V1__GetLayerVersionPolicyResponse **ret,
+			    struct error *error) _must_use_;
 int client_tag_put(struct client *client, const Mayfly__V1__TagResourceRequest *request,
 		   Mayfly__V1__TagResourceResponse **ret, struct error *e) _must_use_;
 int client_tag_remove(struct client *client, const Mayfly__V1__UntagResourceRequest *request,

@@ -89,6 +89,15 @@ def test_layers_are_ones_own(shared):
         refusal = shared.refusal(shared.functions.Create, shared.create_request(
             "thief", e2e.PYTHON, {"index.py": ECHO}, tenant=GREEN, layers=[f"{arn[:-1]}{version}"]))
         assert refusal.status == Status.PERMISSION_DENIED and "lambda:GetLayerVersion" in refusal.message, refusal
+    layers.AddLayerVersionPermission(m.AddLayerVersionPermissionRequest(
+        tenant=BLUE, layer_name="mine", version_number=1, statement_id="green", action="lambda:GetLayerVersion",
+        principal=GREEN), timeout=30)
+    assert layers.GetLayerVersionByArn(m.GetLayerVersionByArnRequest(tenant=GREEN, arn=arn), timeout=30) == mine
+    created = shared.functions.Create(shared.create_request(
+        "friend", e2e.PYTHON, {"index.py": ECHO}, tenant=GREEN, layers=[arn]), timeout=60)
+    assert created.layers[0].arn == arn
+    shared.functions.Delete(shared.protocol.function.DeleteFunctionRequest(tenant=GREEN, function_name="friend"),
+                            timeout=30)
 
 
 def test_same_name_two_functions(active):

@@ -137,7 +137,10 @@ static void bash_completes(void **state _unused_)
 		{ "mayfly function create --run", "[--runtime]", NULL },
 		{ "mayfly bench burst --", "--hold-ms", "--rate" },
 		{ "mayfly alias ''", "[create get list update delete]", NULL },
-		{ "mayfly layer ''", "[publish get list-versions list delete]", NULL },
+		{ "mayfly layer ''",
+		  "[publish get-policy get list-versions list delete add-permission "
+		  "remove-permission]",
+		  NULL },
 		{ "mayfly function list-versions --", "[--function-name ", "--marker" },
 		{ "mayfly node --output ''", "[table json]", NULL },
 		{ "mayfly completion ''", "[bash zsh fish]", NULL },

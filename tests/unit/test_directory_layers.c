@@ -360,6 +360,96 @@ static void layers_must_be_there_and_ones_own(void **state)
 	       "because no resource-based policy allows the lambda:GetLayerVersion action");
 }
 
+static void permit(struct node *node, bool removes, const char *sid, const char *principal,
+		   const char *revision_id, struct layer_answer *answer)
+{
+	const struct directory_layer_permission request = {
+		.tenant = OTHER,
+		.name = "a",
+		.version = 1,
+		.revision_id = revision_id,
+		.removes = removes,
+		.statement = { .sid = sid,
+			       .action = "lambda:GetLayerVersion",
+			       .principal = principal,
+			       .source_arn = "",
+			       .source_account = "",
+			       .event_source_token = "",
+			       .principal_org_id = "",
+			       .function_url_auth_type = "" },
+	};
+
+	directory_permit_layer(node->directory, &request, take_layer, answer);
+	run_until(node, answer->here);
+}
+
+static void shared_layers_can_be_used_and_kept(void **state)
+{
+	struct node *node = *state;
+	const char *arns[] = { "arn:aws:lambda:" REGION ":" OTHER ":layer:a:1" };
+	_cleanup_layer_answer_ struct layer_answer stale = { 0 }, shared = { 0 }, twice = { 0 };
+	_cleanup_layer_answer_ struct layer_answer service = { 0 }, taken = { 0 }, gone = { 0 };
+	const struct layer_version *version;
+	char revision[UUID_BYTES];
+
+	(void)publish_layer(node, OTHER, "a", "AAA");
+	permit(node, false, "s", TENANT, "another", &stale);
+	assert_int_equal(stale.error.code, ERROR_PRECONDITION_FAILED);
+	permit(node, false, "s", "s3.amazonaws.com", "", &service);
+	assert_string_equal(service.error.field, "principal");
+	permit(node, false, "s", TENANT, "", &shared);
+	assert_int_equal(shared.error.code, ERROR_NONE);
+	permit(node, false, "s", "*", "", &twice);
+	assert_int_equal(twice.error.code, ERROR_CONFLICT);
+	version = directory_find_layer(node->directory, OTHER, "a", 1);
+	memcpy(revision, version->revision_id, sizeof(revision));
+	reopen(node);
+	version = directory_find_layer(node->directory, OTHER, "a", 1);
+	assert_string_equal(version->revision_id, revision);
+	assert_int_equal(version->policy->count, 1);
+	create_layered(node, "f", "zip", arns, 1);
+	assert_package(node, "f", "AAA");
+	/* Taken back, it cannot be given any more; who has it keeps it. */
+	permit(node, true, "s", "", revision, &taken);
+	assert_int_equal(taken.error.code, ERROR_NONE);
+	refuse(node, arns, 1, ERROR_ACCESS_DENIED, "lambda:GetLayerVersion");
+	permit(node, true, "s", "", "", &gone);
+	assert_string_equal(gone.error.message, "No policy is associated with the given resource.");
+	reopen(node);
+	assert_null(directory_find_layer(node->directory, OTHER, "a", 1)->policy);
+	assert_package(node, "f", "AAA");
+}
+
+/* None is lost, and none comes back with a version that goes. */
+static void changes_of_one_version_follow_each_other(void **state)
+{
+	static const char *const sids[] = { "a", "b", "c", "d" };
+	struct node *node = *state;
+	struct layer_answer answers[ARRAY_SIZE(sids)] = { 0 }, deleted = { 0 }, late = { 0 };
+	struct directory_layer_permission requests[ARRAY_SIZE(sids)];
+
+	(void)publish_layer(node, OTHER, "a", "AAA");
+	for (size_t i = 0; i < ARRAY_SIZE(sids); i++) {
+		requests[i] = (struct directory_layer_permission){
+			.tenant = OTHER, .name = "a", .version = 1, .revision_id = ""
+		};
+		requests[i].statement = (struct policy_request){
+			sids[i], "lambda:GetLayerVersion", TENANT, "", "", "", "", "", false
+		};
+		directory_permit_layer(node->directory, &requests[i], take_layer, &answers[i]);
+	}
+	run_until(node, answers[0].here && answers[1].here && answers[2].here && answers[3].here);
+	assert_int_equal(directory_find_layer(node->directory, OTHER, "a", 1)->policy->count, 4);
+	directory_delete_layer(node->directory, OTHER, "a", 1, take_layer, &deleted);
+	requests[0].statement.sid = "e";
+	directory_permit_layer(node->directory, &requests[0], take_layer, &late);
+	run_until(node, deleted.here && late.here);
+	assert_int_equal(late.error.code, ERROR_NOT_FOUND);
+	error_clear(&late.error);
+	reopen(node);
+	assert_null(directory_find_layer(node->directory, OTHER, "a", 1));
+}
+
 static void code_and_layers_count_together(void **state)
 {
 	struct node *node = *state;
@@ -582,6 +672,8 @@ int main(void)
 		TEST_SQLITE(leftovers_are_collected_at_start),
 		TEST_SQLITE(an_update_goes_on_after_a_crash),
 		TEST(layers_must_be_there_and_ones_own),
+		TEST_SQLITE(shared_layers_can_be_used_and_kept),
+		TEST_SQLITE(changes_of_one_version_follow_each_other),
 		TEST(code_and_layers_count_together),
 		TEST(every_zip_of_a_tenant_counts),
 		TEST(lists_are_paged),

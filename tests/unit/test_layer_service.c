@@ -146,6 +146,47 @@ static void versions_from_publish_to_delete(void **state)
 	assert_string_equal(error.field, "arn");
 }
 
+static void a_version_can_be_shared(void **state)
+{
+	struct node *node = *state;
+	struct client *client = node->harness.client;
+	Mayfly__V1__AddLayerVersionPermissionRequest add =
+		MAYFLY__V1__ADD_LAYER_VERSION_PERMISSION_REQUEST__INIT;
+	Mayfly__V1__RemoveLayerVersionPermissionRequest remove =
+		MAYFLY__V1__REMOVE_LAYER_VERSION_PERMISSION_REQUEST__INIT;
+	Mayfly__V1__GetLayerVersionPolicyRequest get =
+		MAYFLY__V1__GET_LAYER_VERSION_POLICY_REQUEST__INIT;
+	_cleanup_message_ Mayfly__V1__LayerVersion *version = publish(node, "l", "one");
+	_cleanup_message_ Mayfly__V1__AddLayerVersionPermissionResponse *added = NULL, *none = NULL;
+	_cleanup_message_ Mayfly__V1__RemoveLayerVersionPermissionResponse *removed = NULL;
+	_cleanup_message_ Mayfly__V1__GetLayerVersionPolicyResponse *policy = NULL, *empty = NULL;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	add.layer_name = remove.layer_name = get.layer_name = borrow("l");
+	add.version_number = remove.version_number = get.version_number = 1;
+	add.statement_id = remove.statement_id = borrow("blue");
+	add.principal = borrow("210987654321");
+	add.action = borrow("lambda:*");
+	assert_refused(client_layer_permit(client, &add, &none, &error), &error,
+		       ERROR_INVALID_PARAMETER, "action",
+		       "1 validation error detected: Value 'lambda:*' at 'action' failed to "
+		       "satisfy constraint: Member must satisfy regular expression pattern: "
+		       "lambda:GetLayerVersion");
+	add.action = borrow("lambda:GetLayerVersion");
+	assert_int_equal(client_layer_permit(client, &add, &added, NULL), 0);
+	assert_non_null(strstr(added->statement, ARN "l:1"));
+	assert_non_null(strstr(added->statement, "arn:aws:iam::210987654321:root"));
+	assert_int_equal(client_layer_get_policy(client, &get, &policy, NULL), 0);
+	assert_string_equal(policy->revision_id, added->revision_id);
+	assert_int_equal(client_layer_unpermit(client, &remove, &removed, NULL), 0);
+	assert_refused(client_layer_get_policy(client, &get, &empty, &error), &error,
+		       ERROR_NOT_FOUND, "layer_name",
+		       "No policy is associated with the given resource.");
+	add.version_number = 2;
+	assert_refused(client_layer_permit(client, &add, &none, &error), &error, ERROR_NOT_FOUND,
+		       "layer_name", "Layer version " ARN "l:2 does not exist.");
+}
+
 static void a_function_has_layers_and_tags(void **state)
 {
 	struct node *node = *state;
@@ -231,6 +272,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(versions_from_publish_to_delete),
+		TEST(a_version_can_be_shared),
 		TEST(a_function_has_layers_and_tags),
 		TEST(tags_come_and_go),
 	};
