@@ -105,9 +105,9 @@ class Method:
 
 
 def methods(protocol):
-    modules = (protocol.function, protocol.invoke, protocol.log, protocol.node, protocol.tenant, protocol.access_key,
-               protocol.alias, protocol.concurrency, protocol.usage, protocol.audit, protocol.event, protocol.budget,
-               protocol.policy, protocol.metrics)
+    """Of every service there is."""
+    modules = [module for name, module in sorted(vars(protocol).items())
+               if not name.endswith("_grpc") and hasattr(module, "DESCRIPTOR")]
     return [Method(module, service, method) for module in modules
             for service in module.DESCRIPTOR.services_by_name.values() for method in service.methods]
 

@@ -287,10 +287,14 @@ def test_other_tenants_ids_in_requests_at_home(active):
     active.concurrency.Put(c.PutFunctionConcurrencyRequest(reserved_concurrent_executions=1, **at), timeout=30)
     active.events.PutEventInvokeConfig(e.PutEventInvokeConfigRequest(maximum_retry_attempts=1, **at), timeout=30)
     key = make_key(active, BLUE, "ADMIN", user="their-admin").access_key.access_key_id
+    layers = active.protocol.layer_grpc.LayerServiceStub(active.channel)
+    layers.PublishLayerVersion(active.protocol.layer.PublishLayerVersionRequest(
+        tenant=BLUE, layer_name=there, zip_file=e2e.make_zip({"python/of_blue.py": "X = 1\n"})), timeout=60)
     green = Caller(active, make_key(active, GREEN, "ADMIN"))
 
     def told(method, **fields):
-        given = {"qualifier": "live", "name": "live", "function_version": "1", "zip_file": b"PK", "user": "mallory"}
+        given = {"version_number": 1, "tags": {"a": "b"}, "tag_keys": ["a"], "qualifier": "live", "name": "live",
+                 "function_version": "1", "zip_file": b"PK", "user": "mallory"}
         request = method.request(**{k: v for k, v in {**given, **fields}.items() if k in method.fields})
         answer = green.call(method.path, request, method.response, method.streams)
         if isinstance(answer, e2e.Refusal):
@@ -306,6 +310,15 @@ def test_other_tenants_ids_in_requests_at_home(active):
                       for who in (BLUE, ABSENT)]
             assert by_arn[0] == by_arn[1], method.path
             assert "StatusCode.OK" not in by_arn[0] and BLUE not in by_arn[0], (method.path, by_arn)
+        if "layer_name" in method.fields and not method.name.startswith("Publish"):
+            by_layer = [str(told(method, layer_name=name)).replace(name, "X") for name in (there, nowhere)]
+            assert by_layer[0] == by_layer[1], method.path
+        for field, kind in (("arn", f"layer:{there}:1"), ("resource", f"function:{there}")):
+            if field not in method.fields:
+                continue
+            by_arn = [str(told(method, **{field: f"arn:aws:lambda:us-east-1:{who}:{kind}"})).replace(who, "X")
+                      for who in (BLUE, ABSENT)]
+            assert by_arn[0] == by_arn[1] and "StatusCode" in by_arn[0], (method.path, by_arn)
         if "access_key_id" in method.fields:
             other = "AKIA" + "Z" * 16
             by_key = [str(told(method, access_key_id=k)).replace(k, "X") for k in (key, other)]
@@ -314,6 +327,15 @@ def test_other_tenants_ids_in_requests_at_home(active):
             groups = [f"/aws/lambda/{name}" for name in (there, nowhere)]
             by_group = [str(told(method, log_group_name=g)).replace(g, "X") for g in groups]
             assert by_group[0] == by_group[1], method.path
+    # Nor by a function that names another's layer.
+    create = next(m for m in methods(active.protocol) if m.path.endswith("FunctionService/Create"))
+    by_use = []
+    for who in (BLUE, ABSENT):
+        request = active.create_request(e2e.unique("thief"), e2e.PYTHON, {"index.py": ECHO},
+                                        layers=[f"arn:aws:lambda:us-east-1:{who}:layer:{there}:1"])
+        answer = green.call(create.path, request, create.response)
+        by_use.append((answer.status, answer.reason, answer.field, answer.message.replace(who, "X")))
+    assert by_use[0] == by_use[1], by_use
     # What leads on in theirs leads to nothing of theirs.
     page = active.functions.List(f.ListFunctionsRequest(tenant=BLUE, max_items=1), timeout=30)
     assert page.next_marker
