@@ -173,6 +173,21 @@ static int build_account(struct node *node, struct error *error)
 	return account_new(&account_config, node->loop, &node->account, error);
 }
 
+static unsigned weight_of_tenant(const char *id, void *arg)
+{
+	const struct node *node = arg;
+
+	return tenant_weight(node->tenants ? tenants_find(node->tenants, id) : NULL);
+}
+
+static void tenant_changed(const char *tenant, void *arg)
+{
+	const struct node *node = arg;
+
+	if (node->pool)
+		pool_tenant_changed(node->pool, tenant);
+}
+
 static unsigned count_functions(const char *tenant, void *directory)
 {
 	return directory_count(directory, tenant);
@@ -204,6 +219,8 @@ static int build_tenants(struct node *node, struct error *error)
 		.user = node->directory,
 		.count_schedules = count_schedules,
 		.count_schedules_arg = node,
+		.changed = tenant_changed,
+		.changed_arg = node,
 	};
 	if (!on_kvm && !config->node_tenants_on_tcg)
 		tenants_config.only_one =
@@ -268,6 +285,8 @@ static int build_pool(struct node *node, struct error *error)
 		.package_path_arg = node->directory,
 		.base_is_needed = base_is_needed,
 		.base_is_needed_arg = node->directory,
+		.tenant_weight = weight_of_tenant,
+		.tenant_weight_arg = node,
 		.base_template_keep_us = (int64_t)config->pool_base_template_keep_s * USEC_PER_SEC,
 		.memory_budget_bytes = config->pool_memory_budget_mb * MIB,
 		.memory_reserve_bytes = config->pool_memory_reserve_mb * MIB,

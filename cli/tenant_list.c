@@ -13,6 +13,7 @@ static void add(struct table *table, json_t *list, const Mayfly__V1__Tenant *t)
 	table_cell(table, "%s", *t->name ? t->name : "-");
 	table_cell(table, "%s", name_of_tenant_state((int)t->state));
 	table_cell(table, "%u", t->functions);
+	table_cell(table, "%u", tenant_weight_of(t));
 	table_cell(table, "%s", text_age(t->created_at_us, age));
 }
 
@@ -37,8 +38,8 @@ static int add_all(struct context *context, struct table *table, json_t *list)
 
 static int run(struct context *context, const struct arguments *arguments _unused_)
 {
-	static const char *const headers[] = { "TENANT",    "NAME",    "STATE",
-					       "FUNCTIONS", "CREATED", NULL };
+	static const char *const headers[] = { "TENANT", "NAME",    "STATE", "FUNCTIONS",
+					       "WEIGHT", "CREATED", NULL };
 	_cleanup_table_ struct table table = { .headers = headers };
 	_cleanup_json_ json_t *list = json_array();
 

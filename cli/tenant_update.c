@@ -3,6 +3,19 @@
 #include "cli/tenant_output.h"
 #include "cli/verbs.h"
 
+/* The request replaces all limits: those that were not given stay as they are. */
+static int keep_others(struct context *context, const char *id, Mayfly__V1__TenantLimits *limits)
+{
+	_cleanup_message_ Mayfly__V1__Tenant *tenant = NULL;
+	Mayfly__V1__GetTenantRequest request = MAYFLY__V1__GET_TENANT_REQUEST__INIT;
+
+	request.tenant = (char *)id;
+	int r = client_tenant_get(context->client, &request, &tenant, &context->error);
+	if (r == 0 && tenant->limits)
+		tenant_limits_fill(limits, tenant->limits);
+	return r;
+}
+
 static int run(struct context *context, const struct arguments *arguments)
 {
 	_cleanup_message_ Mayfly__V1__Tenant *tenant = NULL;
@@ -11,6 +24,8 @@ static int run(struct context *context, const struct arguments *arguments)
 	bool given;
 
 	int r = tenant_limits_from_arguments(arguments, &limits, &given, &context->error);
+	if (r == 0 && given && !argument_flag(arguments, "no-limits"))
+		r = keep_others(context, operand(arguments, 0), &limits);
 	if (r < 0)
 		return r;
 	request.tenant = (char *)operand(arguments, 0);
@@ -35,10 +50,11 @@ const struct verb verb_tenant_update = {
 	.operands = "ID",
 	.min = 1,
 	.max = 1,
-	.summary = "Change a tenant's name and limits",
-	.help = "A limit that is given replaces all limits.\n\n"
-		"Example:\n"
-		"  mayfly tenant update 210987654321 --concurrent-executions 20\n",
+	.summary = "Change a tenant's name, limits and weight",
+	.help = "Limits that are not given stay; with --no-limits they go, the weight too.\n\n"
+		"Examples:\n"
+		"  mayfly tenant update 210987654321 --concurrent-executions 20\n"
+		"  mayfly tenant update 210987654321 --weight 300\n",
 	.options = options,
 	.run = run,
 };

@@ -11,6 +11,7 @@
 #define HAS_STORAGE     MAYFLY__V1__TENANT_LIMITS___CODE_STORAGE_BYTES_CODE_STORAGE_BYTES
 #define HAS_EVENTS      MAYFLY__V1__TENANT_LIMITS___WAITING_EVENTS_WAITING_EVENTS
 #define HAS_PROVISIONED MAYFLY__V1__TENANT_LIMITS___PROVISIONED_MEMORY_MB_PROVISIONED_MEMORY_MB
+#define HAS_WEIGHT      MAYFLY__V1__TENANT_LIMITS___WEIGHT_WEIGHT
 
 struct tenant_service {
 	struct tenants *tenants;
@@ -49,6 +50,10 @@ static void encode_limits(const struct tenant_limits *from, Mayfly__V1__TenantLi
 		to->_provisioned_memory_mb_case = HAS_PROVISIONED;
 		to->provisioned_memory_mb = from->provisioned_memory_mb;
 	}
+	if (from->has_weight) {
+		to->_weight_case = HAS_WEIGHT;
+		to->weight = from->weight;
+	}
 }
 
 static void encode(const struct tenants *tenants, const struct tenant *from,
@@ -84,6 +89,8 @@ static const struct tenant_limits *decode_limits(const Mayfly__V1__TenantLimits 
 		.waiting_events = from->waiting_events,
 		.has_provisioned_memory_mb = from->_provisioned_memory_mb_case == HAS_PROVISIONED,
 		.provisioned_memory_mb = from->provisioned_memory_mb,
+		.has_weight = from->_weight_case == HAS_WEIGHT,
+		.weight = from->weight,
 	};
 	return to;
 }

@@ -59,7 +59,15 @@ int tenant_validate_limits(const struct tenant_limits *limits, struct error *err
 		return error_set(error, ERROR_INVALID_PARAMETER, "limits.provisioned_memory_mb",
 				 "The limit of provisioned memory must be at most %llu MB.",
 				 TENANT_PROVISIONED_MEMORY_MAX_MB);
+	if (limits->has_weight && (limits->weight == 0 || limits->weight > TENANT_WEIGHT_MAX))
+		return error_set(error, ERROR_INVALID_PARAMETER, "limits.weight",
+				 "The weight of a tenant must be from 1 to %u.", TENANT_WEIGHT_MAX);
 	return 0;
+}
+
+unsigned tenant_weight(const struct tenant *tenant)
+{
+	return tenant && tenant->limits.has_weight ? tenant->limits.weight : TENANT_WEIGHT_DEFAULT;
 }
 
 int tenant_validate_id(const char *id, struct error *error)

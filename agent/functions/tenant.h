@@ -16,6 +16,8 @@
 #define TENANT_CODE_STORAGE_MAX_BYTES    (1ULL << 50)
 #define TENANT_WAITING_EVENTS_MAX        10000000U
 #define TENANT_PROVISIONED_MEMORY_MAX_MB (1ULL << 30)
+#define TENANT_WEIGHT_MAX                1000U
+#define TENANT_WEIGHT_DEFAULT            100U
 
 enum tenant_state { TENANT_ACTIVE, TENANT_SUSPENDED };
 
@@ -29,6 +31,8 @@ struct tenant_limits {
 	uint32_t waiting_events;
 	bool has_provisioned_memory_mb;
 	uint64_t provisioned_memory_mb;
+	bool has_weight;
+	uint32_t weight;
 };
 
 struct tenant {
@@ -40,6 +44,9 @@ struct tenant {
 };
 
 extern const struct state_table tenant_states;
+
+/* What it weighs beside others on a node that is full; `tenant` may be NULL. */
+unsigned tenant_weight(const struct tenant *tenant);
 
 /* Names are UTF-8 already; `error` names the field. */
 int tenant_validate_name(const char *name, struct error *error) _must_use_;

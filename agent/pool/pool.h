@@ -87,6 +87,9 @@ void pool_function_changed(struct pool *pool, const struct function *function);
 /* The version's sandboxes drain, waiting demands fail with ERROR_NOT_FOUND. */
 void pool_function_deleted(struct pool *pool, const struct function *function);
 
+/* A tenant's weight may be another now: it counts from the next start on, for the CPUs at once. */
+void pool_tenant_changed(struct pool *pool, const char *tenant);
+
 /* Makes what is to be there before a configuration serves: with SnapStart its function template,
  * else what its sandboxes would have to compile, if that can be done now. done(error) comes later
  * from the loop, except for lack of memory, when it may come at once. `function` and `config` are

@@ -152,6 +152,7 @@ struct sandbox {
 	int64_t resume_asked_us;
 	int64_t resume_done_us;
 	bool loaded;
+	unsigned cpu_weight;            /* of its tenant, when its VM was asked for */
 	bool placed;                    /* it has the package's files */
 	bool repeats_init;              /* within the next invocation */
 	bool repeating_init;            /* within the one it is bound to */

@@ -283,6 +283,7 @@ void sandbox_on_start_message(struct sandbox *sandbox,
 void sandbox_on_loaded(struct sandbox *sandbox)
 {
 	sandbox->loaded = true;
+	share_check_cpu(sandbox);
 	sandbox->version->load_failures = 0;
 	if (sandbox->state != SANDBOX_RESTORING)
 		return;
@@ -305,6 +306,8 @@ static int request_vm(struct sandbox *sandbox, struct error *error)
 		struct vm_boot_request request = {
 			.runtime = config->runtime,
 			.sandbox_id = sandbox->id,
+			.cpu_group = version->tenant,
+			.cpu_weight = sandbox->cpu_weight,
 			.package_path = version->package_path,
 			.memory_mb = config->memory_size_mb,
 			.ephemeral_storage_mb = config->ephemeral_storage_mb,
@@ -315,6 +318,8 @@ static int request_vm(struct sandbox *sandbox, struct error *error)
 	struct vm_clone_request request = {
 		.source = version->template,
 		.sandbox_id = sandbox->id,
+		.cpu_group = version->tenant,
+		.cpu_weight = sandbox->cpu_weight,
 		.package_path = version->package_path,
 		.memory_mb = config->memory_size_mb,
 		.ephemeral_storage_mb = config->ephemeral_storage_mb,
@@ -350,6 +355,7 @@ int sandbox_start(struct version *version, bool provisioned, struct error *error
 	sandbox->pool = pool;
 	sandbox->version = version;
 	sandbox->provisioned = provisioned;
+	sandbox->cpu_weight = share_weight(version->owner, pool);
 	sandbox->created_us = clock_realtime_us();
 	sandbox->requested_us = clock_monotonic_us();
 	hex_id_generate(sandbox->id);

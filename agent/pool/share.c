@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/pool/share.h"
 
+#include "agent/functions/tenant.h"
 #include "agent/pool/memory.h"
 #include "agent/pool/pool_internal.h"
 
@@ -32,14 +33,40 @@ void share_put(struct pool *pool, struct pool_tenant *tenant)
 	free(tenant);
 }
 
-static uint64_t weight_of(const struct pool *pool, const struct pool_tenant *tenant)
+unsigned share_weight(const struct pool_tenant *tenant, const struct pool *pool)
 {
 	unsigned weight =
 		pool->config.tenant_weight
 			? pool->config.tenant_weight(tenant->id, pool->config.tenant_weight_arg)
-			: 1;
+			: TENANT_WEIGHT_DEFAULT;
 
 	return weight > 0 ? weight : 1;
+}
+
+static uint64_t weight_of(const struct pool *pool, const struct pool_tenant *tenant)
+{
+	return share_weight(tenant, pool);
+}
+
+void share_check_cpu(const struct sandbox *sandbox)
+{
+	const struct pool_tenant *tenant = sandbox->version->owner;
+	const struct pool *pool = sandbox->pool;
+	unsigned weight = share_weight(tenant, pool);
+
+	if (weight != sandbox->cpu_weight)
+		pool->driver->set_cpu_weight(pool->host, tenant->id, weight);
+}
+
+void pool_tenant_changed(struct pool *pool, const char *id)
+{
+	const struct pool_tenant *tenant;
+
+	HASH_FIND_STR(pool->tenants, id, tenant);
+	if (!tenant)
+		return;
+	pool->driver->set_cpu_weight(pool->host, id, share_weight(tenant, pool));
+	pool_mark_dirty(pool);
 }
 
 void share_take(struct version *version)

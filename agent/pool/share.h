@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What each tenant gets of a node that is full, by weight. Starts: tenants that want some take
+/* What each tenant gets of a node that is full, by weight. CPU time: by the cgroups that agent/vm
+ * keeps (where the host has them). Starts: tenants that want some take
  * turns, as many turns as they have weight. Room: a tenant may have more than its share as long as
  * nobody within theirs lacks it; from then on it gives back what falls free. Loop thread. */
 
@@ -29,6 +30,11 @@ struct pool_tenant {
 /* Referenced; NULL without memory. */
 struct pool_tenant *share_get(struct pool *pool, const char *tenant);
 void share_put(struct pool *pool, struct pool_tenant *tenant);
+
+/* What it weighs now, from 1 on. */
+unsigned share_weight(const struct pool_tenant *tenant, const struct pool *pool);
+/* A VM has come up, with the weight of when it was asked for: set anew when that has changed. */
+void share_check_cpu(const struct sandbox *sandbox);
 
 /* A sandbox is made; it ends. */
 void share_take(struct version *version);

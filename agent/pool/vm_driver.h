@@ -19,6 +19,7 @@ struct vm_driver {
 	void (*pause)(struct vm *vm, loop_fn *done, void *arg);
 	void (*end)(struct vm *vm, const char *reason);
 	void (*facts)(const struct vm *vm, struct vm_facts *ret);
+	void (*set_cpu_weight)(struct vm_host *host, const char *cpu_group, unsigned weight);
 	const struct vm_host_info *(*host_info)(const struct vm_host *host);
 
 	void (*template_get_base)(struct template_store *store, const char *runtime,

@@ -26,6 +26,7 @@ DEFINE_CLEANUP(stored_tenant, stored_tenant_free)
 #define HAS_EVENTS  MAYFLY__STORE__V1__STORED_TENANT___WAITING_EVENTS_WAITING_EVENTS
 #define HAS_PROVISIONED                                                                            \
 	MAYFLY__STORE__V1__STORED_TENANT___PROVISIONED_MEMORY_MB_PROVISIONED_MEMORY_MB
+#define HAS_WEIGHT MAYFLY__STORE__V1__STORED_TENANT___WEIGHT_WEIGHT
 
 void record_tenant_key(const char *id, char out[RECORD_KEY_BYTES])
 {
@@ -49,6 +50,10 @@ static void fill_limits(stored_tenant *message, const struct tenant_limits *limi
 	if (limits->has_provisioned_memory_mb) {
 		message->_provisioned_memory_mb_case = HAS_PROVISIONED;
 		message->provisioned_memory_mb = limits->provisioned_memory_mb;
+	}
+	if (limits->has_weight) {
+		message->_weight_case = HAS_WEIGHT;
+		message->weight = limits->weight;
 	}
 }
 
@@ -103,6 +108,8 @@ int record_decode_tenant(struct slice bytes, struct tenant *ret, bool *ret_delet
 			.has_provisioned_memory_mb =
 				message->_provisioned_memory_mb_case == HAS_PROVISIONED,
 			.provisioned_memory_mb = message->provisioned_memory_mb,
+			.has_weight = message->_weight_case == HAS_WEIGHT,
+			.weight = message->weight,
 		},
 	};
 	(void)snprintf(ret->id, sizeof(ret->id), "%s", message->tenant);

@@ -58,9 +58,13 @@ static void install(struct edit *base)
 {
 	struct tenant_edit *edit = of(base);
 
+	const struct tenants_config *config = &base->tenants->config;
+
 	tenants_install(base->tenants, &edit->next, edit->deletes);
 	if (edit->deletes)
 		keys_forget_tenant(base->tenants, edit->id);
+	if (config->changed)
+		config->changed(edit->next.id, config->changed_arg);
 }
 
 static void answer(struct edit *base, const struct error *error)

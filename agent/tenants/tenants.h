@@ -28,6 +28,9 @@ struct tenants_config {
 	/* Likewise its schedules; NULL: there are none. */
 	unsigned (*count_schedules)(const char *tenant, void *arg);
 	void *count_schedules_arg;
+	/* A tenant is there, was changed or is gone; from the loop. NULL: nobody cares. */
+	void (*changed)(const char *tenant, void *arg);
+	void *changed_arg;
 };
 
 /* Loads every tenant and access key, makes the default one if it is new. Refused when the master

@@ -12,6 +12,8 @@
 #include "mayfly/log.h"
 
 #define PERIOD_US 100000U
+#define CPU       1 /* of the controllers */
+#define TRIES     8 /* to make a folder in a group that another job removes */
 
 static const char *const controllers[CGROUP_CONTROLLERS] = { "memory", "cpu" };
 
@@ -97,19 +99,31 @@ static void add_warning(struct cgroups *cgroups, char *text)
 		cgroups->warning = text;
 }
 
-/* Removes the groups of VMs that are gone; one that still has processes stays. */
+static void remove_folders_in(int parent_fd, const char *path, unsigned depth)
+{
+	int fd = openat(parent_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!dir) {
+		close_p(&fd);
+		return;
+	}
+	while ((entry = readdir(dir))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		if (depth > 1)
+			remove_folders_in(fd, entry->d_name, depth - 1);
+		(void)unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+	}
+	(void)closedir(dir);
+}
+
+/* Removes the groups of VMs that are gone, and of their owners; one that still has processes
+ * stays. */
 static void remove_leftovers(const char *parent)
 {
-	const struct dirent *entry;
-	DIR *dir;
-
-	dir = opendir(parent);
-	if (!dir)
-		return;
-	while ((entry = readdir(dir)))
-		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-			(void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
-	(void)closedir(dir);
+	remove_folders_in(AT_FDCWD, parent, 2);
 }
 
 static void open_v1_controller(struct cgroups *cgroups, const char *root, const char *self,
@@ -290,6 +304,61 @@ static int set_limits(enum cgroup_mode mode, const char *folder, unsigned index,
 	return r < 0 ? r : write_number(folder, "cpu.cfs_quota_us", limits->cpu_quota_us);
 }
 
+/* -- owners' groups -- */
+
+/* NULL: VMs of this controller lie below the parent. */
+static char *group_path(const struct cgroups *cgroups, unsigned index, const char *group)
+{
+	if (!group || (cgroups->mode == CGROUP_V1 && index != CPU))
+		return NULL;
+	return path_format("%s/%s", cgroups->parents[index], group);
+}
+
+static int write_weight(enum cgroup_mode mode, const char *folder, unsigned weight)
+{
+	if (weight < 1)
+		weight = 1;
+	if (weight > CGROUP_WEIGHT_MAX)
+		weight = CGROUP_WEIGHT_MAX;
+	if (mode == CGROUP_V2)
+		return write_number(folder, "cpu.weight", weight);
+	/* 1,024 is what 100 is in version 2; the kernel takes no less than 2. */
+	return write_number(folder, "cpu.shares", (uint64_t)weight * 1024 / CGROUP_WEIGHT_DEFAULT);
+}
+
+static int make_group(const struct cgroups *cgroups, const char *path, unsigned weight)
+{
+	int r = make_folder(path);
+
+	if (r >= 0)
+		r = write_weight(cgroups->mode, path, weight);
+	if (r >= 0 && cgroups->mode == CGROUP_V2)
+		r = write_value(path, "cgroup.subtree_control", "+memory +cpu");
+	return r;
+}
+
+/* The VM's folder, with its owner's above it: which the end of another VM may take away meanwhile.
+ */
+static int make_vm_folder(const struct cgroups *cgroups, unsigned index, const char *id,
+			  const struct cgroup_limits *limits, char **ret)
+{
+	_cleanup_free_ char *group = group_path(cgroups, index, limits->group);
+	_cleanup_free_ char *folder =
+		path_format("%s/%s", group ? group : cgroups->parents[index], id);
+	int r = -ENOMEM;
+
+	for (unsigned i = 0; folder && i < TRIES; i++) {
+		r = group ? make_group(cgroups, group, limits->weight) : 0;
+		if (r >= 0)
+			r = make_folder(folder);
+		if (r != -ENOENT)
+			break;
+	}
+	if (r >= 0)
+		*ret = TAKE_PTR(folder);
+	return r;
+}
+
 int cgroup_create(const struct cgroups *cgroups, const char *id, pid_t pid,
 		  const struct cgroup_limits *limits)
 {
@@ -301,10 +370,11 @@ int cgroup_create(const struct cgroups *cgroups, const char *id, pid_t pid,
 
 		if (!cgroups->parents[i])
 			continue;
-		folder = path_format("%s/%s", cgroups->parents[i], id);
-		if (!folder)
-			return -ENOMEM;
-		r = make_folder(folder);
+		r = make_vm_folder(cgroups, i, id, limits, &folder);
+		if (!folder) {
+			first = first ? first : r;
+			continue;
+		}
 		if (r >= 0)
 			r = set_limits(cgroups->mode, folder, i, limits);
 		if (r < 0 && !first)
@@ -316,20 +386,39 @@ int cgroup_create(const struct cgroups *cgroups, const char *id, pid_t pid,
 	return first;
 }
 
-int cgroup_remove(const struct cgroups *cgroups, const char *id)
+int cgroup_remove(const struct cgroups *cgroups, const char *group_name, const char *id)
 {
 	int first = 0;
 
 	for (unsigned i = 0; i < CGROUP_CONTROLLERS; i++) {
 		_cleanup_free_ char *folder = NULL;
+		_cleanup_free_ char *group = NULL;
 
 		if (!cgroups->parents[i])
 			continue;
-		folder = path_format("%s/%s", cgroups->parents[i], id);
+		group = group_path(cgroups, i, group_name);
+		folder = path_format("%s/%s", group ? group : cgroups->parents[i], id);
 		if (!folder)
 			return -ENOMEM;
 		if (rmdir(folder) < 0 && errno != ENOENT && !first)
 			first = -errno;
+		if (group)
+			(void)rmdir(group); /* refused while it has others */
 	}
 	return first;
+}
+
+int cgroup_set_weight(const struct cgroups *cgroups, const char *group, unsigned weight)
+{
+	unsigned index = cgroups->mode == CGROUP_V2 ? 0 : CPU;
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (!cgroups->parents[index])
+		return 0;
+	path = group_path(cgroups, index, group);
+	if (!path)
+		return -ENOMEM;
+	r = write_weight(cgroups->mode, path, weight);
+	return r == -ENOENT ? 0 : r;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One cgroup per VM with its memory limit and CPU quota, written straight into cgroupfs: version
- * 2, version 1 or neither. What cannot be set is said once as a warning and never stops a VM.
- * cgroups_open() before the loop; the rest from jobs, any thread. */
+/* One cgroup per VM with its memory limit and CPU quota, below one per owner with the weight by
+ * which owners share the CPUs, written straight into cgroupfs: version 2, version 1 or neither.
+ * What cannot be set is said once as a warning and never stops a VM. cgroups_open() before the
+ * loop; the rest from jobs, any thread. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +27,16 @@ struct cgroups {
 struct cgroup_limits {
 	uint64_t memory_bytes;
 	unsigned cpu_quota_us; /* per 100 ms; 0: no limit */
+	/* The owner's group and its weight; NULL: directly below the parent. With version 1 the
+	 * memory controller has no such groups. */
+	const char *group;
+	unsigned weight;
 };
+
+/* Of an owner's group: as version 2 counts, where 100 is what a group has that nothing was said
+ * of. */
+#define CGROUP_WEIGHT_MAX     10000U
+#define CGROUP_WEIGHT_DEFAULT 100U
 
 /* Finds out what this host has, makes the parents, removes groups that were left behind.
  * `root` is "/sys/fs/cgroup", or a copy's top in tests. Never fails: the mode says what is there.
@@ -44,8 +54,12 @@ const char *cgroup_mode_name(enum cgroup_mode mode);
  * trying everything. */
 int cgroup_create(const struct cgroups *cgroups, const char *id, pid_t pid,
 		  const struct cgroup_limits *limits) _must_use_;
-/* To be called after the process has ended. */
-int cgroup_remove(const struct cgroups *cgroups, const char *id) _must_use_;
+/* To be called after the process has ended. The group (NULL: none) goes with its last VM. */
+int cgroup_remove(const struct cgroups *cgroups, const char *group, const char *id) _must_use_;
+
+/* Of a group that has VMs; 0 also when there is no such group, which gets its weight when it is
+ * made. */
+int cgroup_set_weight(const struct cgroups *cgroups, const char *group, unsigned weight) _must_use_;
 
 /* The line of /proc/self/cgroup for a controller ("" for version 2), without its newline, into
  * `out`. Returns 0 or -ENOENT. `text` is the file's whole content. */

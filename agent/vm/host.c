@@ -396,6 +396,7 @@ int vm_host_open(const struct vm_host_config *config, struct loop *loop, struct 
 	if (!host)
 		return error_set_errno(error, ENOMEM, "cannot open the VM host");
 	host->loop = loop;
+	lane_init(&host->weights, loop, 1);
 	host->lock_fd = -1;
 	host->stopped_callback = -1;
 	host->tb_size_mb = config->tb_size_mb ? config->tb_size_mb : DEFAULT_TB_SIZE;

@@ -11,6 +11,7 @@
 
 #include <libvirt/libvirt.h>
 
+#include "agent/core/lane.h"
 #include "agent/image/package_image.h"
 #include "agent/image/runtime_catalogue.h"
 #include "agent/vm/accelerator.h"
@@ -21,11 +22,15 @@
 
 #define VM_NAME_PREFIX    "mayfly-"
 #define VM_ID_BYTES       33 /* with NUL */
-#define HOST_TAG_BYTES    9  /* with NUL */
+#define CPU_GROUP_BYTES   VM_ID_BYTES
+#define HOST_TAG_BYTES    9 /* with NUL */
 #define VM_NAME_BYTES     (sizeof(VM_NAME_PREFIX) - 1 + HOST_TAG_BYTES + VM_ID_BYTES)
 #define HOST_WARNINGS_MAX 8
 #define DEFAULT_EMULATOR  "/usr/bin/qemu-system-x86_64"
 #define DEFAULT_URI       "embedded"
+
+/* A name of a group of VMs that share CPU time (cpu_weight.c). */
+bool host_cpu_group_is_valid(const char *name);
 
 struct vm_host {
 	struct loop *loop;
@@ -65,7 +70,8 @@ struct vm_host {
 	struct vm_host_info info;
 	char *warnings[HOST_WARNINGS_MAX + 1];
 	size_t n_warnings;
-	struct vm *vms; /* by id */
+	struct vm *vms;      /* by id */
+	struct lane weights; /* of cgroups, being set */
 	struct vm_users *users;
 	int stopped_callback;
 	pthread_t event_thread;

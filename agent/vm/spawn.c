@@ -279,6 +279,8 @@ static void set_limits(struct spawn *spawn)
 	const struct vm_host *host = spawn->host;
 	struct cgroup_limits limits = {
 		.memory_bytes = spawn->ram_bytes + host->tb_size_mb * MIB + QEMU_OVERHEAD_BYTES,
+		.group = spawn->cpu_group[0] ? spawn->cpu_group : NULL,
+		.weight = spawn->cpu_weight,
 	};
 
 	if (host->cpu_limits)
@@ -425,7 +427,8 @@ void sweep_run(struct sweep *sweep)
 	sweep->result = paths_fill(sweep->host, sweep->id, &paths);
 	if (sweep->result >= 0)
 		sweep->result = fs_remove_tree(paths.folder);
-	r = cgroup_remove(&sweep->host->cgroups, sweep->id);
+	r = cgroup_remove(&sweep->host->cgroups, sweep->cpu_group[0] ? sweep->cpu_group : NULL,
+			  sweep->id);
 	if (r < 0 && sweep->result >= 0)
 		sweep->result = r;
 	host_name_domain(sweep->host, sweep->id, name);

@@ -19,6 +19,8 @@ struct spawn {
 	struct vm_host *host; /* borrowed */
 	/* ---- in; owned strings ---- */
 	char id[VM_ID_BYTES];
+	char cpu_group[CPU_GROUP_BYTES]; /* "": none */
+	unsigned cpu_weight;
 	enum ram_mode ram_mode;
 	char *ram_path;
 	uint64_t ram_bytes;
@@ -58,6 +60,7 @@ struct sweep {
 	struct job job;
 	struct vm_host *host; /* borrowed */
 	char id[VM_ID_BYTES];
+	char cpu_group[CPU_GROUP_BYTES];
 	bool domain_may_live; /* libvirt did not say that it stopped */
 	char *last_words;     /* out: end of QEMU's log; owned */
 	bool want_last_words;

@@ -75,6 +75,7 @@ static void sweep(struct vm *vm)
 		.want_last_words = vm->want_last_words,
 	};
 	memcpy(vm->sweep.id, vm->id, sizeof(vm->id));
+	memcpy(vm->sweep.cpu_group, vm->spawn.cpu_group, sizeof(vm->sweep.cpu_group));
 	loop_submit(vm->host->loop, &vm->sweep.job);
 }
 
@@ -354,6 +355,7 @@ static int fill_spawn(struct vm *vm, const struct vm_start *start, const struct 
 		.memory_mb = start->memory_mb,
 		.ephemeral_storage_mb = start->ephemeral_storage_mb,
 		.code_is_package = start->package_path != NULL,
+		.cpu_weight = start->cpu_weight,
 		.pidfd = -1,
 		.monitor_fd = -1,
 		.channel_fd = -1,
@@ -362,6 +364,8 @@ static int fill_spawn(struct vm *vm, const struct vm_start *start, const struct 
 	if (start->files)
 		spawn->files = *start->files;
 	memcpy(spawn->id, vm->id, sizeof(spawn->id));
+	if (start->cpu_group)
+		memcpy(spawn->cpu_group, start->cpu_group, strlen(start->cpu_group) + 1);
 	memcpy(spawn->root.digest, start->root_digest ? start->root_digest : root->digest,
 	       DIGEST_HEX_BYTES);
 	if (copy_string(&spawn->ram_path, start->ram_path) < 0 ||
@@ -383,6 +387,9 @@ static int check_start(struct vm_host *host, const struct vm_start *start,
 	    strspn(start->id, "0123456789abcdef") != VM_ID_BYTES - 1)
 		return error_set(error, ERROR_INVALID_PARAMETER, "sandbox_id",
 				 "a sandbox id is 32 lower-case hex digits");
+	if (start->cpu_group && !host_cpu_group_is_valid(start->cpu_group))
+		return error_set(error, ERROR_INVALID_PARAMETER, "cpu_group",
+				 "a group of VMs is named by 1 to %d digits", CPU_GROUP_BYTES - 2);
 	HASH_FIND_STR(host->vms, start->id, other);
 	if (other)
 		return error_set(error, ERROR_CONFLICT, "sandbox_id", "sandbox %s exists already",
@@ -471,6 +478,8 @@ int vm_clone(struct vm_host *host, const struct vm_clone_request *request,
 {
 	struct vm_start start = {
 		.id = request->sandbox_id,
+		.cpu_group = request->cpu_group,
+		.cpu_weight = request->cpu_weight,
 		.package_path = request->package_path,
 		.memory_mb = request->memory_mb,
 		.ephemeral_storage_mb = request->ephemeral_storage_mb,
@@ -486,6 +495,8 @@ int vm_boot(struct vm_host *host, const struct vm_boot_request *request,
 {
 	const struct vm_start start = {
 		.id = request->sandbox_id,
+		.cpu_group = request->cpu_group,
+		.cpu_weight = request->cpu_weight,
 		.ram_mode = request->ram_path ? RAM_SHARED : RAM_ANONYMOUS,
 		.ram_path = request->ram_path,
 		.ram_bytes = vm_ram_bytes(host, request->memory_mb),

@@ -74,6 +74,8 @@ struct vm_events {
 struct vm_clone_request {
 	struct template *source; /* a reference is taken for the VM's life */
 	const char *sandbox_id;  /* 32 hex digits; names domain, folder, cgroup */
+	const char *cpu_group;   /* whose CPU time it is, digits; NULL: nobody's */
+	unsigned cpu_weight;     /* of that group, beside others; 100 is usual */
 	const char
 		*package_path; /* erofs image, padded to PACKAGE_DEVICE_BYTES; NULL: placeholder */
 	unsigned memory_mb;    /* MemorySize, for the limits */
@@ -90,6 +92,8 @@ int vm_clone(struct vm_host *host, const struct vm_clone_request *request,
 struct vm_boot_request {
 	const char *runtime; /* image name, such as python3.13 */
 	const char *sandbox_id;
+	const char *cpu_group; /* as above */
+	unsigned cpu_weight;
 	const char *package_path;
 	unsigned memory_mb;
 	unsigned ephemeral_storage_mb;
@@ -98,6 +102,9 @@ struct vm_boot_request {
 int vm_boot(struct vm_host *host, const struct vm_boot_request *request,
 	    const struct vm_events *events, void *user, struct vm **ret,
 	    struct error *error) _must_use_;
+
+/* Of a group's VMs, those there are and those that come. Written in a job, in order of asking. */
+void vm_host_set_cpu_weight(struct vm_host *host, const char *cpu_group, unsigned weight);
 
 /* Queues a message on the channel; it is held while the VM is paused. -ENOBUFS when
  * more than 64 MiB wait. */

@@ -68,6 +68,8 @@ struct vm {
 /* What every start has in common. Strings are copied. */
 struct vm_start {
 	const char *id;
+	const char *cpu_group; /* NULL: none */
+	unsigned cpu_weight;
 	struct template *source;            /* a reference is taken; NULL for a boot */
 	const struct template_files *files; /* of the source */
 	enum ram_mode ram_mode;

@@ -57,6 +57,9 @@ struct fixture {
 	unsigned starting;
 	unsigned most_starting;
 	unsigned cloned;
+	unsigned clone_weight;  /* of the last one */
+	char weighed_group[16]; /* whose weight was set last, and to what */
+	unsigned weighed;
 	unsigned booted;
 	unsigned warmed;
 	unsigned pauses;
@@ -212,6 +215,7 @@ static int driver_clone(struct vm_host *host, const struct vm_clone_request *req
 	assert_ptr_equal(request->source, &the_template);
 	assert_string_equal(request->package_path, package);
 	f->cloned++;
+	f->clone_weight = request->cpu_weight;
 	return make_vm(host, events, user, ret, error);
 }
 
@@ -287,6 +291,14 @@ static void driver_facts(const struct vm *vm, struct vm_facts *ret)
 {
 	*ret = (struct vm_facts){ .pid = vm->f->manner != MANNER_NEVER_RUNS,
 				  .running = vm->running };
+}
+
+static void driver_set_cpu_weight(struct vm_host *host, const char *cpu_group, unsigned weight)
+{
+	struct fixture *f = (struct fixture *)host;
+
+	(void)snprintf(f->weighed_group, sizeof(f->weighed_group), "%s", cpu_group);
+	f->weighed = weight;
 }
 
 static const struct vm_host_info *driver_host_info(const struct vm_host *host _unused_)
@@ -490,6 +502,7 @@ static const struct vm_driver driver = {
 	.pause = driver_pause,
 	.end = driver_end,
 	.facts = driver_facts,
+	.set_cpu_weight = driver_set_cpu_weight,
 	.host_info = driver_host_info,
 	.template_get_base = driver_get_base,
 	.template_get_function = driver_get_function,

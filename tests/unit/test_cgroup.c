@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -51,6 +52,14 @@ static void check(const char *name, const char *text)
 	assert_string_equal(buf_string(&content), text);
 }
 
+static int unlink_at(const char *name)
+{
+	_cleanup_free_ char *path = NULL;
+
+	assert_true(asprintf(&path, "%s/%s", root, name) > 0);
+	return unlink(path);
+}
+
 static void open_with(const char *self, struct cgroups *cgroups)
 {
 	_cleanup_free_ char *path = NULL;
@@ -85,7 +94,9 @@ static void none_is_said(void **state _unused_)
 	assert_int_equal(cgroups.mode, CGROUP_NONE);
 	assert_non_null(cgroups.warning);
 	assert_int_equal(cgroup_create(&cgroups, "vm", 1, &limits), 0);
-	assert_int_equal(cgroup_remove(&cgroups, "vm"), 0);
+	assert_int_equal(cgroup_remove(&cgroups, NULL, "vm"), 0);
+	assert_int_equal(cgroup_remove(&cgroups, "7", "vm"), 0);
+	assert_int_equal(cgroup_set_weight(&cgroups, "7", 1), 0);
 	cgroups_close(&cgroups);
 }
 
@@ -160,13 +171,95 @@ static void version_1_without_a_controller_is_said(void **state _unused_)
 	cgroups_close(&cgroups);
 }
 
+static void version_2_owners_have_weights(void **state _unused_)
+{
+	const struct cgroup_limits limits = {
+		.memory_bytes = 123456, .cpu_quota_us = 7235, .group = "210987654321", .weight = 300
+	};
+	struct cgroups cgroups;
+
+	put("cgroup.controllers", "cpu memory\n");
+	put("service/cgroup.subtree_control", "");
+	put("service/mayfly-vm/cgroup.subtree_control", "");
+	put("service/mayfly-vm/210987654321/cgroup.subtree_control", "");
+	put("service/mayfly-vm/210987654321/cpu.weight", "");
+	put("service/mayfly-vm/210987654321/vm/cgroup.procs", "");
+	put("service/mayfly-vm/210987654321/vm/memory.max", "");
+	put("service/mayfly-vm/210987654321/vm/cpu.max", "");
+	open_with("0::/service\n", &cgroups);
+	assert_null(cgroups.warning);
+	assert_int_equal(cgroup_create(&cgroups, "vm", 42, &limits), 0);
+	check("service/mayfly-vm/210987654321/cpu.weight", "300");
+	check("service/mayfly-vm/210987654321/cgroup.subtree_control", "+memory +cpu");
+	check("service/mayfly-vm/210987654321/vm/memory.max", "123456");
+	check("service/mayfly-vm/210987654321/vm/cpu.max", "7235 100000");
+	check("service/mayfly-vm/210987654321/vm/cgroup.procs", "42");
+	put("service/mayfly-vm/210987654321/cpu.weight", "");
+	assert_int_equal(cgroup_set_weight(&cgroups, "210987654321", 1000000), 0);
+	check("service/mayfly-vm/210987654321/cpu.weight", "10000");
+	cgroups_close(&cgroups);
+}
+
+static void version_1_owners_have_shares(void **state _unused_)
+{
+	const struct cgroup_limits limits = { .memory_bytes = 123456,
+					      .group = "210987654321",
+					      .weight = 50 };
+	struct cgroups cgroups;
+
+	put("memory/mayfly-vm/vm/cgroup.procs", "");
+	put("memory/mayfly-vm/vm/memory.limit_in_bytes", "");
+	put("cpu/mayfly-vm/210987654321/cpu.shares", "");
+	put("cpu/mayfly-vm/210987654321/vm/cgroup.procs", "");
+	open_with("4:memory:/\n2:cpu:/\n", &cgroups);
+	assert_null(cgroups.warning);
+	assert_int_equal(cgroup_create(&cgroups, "vm", 42, &limits), 0);
+	/* Memory is no matter of owners: its limits are each VM's. */
+	check("memory/mayfly-vm/vm/memory.limit_in_bytes", "123456");
+	check("memory/mayfly-vm/vm/cgroup.procs", "42");
+	check("cpu/mayfly-vm/210987654321/cpu.shares", "512");
+	check("cpu/mayfly-vm/210987654321/vm/cgroup.procs", "42");
+	put("cpu/mayfly-vm/210987654321/cpu.shares", "");
+	assert_int_equal(cgroup_set_weight(&cgroups, "210987654321", 1), 0);
+	check("cpu/mayfly-vm/210987654321/cpu.shares", "10");
+	cgroups_close(&cgroups);
+}
+
+/* Folders alone, which can be removed as cgroups can. */
+static void an_owner_s_group_goes_with_its_last_vm(void **state _unused_)
+{
+	_cleanup_free_ char *group = NULL, *other = NULL;
+	struct cgroups cgroups;
+
+	assert_true(asprintf(&group, "%s/cpu/mayfly-vm/7", root) > 0);
+	assert_true(asprintf(&other, "%s/cpu/mayfly-vm/7/b", root) > 0);
+	put("memory/tasks", "");
+	put("cpu/tasks", "");
+	open_with("4:memory:/\n2:cpu:/\n", &cgroups);
+	put("cpu/mayfly-vm/7/a/x", "");
+	assert_int_equal(fs_make_directories(other, 0755), 0);
+	/* One with processes cannot be removed; here, with a file. */
+	assert_true(cgroup_remove(&cgroups, "7", "a") < 0);
+	assert_int_equal(cgroup_remove(&cgroups, "7", "b"), 0);
+	assert_false(fs_exists(other));
+	assert_true(fs_exists(group));
+	assert_int_equal(unlink_at("cpu/mayfly-vm/7/a/x"), 0);
+	assert_int_equal(cgroup_remove(&cgroups, "7", "a"), 0);
+	assert_false(fs_exists(group));
+	assert_int_equal(cgroup_set_weight(&cgroups, "7", 200), 0);
+	assert_false(fs_exists(group));
+	cgroups_close(&cgroups);
+}
+
 static void leftovers_are_removed(void **state _unused_)
 {
 	_cleanup_free_ char *left = NULL;
+	_cleanup_free_ char *below = NULL;
 	struct cgroups cgroups;
 
 	assert_true(asprintf(&left, "%s/memory/mayfly-vm/0123", root) > 0);
-	assert_int_equal(fs_make_directories(left, 0755), 0);
+	assert_true(asprintf(&below, "%s/4567", left) > 0);
+	assert_int_equal(fs_make_directories(below, 0755), 0);
 	open_with("4:memory:/\n", &cgroups);
 	assert_false(fs_exists(left));
 	cgroups_close(&cgroups);
@@ -182,6 +275,10 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(version_1_writes_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(version_1_without_a_controller_is_said, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(version_2_owners_have_weights, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(version_1_owners_have_shares, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_owner_s_group_goes_with_its_last_vm, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(leftovers_are_removed, set_up, tear_down),
 	};

@@ -234,6 +234,34 @@ static void room_goes_by_weight(void **state)
 	end_all(f, &modest);
 }
 
+/* It is asked for whenever it counts, so a change needs no more than to be told to the VMs. */
+static void a_change_of_weight_counts_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct crowd greedy = { .tenant = GREEDY }, modest = { .tenant = MODEST };
+
+	greedy_weight = 3;
+	make_shared_pool(f, 1000, 1);
+	know(f, MODEST, "m");
+	know(f, GREEDY, "g");
+	assert_int_equal(f->clone_weight, 3);
+	ask_as(f, &greedy, "g", 60);
+	ask_as(f, &modest, "m", 60);
+	RUN_UNTIL(f, bound(&greedy) + bound(&modest) >= 16);
+	assert_in_range(bound(&greedy), 11, 13);
+	greedy_weight = 1;
+	pool_tenant_changed(f->pool, GREEDY);
+	assert_string_equal(f->weighed_group, GREEDY);
+	assert_int_equal(f->weighed, 1);
+	pool_tenant_changed(f->pool, "333333333333"); /* nobody that the pool knows */
+	assert_string_equal(f->weighed_group, GREEDY);
+	unsigned before = bound(&greedy), all = before + bound(&modest);
+	RUN_UNTIL(f, bound(&greedy) + bound(&modest) >= all + 20);
+	assert_in_range(bound(&greedy) - before, 9, 11);
+	end_all(f, &greedy);
+	end_all(f, &modest);
+}
+
 static void idle_ones_within_a_share_are_not_evicted(void **state)
 {
 	struct fixture *f = *state;
@@ -275,6 +303,7 @@ int main(void)
 		SHARE_TEST(who_comes_late_has_no_old_claims),
 		SHARE_TEST(room_falls_to_who_has_less),
 		SHARE_TEST(room_goes_by_weight),
+		SHARE_TEST(a_change_of_weight_counts_at_once),
 		SHARE_TEST(idle_ones_within_a_share_are_not_evicted),
 	};
 

@@ -168,7 +168,9 @@ static void test_default_is_there(void **state)
 static void test_create_and_restart(void **state)
 {
 	const struct tenant_limits limits = { .has_concurrent_executions = true,
-					      .concurrent_executions = 7 };
+					      .concurrent_executions = 7,
+					      .has_weight = true,
+					      .weight = 1000 };
 	struct node *node = *state;
 	const struct tenant *tenant;
 
@@ -191,6 +193,9 @@ static void test_create_and_restart(void **state)
 	assert_true(tenant->limits.has_concurrent_executions);
 	assert_int_equal(tenant->limits.concurrent_executions, 7);
 	assert_false(tenant->limits.has_code_storage_bytes);
+	assert_int_equal(tenant_weight(tenant), 1000);
+	assert_int_equal(tenant_weight(tenants_find(node->tenants, DEFAULT)), 100);
+	assert_int_equal(tenant_weight(NULL), 100);
 }
 
 static void test_update(void **state)
@@ -211,6 +216,8 @@ static void test_update(void **state)
 	const struct tenant_limits memory = { .has_provisioned_memory_mb = true,
 					      .provisioned_memory_mb = (1ULL << 30) + 1 };
 	const struct tenant_limits nothing = { .has_concurrent_executions = true };
+	const struct tenant_limits weightless = { .has_weight = true };
+	const struct tenant_limits heavy = { .has_weight = true, .weight = 1001 };
 	char long_name[TENANT_NAME_MAX + 2];
 	struct node *node = *state;
 
@@ -238,6 +245,9 @@ static void test_update(void **state)
 	assert_int_equal(update(node, OTHER, NULL, &over), ERROR_INVALID_PARAMETER);
 	assert_string_equal(node->error.field, "limits.concurrent_executions");
 	assert_int_equal(update(node, OTHER, NULL, &nothing), ERROR_INVALID_PARAMETER);
+	assert_int_equal(update(node, OTHER, NULL, &weightless), ERROR_INVALID_PARAMETER);
+	assert_int_equal(update(node, OTHER, NULL, &heavy), ERROR_INVALID_PARAMETER);
+	assert_string_equal(node->error.field, "limits.weight");
 	assert_int_equal(update(node, OTHER, long_name, NULL), ERROR_INVALID_PARAMETER);
 	assert_int_equal(update(node, OTHER, "a\nb", NULL), ERROR_INVALID_PARAMETER);
 	assert_string_equal(node->error.field, "name");
