@@ -15,6 +15,7 @@
 
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
+static const char *const scalings[] = { "adaptive", "fixed", NULL };
 static const char *const syncs[] = { "full", "normal", NULL };
 
 /* -- rules of single keys: NULL, or what the value must be -- */
@@ -229,8 +230,17 @@ static const struct config_row rows[] = {
 		  "to 6 MiB." },
 	{ "pool", "max_wait_s", NUMBER(pool_max_wait_s, 1, HOUR_S), .initial = "300", .unit = "s",
 	  .help = "How long one may wait." },
+	{ "pool", "scaling", CHOICE(pool_scaling, scalings), .initial = "adaptive",
+	  .help = "adaptive: how long sandboxes are kept, and how many, follows from when each "
+		  "function is invoked (docs/scaling.md). fixed: as the keys below say." },
 	{ "pool", "keep_alive_s", NUMBER(pool_keep_alive_s, 1, 7 * DAY_S), .initial = "600",
-	  .unit = "s", .help = "An idle sandbox ends after so long." },
+	  .unit = "s", .help = "An idle sandbox ends after so long, adaptive: at the latest." },
+	{ "pool", "keep_alive_min_s", NUMBER(pool_keep_alive_min_s, 1, 7 * DAY_S), .initial = "60",
+	  .unit = "s",
+	  .help = "Adaptive: an idle sandbox does not end before, but for want of memory." },
+	{ "pool", "cold_start_worth_s", NUMBER(pool_cold_start_worth_s, 0, 30 * DAY_S),
+	  .initial = "0", .unit = "s",
+	  .help = "Adaptive: so long of an idle sandbox is worth a cold start. 0: keep_alive_s." },
 	{ "pool", "freeze_after_ms", NUMBER(pool_freeze_after_ms, 1, MINUTE_S * 1000),
 	  .initial = "10", .unit = "ms",
 	  .help = "An idle sandbox's vCPUs are stopped after so long." },
@@ -238,7 +248,9 @@ static const struct config_row rows[] = {
 	  .unit = "s", .help = "A function has spares for so long after its last use." },
 	{ "pool", "spares", NUMBER(pool_spares, 0, 1000), .initial = "1",
 	  .help = "Sandboxes kept restored, initialised and unused for each active function, so "
-		  "that its next cold start need not wait for QEMU." },
+		  "that its next cold start need not wait for QEMU. Adaptive: at least." },
+	{ "pool", "spares_max", NUMBER(pool_spares_max, 1, 1000), .initial = "16",
+	  .help = "Adaptive: at most so many." },
 	{ "pool", "spares_on_deploy", FLAG(pool_spares_on_deploy), .initial = "yes",
 	  .help = "A function just deployed counts as active before its first use." },
 	{ "pool", "warm_rounds", NUMBER(pool_warm_rounds, 1, 1000), .initial = "3",

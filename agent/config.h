@@ -28,6 +28,7 @@ enum config_log_level {
 };
 
 enum config_sync { CONFIG_SYNC_FULL, CONFIG_SYNC_NORMAL };
+enum config_scaling { CONFIG_SCALING_ADAPTIVE, CONFIG_SCALING_FIXED };
 
 /* Strings are owned; "" where a key is left empty. What each means is in the table. */
 struct config {
@@ -68,11 +69,15 @@ struct config {
 	uint64_t pool_max_waiting;
 	uint64_t pool_max_waiting_mb;
 	uint64_t pool_max_wait_s;
+	unsigned pool_scaling; /* CONFIG_SCALING_… */
 	uint64_t pool_keep_alive_s;
+	uint64_t pool_keep_alive_min_s;
+	uint64_t pool_cold_start_worth_s;
 	uint64_t pool_base_template_keep_s;
 	uint64_t pool_freeze_after_ms;
 	uint64_t pool_active_window_s;
 	uint64_t pool_spares;
+	uint64_t pool_spares_max;
 	bool pool_spares_on_deploy;
 	uint64_t pool_warm_rounds;
 	uint64_t pool_start_timeout_ms;

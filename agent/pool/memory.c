@@ -5,6 +5,8 @@
 
 #include "agent/pool/pool_internal.h"
 
+#define EVICTION_CHOICE 64
+
 uint64_t memory_total_bytes(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES);
@@ -47,19 +49,31 @@ static bool fits(const struct pool *pool, uint64_t cost_bytes)
 	       pool->sandbox_count < pool->config.max_sandboxes;
 }
 
-/* The longest idle one that may go for it. */
+/* Of the longest idle ones that may go for it, the one that is worth the least. */
 static bool evict_one(const struct version *version)
 {
 	struct pool *pool = version->pool;
-	struct sandbox *sandbox;
+	struct sandbox *sandbox, *least = NULL;
+	int64_t least_worth = 0;
+	unsigned seen = 0;
 
-	TAILQ_FOREACH (sandbox, &pool->lru, lru_link)
-		if (share_may_evict(sandbox, version))
+	TAILQ_FOREACH (sandbox, &pool->lru, lru_link) {
+		int64_t worth;
+
+		if (!share_may_evict(sandbox, version))
+			continue;
+		worth = scaling_worth(sandbox);
+		if (!least || worth < least_worth) {
+			least = sandbox;
+			least_worth = worth;
+		}
+		if (++seen == EVICTION_CHOICE)
 			break;
-	if (!sandbox)
+	}
+	if (!least)
 		return false;
 	pool->evictions++;
-	sandbox_stop(sandbox, "evicted: another function needs the memory");
+	sandbox_stop(least, "evicted: another function needs the memory");
 	return true;
 }
 

@@ -278,6 +278,7 @@ int pool_acquire(struct pool *pool, const struct function *function, struct dema
 	r = demand_claim(version, demand);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot take the demand");
+	scaling_begin(version);
 	sandbox = end_tenant_find_idle(version, demand);
 	if (sandbox) {
 		sandbox_bind(sandbox, demand);
@@ -395,6 +396,14 @@ static void fill_defaults(struct pool_config *config, const struct vm_host_info 
 	DEFAULT(max_waiting, 10000);
 	DEFAULT(share_idle_us, 10 * USEC_PER_SEC);
 	DEFAULT(keep_alive_us, 600 * USEC_PER_SEC);
+	DEFAULT(keep_alive_min_us, 60 * USEC_PER_SEC);
+	if (config->keep_alive_min_us > config->keep_alive_us)
+		config->keep_alive_min_us = config->keep_alive_us;
+	DEFAULT(cold_start_worth_us, config->keep_alive_us);
+	DEFAULT(start_lead_us, 2 * USEC_PER_SEC);
+	DEFAULT(spares_max, 16);
+	if (config->spares_max < config->spares)
+		config->spares_max = config->spares;
 	DEFAULT(freeze_after_us, 10 * USEC_PER_MSEC);
 	DEFAULT(active_window_us, 600 * USEC_PER_SEC);
 	DEFAULT(warm_rounds, 3);

@@ -48,10 +48,17 @@ struct pool_config {
 	unsigned max_starts;  /* starts at once, long INITs aside; 0: as many as processors */
 	unsigned max_waiting; /* demands in queues; 0: 10,000 */
 
-	int64_t keep_alive_us;    /* idle sandboxes end after it; 0: 10 minutes */
+	/* Fixed: idle sandboxes end after keep_alive_us. Adaptive: by when their version is asked
+	 * for (arrivals.h), at the earliest and the latest after these. */
+	bool adaptive;
+	int64_t keep_alive_min_us;   /* 0: a minute; at most keep_alive_us */
+	int64_t keep_alive_us;       /* 0: 10 minutes */
+	int64_t cold_start_worth_us; /* so long of an idle sandbox; 0: keep_alive_us */
+	int64_t start_lead_us; /* an expected use has its sandbox started so long before; 0: 2 s */
 	int64_t freeze_after_us;  /* vCPUs run on for so long after an answer; 0: 10 ms */
 	int64_t active_window_us; /* a function has spares for so long after use; 0: 10 minutes */
-	unsigned spares;          /* wanted per active version */
+	unsigned spares;          /* wanted per active version, adaptive: at least */
+	unsigned spares_max;      /* adaptive: at most; 0: 16 */
 	bool spares_on_deploy;    /* a function just deployed counts as active */
 	unsigned warm_rounds;     /* of a spare; 0: 3 */
 	int64_t start_timeout_us; /* clone requested to Restored; 0: 10 s, 60 s under TCG */

@@ -8,6 +8,7 @@
 
 #include "agent/core/digest.h"
 #include "agent/logs/log_lines.h"
+#include "agent/pool/arrivals.h"
 #include "agent/pool/end_tenant_queue.h"
 #include "agent/pool/pool.h"
 #include "agent/pool/share.h"
@@ -82,6 +83,12 @@ struct version {
 				     end-tenants are on their lists instead */
 	unsigned starting;        /* RESTORING or INITIALIZING */
 	unsigned spares_ready;    /* idle and never used */
+	unsigned idle_used;       /* idle and used */
+	unsigned busy;
+
+	struct arrivals arrivals;
+	int64_t plan_at_us; /* the plan is looked at again; 0: not */
+	struct timer plan_timer;
 
 	struct end_tenant *end_tenants;   /* by id */
 	TAILQ_HEAD(, end_tenant) matches; /* who can be served by what is their own */
@@ -275,6 +282,22 @@ void provision_wait(struct version *version);
 bool provision_is_surplus(const struct sandbox *sandbox);
 /* All are there. */
 void provision_check(struct version *version);
+
+/* -- scaling.c -- */
+
+/* A demand is about to be bound or to wait; an invocation has ended. */
+void scaling_begin(struct version *version);
+void scaling_end(struct version *version);
+/* Sees to it that the version converges when more are to be ready. */
+void scaling_arm(struct version *version);
+/* Without a start policy that was set. */
+unsigned scaling_spares(const struct version *version);
+/* How long an idle sandbox lives until it is asked whether it is still wanted. */
+int64_t scaling_keep_us(const struct sandbox *sandbox);
+/* Whether it is, and until when it need not be asked again. */
+bool scaling_keeps(const struct sandbox *sandbox, int64_t *ret_until_us);
+/* Of idle sandboxes the one worth the least goes first when memory is needed. */
+int64_t scaling_worth(const struct sandbox *sandbox);
 
 /* -- version_code.c -- */
 

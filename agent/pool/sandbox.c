@@ -58,6 +58,7 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 {
 	struct pool *pool = sandbox->pool;
 	bool was_starting = sandbox_is_starting(sandbox);
+	bool was_busy = sandbox->state == SANDBOX_BUSY;
 
 	if (!state_may_follow(&sandbox_states, sandbox->state, state)) {
 		log_write(LOG_ERR, &(struct log_fields){ .sandbox = sandbox->id },
@@ -71,6 +72,8 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 	pool->by_state[state]++;
 	sandbox->version->starting += sandbox_is_starting(sandbox);
 	sandbox->version->starting -= was_starting;
+	sandbox->version->busy += state == SANDBOX_BUSY;
+	sandbox->version->busy -= was_busy;
 	if (!sandbox_is_starting(sandbox))
 		release_slot(sandbox);
 	if (state == SANDBOX_STOPPING || state == SANDBOX_GONE)
@@ -101,12 +104,14 @@ void sandbox_set_idle(struct sandbox *sandbox)
 	}
 	if (sandbox->end_tenant) {
 		end_tenant_add_idle(sandbox);
+		version->idle_used++;
 	} else if (sandbox->invocations == 0) {
 		TAILQ_INSERT_TAIL(&version->idle, sandbox, idle_link);
 		version->spares_ready++;
 		sandbox->pool->spares++;
 	} else {
 		TAILQ_INSERT_HEAD(&version->idle, sandbox, idle_link);
+		version->idle_used++;
 	}
 	TAILQ_INSERT_TAIL(&sandbox->pool->lru, sandbox, lru_link);
 }
@@ -130,6 +135,8 @@ void sandbox_unset_idle(struct sandbox *sandbox)
 	if (sandbox->invocations == 0) {
 		version->spares_ready--;
 		sandbox->pool->spares--;
+	} else {
+		version->idle_used--;
 	}
 }
 
@@ -143,23 +150,17 @@ static void freeze(struct sandbox *sandbox)
 		return;
 	sandbox->frozen_wish = true;
 	pool->driver->pause(sandbox->vm, NULL, NULL);
-	sandbox_arm(sandbox, clock_monotonic_us() + pool->config.keep_alive_us);
+	sandbox_arm(sandbox, clock_monotonic_us() + scaling_keep_us(sandbox));
 }
 
-/* A spare is kept as long as its version is in use. */
 static void expire(struct sandbox *sandbox)
 {
-	struct version *version = sandbox->version;
+	int64_t until_us;
 
 	if (sandbox->provisioned)
 		return;
-	if (sandbox->invocations == 0 && version_is_active(version) &&
-	    version->spares_ready <= version_spare_target(version)) {
-		int64_t at_us = version->active_until_us;
-
-		if (version->policy == POOL_POLICY_SPARE)
-			at_us = clock_monotonic_us() + sandbox->pool->config.keep_alive_us;
-		sandbox_arm(sandbox, at_us);
+	if (scaling_keeps(sandbox, &until_us)) {
+		sandbox_arm(sandbox, until_us);
 		return;
 	}
 	sandbox_stop(sandbox, "idle for longer than the keep-alive");
@@ -276,6 +277,7 @@ void sandbox_release(struct sandbox *sandbox, const char *end_reason)
 	sandbox->demand = NULL;
 	sandbox->last_used_us = clock_realtime_us();
 	version_touch(version);
+	scaling_end(version);
 	if (!end_reason && !version->current)
 		end_reason = "a newer generation of the function serves";
 	if (!end_reason && pool->draining && version->waiting == 0)

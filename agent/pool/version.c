@@ -71,6 +71,7 @@ static void version_free(struct version *version)
 
 	timer_disarm(&version->retry_timer);
 	timer_disarm(&version->refill_timer);
+	timer_disarm(&version->plan_timer);
 	timer_disarm(&version->provision_timer);
 	version_drop_template(version);
 	version_code_clear(&version->code);
@@ -238,6 +239,7 @@ void version_retire(struct version *version, struct version *successor)
 	if (successor) {
 		successor->active_until_us = version->active_until_us;
 		successor->provisioned = version->provisioned;
+		successor->arrivals = version->arrivals;
 		policy_move(version, successor);
 	}
 	for (sandbox = TAILQ_FIRST(&version->sandboxes); sandbox; sandbox = next) {
@@ -247,6 +249,7 @@ void version_retire(struct version *version, struct version *successor)
 	}
 	timer_disarm(&version->retry_timer);
 	timer_disarm(&version->refill_timer);
+	timer_disarm(&version->plan_timer);
 	timer_disarm(&version->provision_timer);
 	version_unref(version);
 }
@@ -337,9 +340,8 @@ unsigned version_spare_target(const struct version *version)
 		return 0;
 	if (version->policy == POOL_POLICY_SPARE)
 		return version->policy_spares;
-	if (version->policy != POOL_POLICY_DEFAULT || !version_is_active(version))
-		return 0;
-	return version->pool->config.spares;
+	return version->policy == POOL_POLICY_DEFAULT && version->current ? scaling_spares(version)
+									  : 0;
 }
 
 /* -- convergence -- */
@@ -411,6 +413,8 @@ void version_converge(struct version *version)
 	if (version->current && version->retry_at_us == 0 &&
 	    version_wanted_starts(version, &for_demand) > 0)
 		pool_add_starved(version);
+	if (version->current)
+		scaling_arm(version);
 	policy_check(version);
 	version_unref(version);
 }
