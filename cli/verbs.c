@@ -82,6 +82,7 @@ const struct verb *const verbs[] = {
 	&verb_bench_burst,
 	&verb_bench_throughput,
 	&verb_bench_density,
+	&verb_bench_shares,
 	&verb_completion,
 	NULL,
 };
