@@ -93,6 +93,9 @@ void bench_end(struct bench *bench);
 /* Our own functions sleep so long and answer. */
 #define BENCH_EVENT     "{\"sleep_ms\": %u}"
 
+/* Sleeps until then, or until we are interrupted. */
+void bench_sleep_until(int64_t monotonic_us);
+
 /* Deploys the function under a fresh name and waits until it is Active; with `snap_start` until
  * its template is there. The one of before is deleted. */
 int bench_deploy(struct bench *bench, bool snap_start) _must_use_;

@@ -5,6 +5,7 @@
 #include "cli/bench.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "cli/function_options.h"
 #include "cli/output.h"
@@ -181,6 +182,14 @@ int bench_deploy(struct bench *bench, bool snap_start)
 	if (r == 0)
 		r = function_wait(context, &function);
 	return r == 0 && snap_start ? wait_until_optimized(bench) : r;
+}
+
+void bench_sleep_until(int64_t monotonic_us)
+{
+	struct timespec at = { .tv_sec = monotonic_us / USEC_PER_SEC,
+			       .tv_nsec = monotonic_us % USEC_PER_SEC * 1000 };
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR && !interrupted)
+		;
 }
 
 int bench_set_policy(struct bench *bench, Mayfly__V1__StartPolicy policy, unsigned spares)

@@ -16,13 +16,11 @@
 #define MAX_OUTPUT    (1U << 20)
 #define PATH_VARIABLE "MAYFLY_RAW_QEMU"
 
-/* $MAYFLY_RAW_QEMU, the installed one, or the one of the build folder we are in. */
-static int find_program(char *out, size_t size)
+int bench_find_program(const char *name, const char *variable, char *out, size_t size)
 {
-	static const char *const below[] = { "../lib/mayfly/" PROGRAM, "../libexec/mayfly/" PROGRAM,
-					     "../agent/" PROGRAM, "../agent/vm/" PROGRAM,
-					     "../tests/bench/" PROGRAM };
-	const char *named = getenv(PATH_VARIABLE);
+	static const char *const below[] = { "../lib/mayfly", "../libexec/mayfly", "../agent",
+					     "../agent/vm", "../tests/bench" };
+	const char *named = getenv(variable);
 	char self[4096];
 
 	if (named && *named)
@@ -33,7 +31,7 @@ static int find_program(char *out, size_t size)
 	self[n] = '\0';
 	*strrchr(self, '/') = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(below); i++) {
-		if (snprintf(out, size, "%s/%s", self, below[i]) >= (int)size)
+		if (snprintf(out, size, "%s/%s/%s", self, below[i], name) >= (int)size)
 			return -ENAMETOOLONG;
 		if (access(out, X_OK) == 0)
 			return 0;
@@ -132,7 +130,7 @@ static int measure(struct bench *bench, const struct raw_run *run, json_t **ret,
 	_cleanup_close_ int input = -1;
 	char path[4608], memory[24], n[24], parallel[24], event[48];
 
-	if (find_program(path, sizeof(path)) < 0)
+	if (bench_find_program(PROGRAM, PATH_VARIABLE, path, sizeof(path)) < 0)
 		return error_set(e, ERROR_NOT_FOUND, NULL, PROGRAM " is not installed");
 	int r = open_input(bench, &input);
 	if (r < 0)

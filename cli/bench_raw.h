@@ -6,6 +6,10 @@
 
 #include "cli/bench.h"
 
+/* A program that is installed with us: what $variable names, the installed one, or the one of the
+ * build folder we are in. 0, -ENOENT or -ENAMETOOLONG. */
+int bench_find_program(const char *name, const char *variable, char *out, size_t size) _must_use_;
+
 struct raw_run {
 	uint64_t n, parallel;
 	unsigned hold_ms; /* of the event */

@@ -6,7 +6,6 @@
 #include "cli/bench.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "cli/output.h"
 #include "cli/verbs.h"
@@ -18,14 +17,6 @@ struct load {
 	int64_t begin_us;
 	uint64_t next; /* request of an open load, taken with an atomic */
 };
-
-static void sleep_until(int64_t monotonic_us)
-{
-	struct timespec at = { .tv_sec = monotonic_us / USEC_PER_SEC,
-			       .tv_nsec = monotonic_us % USEC_PER_SEC * 1000 };
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR && !interrupted)
-		;
-}
 
 static void run_closed(struct swarm *swarm, unsigned index _unused_, struct client *client)
 {
@@ -45,7 +36,7 @@ static void run_open(struct swarm *swarm, unsigned index _unused_, struct client
 		int64_t due_us = (int64_t)((double)i / load->rate * 1e6);
 		if (due_us >= load->duration_us)
 			return;
-		sleep_until(load->begin_us + due_us);
+		bench_sleep_until(load->begin_us + due_us);
 		swarm_invoke(swarm, client, 0, load->begin_us + due_us);
 	}
 }

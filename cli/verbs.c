@@ -83,6 +83,7 @@ const struct verb *const verbs[] = {
 	&verb_bench_throughput,
 	&verb_bench_density,
 	&verb_bench_shares,
+	&verb_bench_trace,
 	&verb_completion,
 	NULL,
 };

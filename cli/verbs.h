@@ -85,3 +85,4 @@ extern const struct verb verb_bench_burst;
 extern const struct verb verb_bench_throughput;
 extern const struct verb verb_bench_density;
 extern const struct verb verb_bench_shares;
+extern const struct verb verb_bench_trace;
