@@ -413,6 +413,31 @@ static void more_than_the_bound_is_refused(void **state)
 	give_up(&c);
 }
 
+/* Whichever comes first; and the pool is told, so that nothing starts for nobody. */
+static void none_waits_beyond_its_own_deadline_or_the_node_s(void **state)
+{
+	struct fixture *f = *state;
+	struct invocation_request request = { .function_name = "f",
+					      .payload = slice_from_string("{}"),
+					      .deadline_us = clock_monotonic_us() + 20000,
+					      .events = &events };
+	struct asker a = { 0 }, b;
+
+	request.user = &a;
+	assert_int_equal(invoker_submit(f->invoker, &request, &a.invocation), 0);
+	assert_true(is_waiting(&a));
+	RUN_UNTIL(f, a.answered);
+	assert_int_equal(a.code, ERROR_DEADLINE_EXCEEDED);
+	assert_true(clock_monotonic_us() >= request.deadline_us);
+	assert_int_equal(cancelled, 1);
+	f->invoker->max_wait_us = 20000;
+	ask(f, &b, slice_from_string("{}"));
+	assert_true(is_waiting(&b));
+	RUN_UNTIL(f, b.answered);
+	assert_int_equal(b.code, ERROR_UNAVAILABLE);
+	assert_int_equal(cancelled, 2);
+}
+
 static void a_small_one_over_the_bound_leaves_the_queue(void **state)
 {
 	static char small[8192];
@@ -707,6 +732,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(more_than_the_bound_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(none_waits_beyond_its_own_deadline_or_the_node_s,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_small_one_over_the_bound_leaves_the_queue, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(who_is_over_the_limit_does_not_wait, set_up,
