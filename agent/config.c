@@ -377,6 +377,26 @@ static const struct config_row rows[] = {
 	  .initial = "300000", .unit = "ms", .help = "What that wait does not exceed." },
 	{ "events", "max_age_s", NUMBER(events_max_age_s, 1, 21600), .initial = "21600",
 	  .unit = "s", .help = "An event that has not ended after so long is dropped." },
+	{ "events", "delivery_max_age_s", NUMBER(events_delivery_max_age_s, 1, 7 * DAY_S),
+	  .initial = "21600", .unit = "s",
+	  .help = "What no destination takes for so long after an event's end is given up. It is "
+		  "tried after 1 s, each time after twice as long, up to 5 minutes." },
+	{ "events", "queue_max_mb", NUMBER(events_queue_max_mb, 1, 1048576), .initial = "256",
+	  .unit = "MiB", .help = "What the queues of one tenant may hold in all." },
+	{ "events", "max_webhooks", NUMBER(events_max_webhooks, 1, 1000), .initial = "16",
+	  .help = "Posts to webhooks at once." },
+	{ "events", "webhook_timeout_ms", NUMBER(events_webhook_timeout_ms, 100, MINUTE_S * 1000),
+	  .initial = "10000", .unit = "ms",
+	  .help = "How long one may take; half of it until it is connected." },
+	{ "events", "webhook_ca_file", PATH(events_webhook_ca_file), .initial = "",
+	  .optional = true,
+	  .help = "The authorities that vouch for webhooks, PEM. Empty: the system's." },
+	{ "events", "webhook_allow_plain", FLAG(events_webhook_allow_plain), .initial = "no",
+	  .help = "Allow webhooks without TLS, http://." },
+	{ "events", "webhook_allow_private", FLAG(events_webhook_allow_private), .initial = "no",
+	  .help = "Allow webhooks at addresses that are not of the public internet: this machine, "
+		  "private networks, metadata services of clouds. Tenants choose the address, so "
+		  "they reach with it what this node reaches." },
 
 	{ "schedules", "max_per_tenant", NUMBER(schedules_max_per_tenant, 1, 1000000),
 	  .initial = "10000", .help = "Schedules of a tenant; more are refused." },

@@ -118,6 +118,13 @@ struct config {
 	uint64_t events_delay_first_ms;
 	uint64_t events_delay_max_ms;
 	uint64_t events_max_age_s;
+	uint64_t events_delivery_max_age_s;
+	uint64_t events_queue_max_mb;
+	uint64_t events_max_webhooks;
+	uint64_t events_webhook_timeout_ms;
+	char *events_webhook_ca_file;
+	bool events_webhook_allow_plain;
+	bool events_webhook_allow_private;
 	uint64_t schedules_max_per_tenant;
 	uint64_t schedules_max_input_mb_per_tenant;
 };

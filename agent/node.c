@@ -19,15 +19,14 @@
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
 #include "agent/api/policy_service.h"
+#include "agent/api/queue_service.h"
 #include "agent/api/schedule_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
 #include "agent/api/usage_service.h"
-#include "agent/events/event_queue.h"
 #include "agent/http/metrics_server.h"
 #include "agent/node_internal.h"
 #include "agent/schedules/schedules.h"
-#include "agent/store/event_store.h"
 #include "agent/store/ledger.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
@@ -110,7 +109,7 @@ static void node_stop(struct node *node)
 	usage_service_stop(node->usage_service);
 	schedules_stop(node->schedules);
 	metrics_service_stop(node->metrics_service);
-	event_queue_stop(node->event_queue);
+	event_queue_stop(node->events.queue);
 	rpc_server_shutdown(node->server, (unsigned)(node->config->node_drain_s * MSEC_PER_SEC),
 			    on_server_drained, node);
 	pool_drain(node->pool, (int64_t)node->config->node_drain_s * USEC_PER_SEC, on_pool_drained,
@@ -267,14 +266,14 @@ struct node *node_close(struct node *node)
 	schedule_service_free(node->schedule_service);
 	if (node->event_service)
 		event_service_free(node->event_service);
+	queue_service_free(node->queue_service);
 	if (node->invoke_service)
 		invoke_service_free(node->invoke_service);
 	policy_service_free(node->policy_service);
 	deploy_services_free(node->deploy_services);
 	schedules_close(node->schedules);
 	registry_close(node->schedule_registry);
-	event_queue_free(node->event_queue);
-	event_store_close(node->event_store);
+	event_parts_free(&node->events);
 	invoker_free(node->invoker);
 	pool_free(node->pool);
 	trail_close(node->trail);
@@ -293,7 +292,6 @@ struct node *node_close(struct node *node)
 	host_setup_undo(&node->host);
 	free(node->ledger_path);
 	free(node->journal_path);
-	free(node->events_path);
 	free(node->registry_path);
 	free(node->master_key_path);
 	free(node->audit_path);

@@ -14,6 +14,7 @@
 #include "agent/api/log_service.h"
 #include "agent/api/node_service.h"
 #include "agent/api/policy_service.h"
+#include "agent/api/queue_service.h"
 #include "agent/api/schedule_service.h"
 #include "agent/api/template_service.h"
 #include "agent/api/tenant_service.h"
@@ -39,7 +40,7 @@ static int register_usage(struct node *node, struct error *error)
 	const struct metrics_service_config metrics_config = { .context = &node->api,
 							       .loop = node->loop,
 							       .invoker = node->invoker,
-							       .events = node->event_queue,
+							       .events = node->events.queue,
 							       .pool = node->pool,
 							       .account = node->account };
 	int r = usage_service_register(node->server, node->account, &node->api,
@@ -52,6 +53,17 @@ static int register_usage(struct node *node, struct error *error)
 		     : budget_service_register(node->server, node->account, node->trail,
 					       node->usage_service, &node->api,
 					       &node->budget_service, error);
+}
+
+static int build_event_services(struct node *node, struct error *error)
+{
+	int r = event_service_register(node->server, node->directory, node->events.queue,
+				       &node->api, node->config->events_webhook_allow_plain,
+				       &node->event_service, error);
+
+	return r < 0 ? r
+		     : queue_service_register(node->server, node->events.queues, node->events.queue,
+					      &node->api, &node->queue_service, error);
 }
 
 static int build_services(struct node *node, struct error *error)
@@ -78,7 +90,7 @@ static int build_services(struct node *node, struct error *error)
 				    &node->policy_service, error);
 	if (r < 0)
 		return r;
-	r = invoke_service_register(node->server, node->invoker, node->event_queue, &node->api,
+	r = invoke_service_register(node->server, node->invoker, node->events.queue, &node->api,
 				    &node->invoke_service, error);
 	if (r < 0)
 		return r;
@@ -86,8 +98,7 @@ static int build_services(struct node *node, struct error *error)
 					 &node->concurrency_service, error);
 	if (r < 0)
 		return r;
-	r = event_service_register(node->server, node->directory, node->event_queue, &node->api,
-				   &node->event_service, error);
+	r = build_event_services(node, error);
 	if (r < 0)
 		return r;
 	r = schedule_service_register(node->server, node->schedules, &node->api,
@@ -122,7 +133,7 @@ static int build_services(struct node *node, struct error *error)
 		.directory = node->directory,
 		.pool = node->pool,
 		.invoker = node->invoker,
-		.events = node->event_queue,
+		.events = node->events.queue,
 		.warnings = node->host.warnings,
 	};
 	r = register_usage(node, error);
@@ -152,7 +163,7 @@ static int make_socket_dir(const char *socket, struct error *error)
 static int serve_metrics(struct node *node, struct error *error)
 {
 	const struct metrics_sources sources = { .invoker = node->invoker,
-						 .events = node->event_queue,
+						 .events = node->events.queue,
 						 .schedules = node->schedules,
 						 .pool = node->pool,
 						 .directory = node->directory,

@@ -6,6 +6,7 @@
 #include "agent/account/account.h"
 #include "agent/api/api_context.h"
 #include "agent/api/gate.h"
+#include "agent/event_parts.h"
 #include "agent/host_setup.h"
 #include "agent/node.h"
 
@@ -18,7 +19,6 @@ struct node {
 	char *master_key_path;
 	char *ledger_path;
 	char *journal_path;
-	char *events_path;
 	char *audit_path;
 	unsigned drained; /* DRAIN_… that are done; meaningful while `stopping` */
 	bool stopping;
@@ -37,8 +37,7 @@ struct node {
 	struct trail *trail;
 	struct pool *pool;
 	struct invoker *invoker;
-	struct event_store *event_store;
-	struct event_queue *event_queue;
+	struct event_parts events;
 	struct registry *schedule_registry; /* a connection of its own */
 	struct schedules *schedules;
 	struct api_context api;
@@ -49,6 +48,7 @@ struct node {
 	struct invoke_service *invoke_service;
 	struct concurrency_service *concurrency_service;
 	struct event_service *event_service;
+	struct queue_service *queue_service;
 	struct schedule_service *schedule_service;
 	struct metrics_server *metrics_server;
 	struct log_service *log_service;

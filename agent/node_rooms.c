@@ -8,10 +8,8 @@
 
 #include "agent/deploy/layer_directory.h"
 #include "agent/auth/master_key.h"
-#include "agent/events/event_queue.h"
 #include "agent/node_internal.h"
 #include "agent/schedules/schedules.h"
-#include "agent/store/event_store.h"
 #include "agent/store/ledger.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
@@ -27,7 +25,6 @@ static int build_paths(struct node *node, struct error *error)
 	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0 ||
 	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0 ||
 	    asprintf(&node->journal_path, "%s/ledger.journal", dir) < 0 ||
-	    asprintf(&node->events_path, "%s/events.db", dir) < 0 ||
 	    asprintf(&node->audit_path, "%s/audit.db", dir) < 0)
 		return error_set_errno(error, ENOMEM, "cannot build the node");
 	return 0;
@@ -343,33 +340,17 @@ static bool tenant_may_run(const char *id, void *arg)
 
 static int build_events(struct node *node, struct error *error)
 {
-	const struct config *config = node->config;
-	int r = event_store_open(node->events_path, config->events_sync == CONFIG_SYNC_FULL,
-				 &node->event_store, error);
-	if (r < 0)
-		return r;
-	struct event_queue_config queue_config = {
-		.store = node->event_store,
+	struct event_queue_config needs = {
 		.loop = node->loop,
 		.directory = node->directory,
 		.invoker = node->invoker,
-		.policy = {
-			.max_retries = (unsigned)config->events_max_retries,
-			.retry_first_us = (int64_t)config->events_retry_first_ms * USEC_PER_MSEC,
-			.delay_first_us = (int64_t)config->events_delay_first_ms * USEC_PER_MSEC,
-			.delay_max_us = (int64_t)config->events_delay_max_ms * USEC_PER_MSEC,
-			.max_age_us = (int64_t)config->events_max_age_s * USEC_PER_SEC,
-		},
-		.max_running = (unsigned)config->events_max_running,
-		.max_waiting = (unsigned)config->events_max_waiting,
-		.max_waiting_bytes = config->events_max_waiting_mb * MIB,
-		.percent_of_tenant = (unsigned)config->events_waiting_percent_of_tenant,
 		.waiting_of_tenant = waiting_events_of_tenant,
 		.waiting_of_tenant_arg = node,
 		.may_run = tenant_may_run,
 		.may_run_arg = node,
 	};
-	return event_queue_new(&queue_config, &node->event_queue, error);
+
+	return event_parts_build(node->config, &needs, &node->events, error);
 }
 
 static int build_schedules(struct node *node, struct error *error)
@@ -383,7 +364,7 @@ static int build_schedules(struct node *node, struct error *error)
 		.loop = node->loop,
 		.registry = node->schedule_registry,
 		.directory = node->directory,
-		.events = node->event_queue,
+		.events = node->events.queue,
 		.max_per_tenant = (unsigned)config->schedules_max_per_tenant,
 		.max_input_bytes = config->schedules_max_input_mb_per_tenant * MIB,
 		.may_run = tenant_may_run,

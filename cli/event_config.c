@@ -1,17 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* How asynchronous invocations of a function are tried. */
+/* How asynchronous invocations of a function are tried, and who is told how they ended. */
 
 #include "cli/output.h"
+#include "cli/shorthand.h"
 #include "cli/verbs.h"
 
 #define RETRIES       "maximum-retry-attempts"
 #define AGE           "maximum-event-age-in-seconds"
+#define ON_SUCCESS    "on-success"
+#define ON_FAILURE    "on-failure"
+#define DESTINATIONS  "destination-config"
 
 /* An optional field is there when its case is its number; protobuf-c's own names for that are
  * longer than a line. */
 #define GIVEN_RETRIES 4 /* of PutEventInvokeConfigRequest */
 #define GIVEN_AGE     5
+
+static const char *on_success_of(const Mayfly__V1__EventInvokeConfig *config)
+{
+	return config->destination_config && config->destination_config->on_success
+		       ? config->destination_config->on_success->destination
+		       : "";
+}
+
+static const char *on_failure_of(const Mayfly__V1__EventInvokeConfig *config)
+{
+	return config->destination_config && config->destination_config->on_failure
+		       ? config->destination_config->on_failure->destination
+		       : "";
+}
+
+static json_t *json_from_destination(const char *destination)
+{
+	return *destination ? json_pack("{s:s}", "Destination", destination) : json_object();
+}
 
 static json_t *json_from_config(const Mayfly__V1__EventInvokeConfig *config)
 {
@@ -24,6 +47,10 @@ static json_t *json_from_config(const Mayfly__V1__EventInvokeConfig *config)
 	if (config->_maximum_event_age_in_seconds_case)
 		(void)json_object_set_new(object, "MaximumEventAgeInSeconds",
 					  json_integer(config->maximum_event_age_in_seconds));
+	(void)json_object_set_new(
+		object, "DestinationConfig",
+		json_pack("{s:o,s:o}", "OnSuccess", json_from_destination(on_success_of(config)),
+			  "OnFailure", json_from_destination(on_failure_of(config))));
 	return object;
 }
 
@@ -40,11 +67,71 @@ static int print_config(const struct context *context, const Mayfly__V1__EventIn
 		output_field("Greatest age", "%u s", config->maximum_event_age_in_seconds);
 	else
 		output_field("Greatest age", "as on the node");
+	if (*on_success_of(config))
+		output_field("On success", "%s", on_success_of(config));
+	if (*on_failure_of(config))
+		output_field("On failure", "%s", on_failure_of(config));
+	return 0;
+}
+
+/* A request's destinations: memory of its own beside the arguments. */
+struct destinations {
+	Mayfly__V1__DestinationConfig config;
+	Mayfly__V1__OnSuccess on_success;
+	Mayfly__V1__OnFailure on_failure;
+	json_t *json; /* owned */
+};
+
+static void destinations_clear(struct destinations *destinations)
+{
+	json_decref(destinations->json);
+}
+
+/* {"OnFailure": {"Destination": "..."}}; *to stays as it is when the member is not there. */
+static int take_member(const json_t *json, const char *name, const char **to, struct error *e)
+{
+	const json_t *member = json_object_get(json, name);
+	const json_t *value = json_object_get(member, "Destination");
+
+	if (member && !(json_is_object(member) && (!value || json_is_string(value))))
+		return error_set(e, ERROR_INVALID_PARAMETER, DESTINATIONS,
+				 "--" DESTINATIONS " takes OnFailure={Destination=WHERE}, and "
+				 "OnSuccess likewise");
+	if (member)
+		*to = value ? json_string_value(value) : "";
+	return 0;
+}
+
+static int fill_destinations(const struct arguments *arguments,
+			     Mayfly__V1__PutEventInvokeConfigRequest *request,
+			     struct destinations *to, struct error *e)
+{
+	const char *text = argument(arguments, DESTINATIONS);
+	const char *success = NULL, *failure = NULL;
+	int r = text ? shorthand_parse(DESTINATIONS, text, &to->json, e) : 0;
+
+	if (r == 0)
+		r = take_member(to->json, "OnSuccess", &success, e);
+	if (r == 0)
+		r = take_member(to->json, "OnFailure", &failure, e);
+	if (r < 0)
+		return r;
+	success = argument(arguments, ON_SUCCESS) ? argument(arguments, ON_SUCCESS) : success;
+	failure = argument(arguments, ON_FAILURE) ? argument(arguments, ON_FAILURE) : failure;
+	mayfly__v1__destination_config__init(&to->config);
+	mayfly__v1__on_success__init(&to->on_success);
+	mayfly__v1__on_failure__init(&to->on_failure);
+	to->on_success.destination = (char *)success;
+	to->on_failure.destination = (char *)failure;
+	to->config.on_success = success ? &to->on_success : NULL;
+	to->config.on_failure = failure ? &to->on_failure : NULL;
+	if (success || failure)
+		request->destination_config = &to->config;
 	return 0;
 }
 
 static int fill(struct context *context, const struct arguments *arguments,
-		Mayfly__V1__PutEventInvokeConfigRequest *request)
+		Mayfly__V1__PutEventInvokeConfigRequest *request, struct destinations *to)
 {
 	const char *qualifier = argument(arguments, "qualifier");
 	uint64_t retries = 0, age = 0;
@@ -52,6 +139,8 @@ static int fill(struct context *context, const struct arguments *arguments,
 
 	if (r == 0)
 		r = argument_number(arguments, AGE, UINT32_MAX, &age, &context->error);
+	if (r == 0)
+		r = fill_destinations(arguments, request, to, &context->error);
 	if (r < 0)
 		return r;
 	request->function_name = (char *)operand(arguments, 0);
@@ -71,7 +160,8 @@ static int run_put(struct context *context, const struct arguments *arguments)
 	_cleanup_message_ Mayfly__V1__EventInvokeConfig *config = NULL;
 	Mayfly__V1__PutEventInvokeConfigRequest request =
 		MAYFLY__V1__PUT_EVENT_INVOKE_CONFIG_REQUEST__INIT;
-	int r = fill(context, arguments, &request);
+	_cleanup_(destinations_clear) struct destinations destinations = { 0 };
+	int r = fill(context, arguments, &request, &destinations);
 
 	if (r == 0)
 		r = client_event_config_put(context->client, &request, &config, &context->error);
@@ -83,7 +173,8 @@ static int run_update(struct context *context, const struct arguments *arguments
 	_cleanup_message_ Mayfly__V1__EventInvokeConfig *config = NULL;
 	Mayfly__V1__PutEventInvokeConfigRequest request =
 		MAYFLY__V1__PUT_EVENT_INVOKE_CONFIG_REQUEST__INIT;
-	int r = fill(context, arguments, &request);
+	_cleanup_(destinations_clear) struct destinations destinations = { 0 };
+	int r = fill(context, arguments, &request, &destinations);
 
 	if (r == 0)
 		r = client_event_config_update(context->client, &request, &config, &context->error);
@@ -167,6 +258,11 @@ static const struct verb_option change_options[] = {
 	{ "qualifier", 0, OPTION_TEXT, "QUALIFIER", "a version or an alias; $LATEST by default" },
 	{ RETRIES, 0, OPTION_TEXT, "N", "0 to 2, after function errors" },
 	{ AGE, 0, OPTION_TEXT, "SECONDS", "60 to 21600" },
+	{ ON_SUCCESS, 0, OPTION_TEXT, "WHERE",
+	  "who is told of success: the ARN of a function or a queue, https://..., or empty" },
+	{ ON_FAILURE, 0, OPTION_TEXT, "WHERE", "likewise, of events that fail for good" },
+	{ DESTINATIONS, 0, OPTION_TEXT, "OnFailure={Destination=WHERE},...",
+	  "the same as the aws command has it" },
 	{ 0 },
 };
 
@@ -189,8 +285,10 @@ const struct verb verb_events_put_config = {
 	.name_option = "function-name",
 	.summary = "Say how events of a function are tried",
 	.help = "What is not given is as on the node.\n\n"
-		"Example:\n"
-		"  mayfly events put-config area --maximum-retry-attempts 0\n",
+		"Examples:\n"
+		"  mayfly events put-config area --maximum-retry-attempts 0\n"
+		"  mayfly events put-config area \\\n"
+		"      --on-failure arn:aws:sqs:us-east-1:123456789012:failed\n",
 	.options = change_options,
 	.run = run_put,
 };

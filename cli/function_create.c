@@ -44,6 +44,8 @@ static void put_options(Mayfly__V1__CreateFunctionRequest *request,
 		request->tenancy_config = &options->tenancy;
 	if (options->has_logging)
 		request->logging_config = &options->logging;
+	if (options->has_dead_letters)
+		request->dead_letter_config = &options->dead_letters;
 	request->zip_file = (ProtobufCBinaryData){ options->zip.len, options->zip.data };
 }
 

@@ -136,6 +136,23 @@ static int parse_logging(const char *text, struct function_options *ret, struct 
 	return 0;
 }
 
+static int parse_dead_letters(const char *text, struct function_options *ret, struct error *e)
+{
+	int r = shorthand_parse("dead-letter-config", text, &ret->dead_letters_json, e);
+	const char *target;
+
+	if (r < 0)
+		return r;
+	target = json_string_value(json_object_get(ret->dead_letters_json, "TargetArn"));
+	if (!target || json_object_size(ret->dead_letters_json) != 1)
+		return error_set(e, ERROR_INVALID_PARAMETER, "dead-letter-config",
+				 "--dead-letter-config takes TargetArn=ARN");
+	mayfly__v1__dead_letter_config__init(&ret->dead_letters);
+	ret->dead_letters.target_arn = (char *)target;
+	ret->has_dead_letters = true;
+	return 0;
+}
+
 static int parse_numbers(const struct arguments *arguments, struct function_options *ret,
 			 struct error *e)
 {
@@ -156,6 +173,7 @@ int function_options_parse(const struct arguments *arguments, struct function_op
 	const char *snap_start = argument(arguments, "snap-start");
 	const char *log_format = argument(arguments, "log-format");
 	const char *logging = argument(arguments, "logging-config");
+	const char *dead_letters = argument(arguments, "dead-letter-config");
 
 	mayfly__v1__logging_config__init(&ret->logging);
 	ret->has_layers = argument(arguments, "layers") != NULL;
@@ -170,6 +188,8 @@ int function_options_parse(const struct arguments *arguments, struct function_op
 		r = parse_logging(logging, ret, e);
 	if (r == 0 && log_format)
 		r = parse_log_format(log_format, ret, e);
+	if (r == 0 && dead_letters)
+		r = parse_dead_letters(dead_letters, ret, e);
 	return r;
 }
 
@@ -220,5 +240,6 @@ void function_options_clear(struct function_options *options)
 	argument_list_free(options->layers, options->n_layers);
 	json_decref(options->environment_json);
 	json_decref(options->logging_json);
+	json_decref(options->dead_letters_json);
 	buf_free(&options->zip);
 }

@@ -15,11 +15,12 @@ struct function_options {
 	Mayfly__V1__EnvironmentVariable *variables; /* owned array; texts borrowed from json */
 	Mayfly__V1__EnvironmentVariable **pointers; /* owned */
 	size_t n_variables;
-	bool has_snap_start, has_logging, has_tenancy;
+	bool has_snap_start, has_logging, has_tenancy, has_dead_letters;
 	Mayfly__V1__SnapStart snap_start;
 	Mayfly__V1__TenancyConfig tenancy; /* of create */
 	Mayfly__V1__LoggingConfig logging;
-	json_t *environment_json, *logging_json; /* owned */
+	Mayfly__V1__DeadLetterConfig dead_letters;
+	json_t *environment_json, *logging_json, *dead_letters_json; /* owned */
 	bool has_layers;
 	char **layers; /* owned */
 	size_t n_layers;
@@ -42,6 +43,8 @@ struct function_options {
 		  "None, PublishedVersions or Latest" },                                           \
 		{ "layers", 0, OPTION_LIST, "ARN...",                                              \
 		  "layer versions, later over earlier; [] for none" },                             \
+		{ "dead-letter-config", 0, OPTION_TEXT, "TargetArn=ARN",                           \
+		  "the queue for events that fail for good; empty: none" },                        \
 		{ "log-format", 0, OPTION_CHOICE, "Text|JSON", "of the function's log" },          \
 	{                                                                                          \
 		"logging-config", 0, OPTION_TEXT, "LogFormat=...,...",                             \

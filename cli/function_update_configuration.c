@@ -57,6 +57,8 @@ static void put_options(Mayfly__V1__UpdateFunctionConfigurationRequest *request,
 		request->snap_start = &options->snap_start;
 	if (options->has_logging)
 		request->logging_config = &options->logging;
+	if (options->has_dead_letters)
+		request->dead_letter_config = &options->dead_letters;
 }
 
 static int run(struct context *context, const struct arguments *arguments)

@@ -159,6 +159,8 @@ int function_print(const struct context *context, const Mayfly__V1__Function *f)
 		output_field("SnapStart", "%s", snap_start_text(f));
 	if (f->tenancy_config)
 		output_field("Tenant isolation", "one sandbox, one --tenant-id");
+	if (f->dead_letter_config)
+		output_field("Dead letters", "%s", f->dead_letter_config->target_arn);
 	if (f->logging_config)
 		output_field("Log group", "%s", f->logging_config->log_group);
 	output_field("Code", "%s, sha256 %s", text_bytes(f->code_size_bytes, size), f->code_sha256);

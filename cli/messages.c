@@ -130,6 +130,10 @@ json_t *json_from_function(const Mayfly__V1__Function *function)
 	if (function->tenancy_config)
 		(void)json_object_set_new(object, "TenancyConfig",
 					  json_pack("{s:s}", "TenantIsolationMode", "PER_TENANT"));
+	if (function->dead_letter_config)
+		(void)json_object_set_new(
+			object, "DeadLetterConfig",
+			json_pack("{s:s}", "TargetArn", function->dead_letter_config->target_arn));
 	if (function->logging_config)
 		(void)json_object_set_new(object, "LoggingConfig",
 					  json_from_logging(function->logging_config));

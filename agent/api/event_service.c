@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/events/event_settings.h"
+#include "agent/functions/destination.h"
 #include "mayfly/v1/event.pb-c.h"
 
 #define RETRIES_MAX      2
@@ -24,6 +25,7 @@ struct event_service {
 	struct directory *directory;
 	struct event_queue *queue;
 	const struct api_context *context;
+	bool plain_webhooks;
 };
 
 /* One change until its answer. */
@@ -77,11 +79,32 @@ static int find(const struct event_service *service, const struct event_settings
 
 /* -- messages -- */
 
-/* The caller frees message->function_arn. */
+/* A configuration's message with what hangs on it. Encoded in place: it must not move. */
+struct config_message {
+	Mayfly__V1__EventInvokeConfig config;
+	Mayfly__V1__DestinationConfig destinations;
+	Mayfly__V1__OnSuccess on_success;
+	Mayfly__V1__OnFailure on_failure;
+};
+
+static void fill_destinations(const struct event_settings *settings, struct config_message *to)
+{
+	mayfly__v1__destination_config__init(&to->destinations);
+	mayfly__v1__on_success__init(&to->on_success);
+	mayfly__v1__on_failure__init(&to->on_failure);
+	to->on_success.destination = (char *)(uintptr_t)settings->on_success;
+	to->on_failure.destination = (char *)(uintptr_t)settings->on_failure;
+	to->destinations.on_success = &to->on_success;
+	to->destinations.on_failure = &to->on_failure;
+	to->config.destination_config = &to->destinations;
+}
+
+/* The caller frees to->config.function_arn. */
 static int fill(const struct event_service *service, const struct event_settings_key *key,
-		const struct event_settings *settings, Mayfly__V1__EventInvokeConfig *message,
+		const struct event_settings *settings, struct config_message *to,
 		struct error *error)
 {
+	Mayfly__V1__EventInvokeConfig *message = &to->config;
 	char *arn = arn_of(service, key);
 
 	if (!arn)
@@ -97,21 +120,22 @@ static int fill(const struct event_service *service, const struct event_settings
 		message->_maximum_event_age_in_seconds_case = ANSWERED_AGE;
 		message->maximum_event_age_in_seconds = settings->max_age_s;
 	}
+	fill_destinations(settings, to);
 	return 0;
 }
 
 static void reply(const struct event_service *service, struct rpc_call *call,
 		  const struct event_settings_key *key, const struct event_settings *settings)
 {
-	Mayfly__V1__EventInvokeConfig message;
+	struct config_message message;
 	_cleanup_error_ struct error error = ERROR_INIT;
 
 	if (fill(service, key, settings, &message, &error) < 0) {
 		rpc_call_fail(call, &error);
 		return;
 	}
-	rpc_call_reply(call, &message.base);
-	free(message.function_arn);
+	rpc_call_reply(call, &message.config.base);
+	free(message.config.function_arn);
 }
 
 static int check_range(unsigned value, unsigned min, unsigned max, const char *field,
@@ -125,6 +149,73 @@ static int check_range(unsigned value, unsigned min, unsigned max, const char *f
 			 value, member, value < min ? "greater" : "less", value < min ? min : max);
 }
 
+/* -- destinations -- */
+
+static int refuse_destination(const char *text, struct error *error)
+{
+	return error_set(error, ERROR_INVALID_PARAMETER, "destination_config",
+			 "The destination ARN %.256s%s is invalid.", text,
+			 strnlen(text, 257) > 256 ? "..." : "");
+}
+
+/* A function must be there, and be another one. */
+static int check_function(const struct event_service *service, const struct event_settings_key *key,
+			  const char *text, const struct destination *destination,
+			  struct error *error)
+{
+	if (strcmp(destination->name, key->function) == 0)
+		return error_set(error, ERROR_INVALID_PARAMETER, "destination_config",
+				 "You can't specify the function as a destination for itself.");
+	if (!directory_find_qualified(service->directory, key->tenant, destination->name,
+				      destination->qualifier[0] ? destination->qualifier
+								: FUNCTION_LATEST))
+		return refuse_destination(text, error);
+	return 0;
+}
+
+static int take_destination(const struct event_service *service,
+			    const struct event_settings_key *key, const char *text,
+			    char to[EVENT_TARGET_BYTES], struct error *error)
+{
+	struct destination destination = { .kind = DESTINATION_QUEUE };
+	int r = 0;
+
+	if (text[0] &&
+	    destination_parse(text, service->context->region, key->tenant, &destination) < 0)
+		return refuse_destination(text, error);
+	if (destination.kind == DESTINATION_FUNCTION)
+		r = check_function(service, key, text, &destination, error);
+	if (destination.is_plain && !service->plain_webhooks)
+		r = error_set(error, ERROR_INVALID_PARAMETER, "destination_config",
+			      "A webhook needs https:// on this node, whose "
+			      "events.webhook_allow_plain is off.");
+	if (r < 0)
+		return r;
+	(void)snprintf(to, EVENT_TARGET_BYTES, "%s", text);
+	return 0;
+}
+
+static int take_destinations(const struct event_service *service,
+			     const struct event_settings_key *key,
+			     const Mayfly__V1__DestinationConfig *config,
+			     struct event_settings *settings, struct error *error)
+{
+	int r = 0;
+
+	if (config && config->on_success)
+		r = take_destination(service, key, config->on_success->destination,
+				     settings->on_success, error);
+	if (r == 0 && config && config->on_failure)
+		r = take_destination(service, key, config->on_failure->destination,
+				     settings->on_failure, error);
+	return r;
+}
+
+static bool has_destination(const Mayfly__V1__DestinationConfig *config)
+{
+	return config && (config->on_success || config->on_failure);
+}
+
 /* Into what is in *settings. */
 static int decode(const Mayfly__V1__PutEventInvokeConfigRequest *message,
 		  struct event_settings *settings, struct error *error)
@@ -133,7 +224,7 @@ static int decode(const Mayfly__V1__PutEventInvokeConfigRequest *message,
 	bool has_age = message->_maximum_event_age_in_seconds_case == GIVEN_AGE;
 	int r = 0;
 
-	if (!has_retries && !has_age)
+	if (!has_retries && !has_age && !has_destination(message->destination_config))
 		return error_set(error, ERROR_INVALID_PARAMETER, NULL,
 				 "You must specify at least one of error handling or destination "
 				 "setting.");
@@ -192,7 +283,8 @@ static int prepare(struct event_service *service, struct rpc_call *call,
 			return r;
 		*ret = *now;
 	}
-	return decode(message, ret, error);
+	r = decode(message, ret, error);
+	return r < 0 ? r : take_destinations(service, key, message->destination_config, ret, error);
 }
 
 static void change(struct event_service *service, struct rpc_call *call,
@@ -320,15 +412,16 @@ static void send_page(const struct event_service *service, struct rpc_call *call
 {
 	Mayfly__V1__ListEventInvokeConfigsResponse response =
 		MAYFLY__V1__LIST_EVENT_INVOKE_CONFIGS_RESPONSE__INIT;
-	Mayfly__V1__EventInvokeConfig messages[PAGE_ITEMS], *configs[PAGE_ITEMS];
+	_cleanup_free_ struct config_message *messages = calloc(PAGE_ITEMS, sizeof(*messages));
+	Mayfly__V1__EventInvokeConfig *configs[PAGE_ITEMS];
 	_cleanup_error_ struct error error = ERROR_INIT;
-	int r = 0;
+	int r = messages ? 0 : error_set_errno(&error, ENOMEM, "Cannot answer");
 
 	for (size_t i = 0; i < page->count && r == 0; i++) {
 		(void)snprintf(key->qualifier, sizeof(key->qualifier), "%s",
 			       page->items[i].qualifier);
 		r = fill(service, key, page->items[i].settings, &messages[i], &error);
-		configs[i] = &messages[i];
+		configs[i] = &messages[i].config;
 		response.n_configs += r == 0;
 	}
 	response.configs = configs;
@@ -339,7 +432,7 @@ static void send_page(const struct event_service *service, struct rpc_call *call
 	else
 		rpc_call_fail(call, &error);
 	for (size_t i = 0; i < response.n_configs; i++)
-		free(messages[i].function_arn);
+		free(messages[i].config.function_arn);
 }
 
 static int begin_list(const struct event_service *service,
@@ -394,14 +487,14 @@ static const struct rpc_method_handler handlers[] = {
 
 int event_service_register(struct rpc_server *server, struct directory *directory,
 			   struct event_queue *queue, const struct api_context *context,
-			   struct event_service **ret, struct error *error)
+			   bool plain_webhooks, struct event_service **ret, struct error *error)
 {
 	struct event_service *service = calloc(1, sizeof(*service));
 	int r;
 
 	if (!service)
 		return error_set_errno(error, ENOMEM, "Cannot serve settings of events");
-	*service = (struct event_service){ directory, queue, context };
+	*service = (struct event_service){ directory, queue, context, plain_webhooks };
 	r = rpc_server_add_service(server, &mayfly__v1__event_service__descriptor, handlers,
 				   service, error);
 	if (r < 0) {

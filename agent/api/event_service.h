@@ -10,9 +10,11 @@
 
 struct event_service;
 
-/* Borrows all until it is freed, which is after the server's shutdown. */
+/* Borrows all until it is freed, which is after the server's shutdown. `plain_webhooks`: http://
+ * may be a destination. */
 int event_service_register(struct rpc_server *server, struct directory *directory,
 			   struct event_queue *queue, const struct api_context *context,
-			   struct event_service **ret, struct error *error) _must_use_;
+			   bool plain_webhooks, struct event_service **ret,
+			   struct error *error) _must_use_;
 struct event_service *event_service_free(struct event_service *service);
 DEFINE_CLEANUP(struct event_service, event_service_free)

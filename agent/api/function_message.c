@@ -86,6 +86,10 @@ static void encode_config(const struct function_config *config, struct function_
 	to->logging.system_log_level = borrow(config->system_log_level);
 	message->logging_config = &to->logging;
 	encode_layers(config, to);
+
+	mayfly__v1__dead_letter_config__init(&to->dead_letters);
+	to->dead_letters.target_arn = borrow(config->dead_letter_target);
+	message->dead_letter_config = config->dead_letter_target ? &to->dead_letters : NULL;
 }
 
 static void encode_states(const struct function *function, Mayfly__V1__Function *message)
@@ -212,6 +216,12 @@ static int decode_tags(size_t count, Mayfly__V1__CreateFunctionRequest__TagsEntr
 	return 0;
 }
 
+static void decode_dead_letters(const Mayfly__V1__DeadLetterConfig *from, struct decoded_patch *to)
+{
+	if (from)
+		to->patch.dead_letter_target = from->target_arn;
+}
+
 int decode_create(const Mayfly__V1__CreateFunctionRequest *request, struct decoded_patch *to)
 {
 	struct function_patch *patch = &to->patch;
@@ -227,6 +237,7 @@ int decode_create(const Mayfly__V1__CreateFunctionRequest *request, struct decod
 	decode_snap_start(request->snap_start, to);
 	decode_tenancy(request->tenancy_config, to);
 	decode_logging(request->logging_config, to);
+	decode_dead_letters(request->dead_letter_config, to);
 	decode_layers(request->n_layers, request->layers, to);
 	if (decode_tags(request->n_tags, request->tags, to) < 0)
 		return -ENOMEM;
@@ -249,6 +260,7 @@ int decode_update(const Mayfly__V1__UpdateFunctionConfigurationRequest *request,
 		request->_ephemeral_storage_mb_case ? &request->ephemeral_storage_mb : NULL;
 	decode_snap_start(request->snap_start, to);
 	decode_logging(request->logging_config, to);
+	decode_dead_letters(request->dead_letter_config, to);
 	if (request->layers)
 		decode_layers(request->layers->n_arns, request->layers->arns, to);
 	if (!request->environment)

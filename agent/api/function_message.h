@@ -13,6 +13,7 @@ struct function_message {
 	Mayfly__V1__SnapStart snap_start;
 	Mayfly__V1__TenancyConfig tenancy;
 	Mayfly__V1__LoggingConfig logging;
+	Mayfly__V1__DeadLetterConfig dead_letters;
 	Mayfly__V1__EnvironmentVariable *variables;
 	Mayfly__V1__EnvironmentVariable **pointers;
 	Mayfly__V1__FunctionLayer layers[LAYERS_OF_FUNCTION_MAX];

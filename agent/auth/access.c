@@ -29,6 +29,7 @@
 #define EVENTS(m)      "/mayfly.v1.EventService/" m
 #define POLICIES(m)    "/mayfly.v1.PolicyService/" m
 #define SCHEDULES(m)   "/mayfly.v1.SchedulerService/" m
+#define QUEUES(m)      "/mayfly.v1.QueueService/" m
 #define AUDIT(m)       "/mayfly.v1.AuditService/" m
 
 /* clang-format off */
@@ -105,6 +106,11 @@ static const struct access_row rows[] = {
 	{ SCHEDULES("UpdateSchedule"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ SCHEDULES("DeleteSchedule"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ SCHEDULES("ListSchedules"),       ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ QUEUES("ListQueues"),             ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ QUEUES("ListMessages"),           ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ QUEUES("Redrive"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ QUEUES("DeleteMessage"),          ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	{ QUEUES("Purge"),                  ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 
 	{ USAGE("Query"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ },

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/deploy/change.h"
+#include "agent/functions/destination.h"
 #include "agent/deploy/layer_use.h"
 #include "mayfly/clock.h"
 
@@ -20,6 +22,9 @@ static int validate(struct change *change, const struct function_config *config)
 	int r;
 
 	r = function_validate_config(config, &change->error);
+	if (r == 0)
+		r = destination_check_dead_letters(config, directory->region, change->tenant,
+						   &change->error);
 	if (r < 0)
 		return r;
 	return function_validate_runtime(config->runtime, (const char *const *)directory->runtimes,

@@ -106,6 +106,7 @@ static int encode_config(const struct function_config *from, const struct functi
 	message->log_group = borrow(from->log_group);
 	message->application_log_level = borrow(from->application_log_level);
 	message->system_log_level = borrow(from->system_log_level);
+	message->dead_letter_target = borrow(from->dead_letter_target);
 	message->package_digest = borrow(from->package_digest);
 	message->code_sha256 = borrow(from->code_sha256);
 	message->code_size_bytes = from->code_size_bytes;
@@ -235,6 +236,7 @@ static int decode_config(const stored_config *from, const stored_function *whose
 	    decode_string(&to->log_group, from->log_group) < 0 ||
 	    decode_optional(&to->application_log_level, from->application_log_level) < 0 ||
 	    decode_optional(&to->system_log_level, from->system_log_level) < 0 ||
+	    decode_optional(&to->dead_letter_target, from->dead_letter_target) < 0 ||
 	    decode_optional(&to->package_digest, from->package_digest) < 0 ||
 	    decode_optional(&to->code_digest, from->code_digest) < 0 ||
 	    decode_optional(&to->code_sha256, from->code_sha256) < 0)

@@ -44,7 +44,8 @@ static int fill(struct event *event, const struct invocation *invocation, struct
 		.trace_id = request->trace_id,
 		.end_tenant = request->end_tenant,
 	};
-	int r = event_room_check(queue, record->tenant, record->bytes, error);
+	int r = event->is_onward ? 0
+				 : event_room_check(queue, record->tenant, record->bytes, error);
 	if (r < 0)
 		return r;
 	/* So that nothing can fail once it is durable. */
@@ -99,8 +100,15 @@ void event_intake_done(struct event *event, const struct error *error)
 
 static const struct invocation_events check_events = { .on_done = on_checked };
 
-static int submit(struct event_queue *queue, const struct invocation_request *request, bool is_held,
-		  event_taken_fn *fn, void *arg, struct event **ret)
+/* How it comes, beside what it is. */
+struct manner {
+	bool is_held;
+	bool is_onward;
+	unsigned hops;
+};
+
+static int submit(struct event_queue *queue, const struct invocation_request *request,
+		  const struct manner *manner, event_taken_fn *fn, void *arg, struct event **ret)
 {
 	_cleanup_free_ struct invocation_request *copy = malloc(sizeof(*copy));
 	_cleanup_free_ struct event *event = calloc(1, sizeof(*event));
@@ -115,10 +123,12 @@ static int submit(struct event_queue *queue, const struct invocation_request *re
 	copy->user = event;
 	event->queue = queue;
 	event->phase = EVENT_CHECKED;
-	event->is_held = is_held;
+	event->is_held = manner->is_held;
 	event->answer = fn;
 	event->answer_arg = arg;
 	event->request = copy;
+	event->is_onward = manner->is_onward;
+	event->op.record.hops = manner->hops;
 	r = invoker_submit(queue->config.invoker, copy, &invocation);
 	if (r < 0)
 		return r;
@@ -132,11 +142,20 @@ int event_queue_submit(struct event_queue *queue, const struct invocation_reques
 {
 	struct event *event;
 
-	return submit(queue, request, false, fn, arg, &event);
+	return submit(queue, request, &(struct manner){ 0 }, fn, arg, &event);
 }
 
 int event_queue_submit_held(struct event_queue *queue, const struct invocation_request *request,
 			    event_taken_fn *fn, void *arg, struct event **ret)
 {
-	return submit(queue, request, true, fn, arg, ret);
+	return submit(queue, request, &(struct manner){ .is_held = true }, fn, arg, ret);
+}
+
+int event_queue_submit_onward(struct event_queue *queue, const struct invocation_request *request,
+			      unsigned hops, event_taken_fn *fn, void *arg)
+{
+	struct event *event;
+
+	return submit(queue, request, &(struct manner){ .is_onward = true, .hops = hops }, fn, arg,
+		      &event);
 }

@@ -30,6 +30,7 @@ struct event {
 	event_taken_fn *answer; /* while it is being taken */
 	void *answer_arg;
 	const struct invocation_request *request; /* a copy, owned, while it is being taken */
+	bool is_onward;                           /* comes from another one's end */
 	struct event *prev, *next;                /* of all */
 };
 
@@ -49,6 +50,16 @@ struct event_writer {
 	void (*done)(struct event_op *op, const struct error *error);
 };
 
+/* Deliveries of one manner: those within the node do not wait for those to others. */
+struct delivery_line {
+	struct event_queue *queue;
+	struct event_shelf shelf;
+	struct timer due;
+	unsigned in_flight, max;
+};
+
+enum delivery_manner { DELIVERY_HERE, DELIVERY_ABROAD, _DELIVERY_MANNERS };
+
 struct event_queue {
 	struct event_queue_config config;
 	struct event_writer writer;
@@ -58,8 +69,11 @@ struct event_queue {
 	struct event_room *rooms;        /* by tenant */
 	struct timer due;
 	bool stopping;
-	unsigned count;     /* durable, or on the way there */
-	unsigned in_flight; /* fetched, running or noted */
+	struct delivery_line lines[_DELIVERY_MANNERS];
+	struct delivery *deliveries;
+	unsigned delivery_count; /* of `count` below */
+	unsigned count;          /* durable, or on the way there, deliveries included */
+	unsigned in_flight;      /* fetched, running or noted */
 	uint64_t bytes;
 	struct event_gauges counters;
 };
@@ -68,9 +82,14 @@ struct event_queue {
 void event_writer_init(struct event_writer *writer, struct event_store *store, struct loop *loop);
 void event_writer_end(struct event_writer *writer);
 void event_writer_add(struct event_writer *writer, struct event_op *op);
+/* In one transaction with those that `more` links, which may be NULL. */
+void event_writer_add_all(struct event_writer *writer, struct event_op *op, struct event_op *more);
 
 /* event_intake.c */
 void event_intake_done(struct event *event, const struct error *error);
+/* As event_queue_submit(), of one that ended another: it takes that one's room. */
+int event_queue_submit_onward(struct event_queue *queue, const struct invocation_request *request,
+			      unsigned hops, event_taken_fn *answer, void *arg) _must_use_;
 
 /* event_room.c: `bytes` are those of the event's payload and client context. */
 int event_room_check(const struct event_queue *queue, const char *tenant, uint64_t bytes,

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#include "agent/events/event_internal.h"
+#include "agent/events/event_delivery.h"
 #include "agent/events/event_settings.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
@@ -62,29 +62,38 @@ static void log_end(const struct event *event)
 {
 	const struct event_record *record = &event->op.record;
 
-	if (event->end != EVENT_SUCCESS)
-		log_write(LOG_WARNING,
-			  &(struct log_fields){ .tenant = record->tenant,
-						.function = record->function,
-						.request_id = record->request_id },
-			  "An event is dropped: %s, after %u function errors",
-			  event_end_name(event->end), record->errors);
+	if (event->end == EVENT_SUCCESS)
+		return;
+	if (event->end != EVENT_FUNCTION_GONE)
+		invoker_count_event(event->queue->config.invoker, record->tenant, record->function,
+				    METRICS_EVENT_DROPPED);
+	log_write(LOG_WARNING,
+		  &(struct log_fields){ .tenant = record->tenant,
+					.function = record->function,
+					.request_id = record->request_id },
+		  "An event is dropped: %s, after %u function errors", event_end_name(event->end),
+		  record->errors);
 }
 
-static void note(struct event *event, enum event_outcome outcome)
+/* `result` is that of a try that was made now, else NULL. */
+static void note(struct event *event, enum event_outcome outcome,
+		 const struct invocation_result *result)
 {
 	struct event_queue *queue = event->queue;
+	struct event_op *told = NULL;
 	struct event_policy policy = policy_of(event);
 
 	event->end = event_decide(&policy, &event->op.record, outcome, clock_realtime_us());
 	if (event->end == EVENT_GOES_ON) {
 		queue->counters.retried += outcome == EVENT_FAILED;
 		queue->counters.delayed += outcome == EVENT_HELD_UP;
+	} else {
+		told = event_delivery_make(event, result);
 	}
 	event_op_forget_body(&event->op);
 	event->phase = EVENT_NOTED;
 	event->op.change = event->end == EVENT_GOES_ON ? EVENT_UPDATE : EVENT_DELETE;
-	event_writer_add(&queue->writer, &event->op);
+	event_writer_add_all(&queue->writer, &event->op, told);
 }
 
 static void on_noted(struct event *event)
@@ -128,7 +137,7 @@ static void on_tried(struct invocation *invocation _unused_, const struct invoca
 	if (event->queue->stopping && outcome == EVENT_HELD_UP)
 		put_back(event); /* the next agent's */
 	else
-		note(event, outcome);
+		note(event, outcome, result);
 }
 
 static const struct invocation_events try_events = { .on_done = on_tried };
@@ -173,9 +182,16 @@ static void try_now(struct event *event)
 
 	event->phase = EVENT_RUNNING;
 	if (invoker_submit(event->queue->config.invoker, &request, &invocation) < 0)
-		note(event, EVENT_HELD_UP);
+		note(event, EVENT_HELD_UP, NULL);
 	else
 		event->queue->counters.running++;
+}
+
+static bool is_too_old(const struct event *event)
+{
+	struct event_policy policy = policy_of(event);
+
+	return event_is_too_old(&policy, &event->op.record, clock_realtime_us());
 }
 
 static void on_fetched(struct event *event)
@@ -183,11 +199,11 @@ static void on_fetched(struct event *event)
 	if (event->queue->stopping)
 		put_back(event);
 	else if (!event->op.memory) /* somebody else's hand in the file */
-		note(event, EVENT_NO_FUNCTION);
+		note(event, EVENT_NO_FUNCTION, NULL);
 	else if (has_no_right(event))
-		note(event, EVENT_NO_RIGHT);
-	else if (is_held_up(event))
-		note(event, EVENT_HELD_UP);
+		note(event, EVENT_NO_RIGHT, NULL);
+	else if (is_held_up(event) || is_too_old(event)) /* the latter is then the end */
+		note(event, EVENT_HELD_UP, NULL);
 	else
 		try_now(event);
 }
@@ -195,13 +211,8 @@ static void on_fetched(struct event *event)
 static void begin(struct event *event)
 {
 	struct event_queue *queue = event->queue;
-	struct event_policy policy = policy_of(event);
 
 	queue->in_flight++;
-	if (event_is_too_old(&policy, &event->op.record, clock_realtime_us())) {
-		note(event, EVENT_HELD_UP); /* which is then the end */
-		return;
-	}
 	event->phase = EVENT_FETCHED;
 	event->op.change = EVENT_READ;
 	event_writer_add(&queue->writer, &event->op);
@@ -250,10 +261,20 @@ static void on_event_written(struct event_op *op, const struct error *error)
 
 static void on_written(struct event_op *op, const struct error *error)
 {
-	if (op->change == EVENT_SET_SETTINGS || op->change == EVENT_FORGET_SETTINGS)
+	switch (op->change) {
+	case EVENT_SET_SETTINGS:
+	case EVENT_FORGET_SETTINGS:
 		event_settings_written(op, error);
-	else
+		break;
+	case EVENT_ADD_DELIVERY:
+	case EVENT_UPDATE_DELIVERY:
+	case EVENT_DELETE_DELIVERY:
+	case EVENT_READ_DELIVERY:
+		event_delivery_written(op);
+		break;
+	default:
 		on_event_written(op, error);
+	}
 }
 
 /* -- the door -- */
@@ -296,6 +317,8 @@ int event_queue_new(const struct event_queue_config *config, struct event_queue 
 	r = event_settings_open(queue, error);
 	if (r == 0)
 		r = event_store_each(config->store, take_up, queue, error);
+	if (r == 0)
+		r = event_delivery_open(queue, error);
 	if (r < 0)
 		return r;
 	if (queue->count > 0)
@@ -311,6 +334,7 @@ void event_queue_stop(struct event_queue *queue)
 {
 	queue->stopping = true;
 	timer_disarm(&queue->due);
+	event_delivery_stop(queue);
 }
 
 struct event_queue *event_queue_free(struct event_queue *queue)
@@ -323,6 +347,7 @@ struct event_queue *event_queue_free(struct event_queue *queue)
 	event_writer_end(&queue->writer);
 	DL_FOREACH_SAFE(queue->events, event, next)
 	event_free(event);
+	event_delivery_close(queue);
 	event_settings_close(queue);
 	event_shelf_free(&queue->shelf);
 	free(queue);
@@ -334,7 +359,8 @@ void event_queue_gauges(const struct event_queue *queue, struct event_gauges *re
 	int64_t now_us = clock_realtime_us();
 
 	*ret = queue->counters;
-	ret->waiting = queue->count - ret->running;
+	ret->waiting = queue->count - queue->delivery_count - ret->running;
+	ret->delivering = queue->delivery_count;
 	if (queue->events && now_us > queue->events->op.record.received_us)
 		ret->oldest_age_us = now_us - queue->events->op.record.received_us;
 }

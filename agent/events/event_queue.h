@@ -9,6 +9,8 @@
 #include "agent/deploy/directory.h"
 #include "agent/events/event_policy.h"
 #include "agent/invoke/invocation.h"
+#include "agent/queues/message_queues.h"
+#include "agent/webhook/webhook.h"
 
 #define EVENT_PAYLOAD_MAX_BYTES INVOCATION_EVENT_MAX_BYTES
 
@@ -28,6 +30,11 @@ struct event_queue_config {
 	 * all. */
 	unsigned (*waiting_of_tenant)(const char *tenant, void *arg);
 	void *waiting_of_tenant_arg;
+	const char *region;            /* in ARNs */
+	struct message_queues *queues; /* destinations; NULL: none */
+	struct webhooks *webhooks;     /* likewise */
+	int64_t delivery_max_age_us;   /* then a delivery is given up */
+	unsigned max_webhooks;         /* posts at once */
 	/* Whether a tenant's functions may run now; else its events are held up. NULL: always. */
 	bool (*may_run)(const char *tenant, void *arg);
 	void *may_run_arg;
@@ -59,6 +66,8 @@ struct event_gauges {
 	uint64_t retried;      /* tries that a function error made necessary */
 	uint64_t delayed;      /* tries that no function ran for */
 	uint64_t dropped;      /* ended without success */
+	unsigned delivering;   /* outcomes that no destination has yet */
+	uint64_t delivered;    /* that one has */
 	int64_t oldest_age_us; /* of those that have not ended; 0: none */
 };
 void event_queue_gauges(const struct event_queue *queue, struct event_gauges *ret);

@@ -14,8 +14,9 @@ struct settings_entry {
 	struct event_queue *queue;
 	bool is_there; /* `settings` are durable */
 	struct event_settings settings;
-	bool is_changing; /* the op is under way */
-	bool is_gone;     /* the function was deleted meanwhile */
+	struct event_settings wanted; /* of the op */
+	bool is_changing;             /* the op is under way */
+	bool is_gone;                 /* the function was deleted meanwhile */
 	event_settings_answer_fn *answer;
 	void *answer_arg;
 	UT_hash_handle hh;
@@ -125,8 +126,9 @@ int event_settings_put(struct event_queue *queue, const struct event_settings_ke
 	if (r < 0)
 		return r;
 	entry->op.change = EVENT_SET_SETTINGS;
-	entry->op.settings = *settings;
-	entry->op.settings.modified_us = clock_realtime_us();
+	entry->wanted = *settings;
+	entry->wanted.modified_us = clock_realtime_us();
+	entry->op.settings = &entry->wanted;
 	event_writer_add(&queue->writer, &entry->op);
 	return 0;
 }
@@ -155,7 +157,7 @@ void event_settings_written(struct event_op *op, const struct error *error)
 	entry->answer = NULL;
 	if (!error) {
 		entry->is_there = is_set;
-		entry->settings = op->settings;
+		entry->settings = entry->wanted;
 	}
 	if (answer)
 		answer(!error && is_set ? &entry->settings : NULL, error, entry->answer_arg);

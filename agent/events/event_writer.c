@@ -96,8 +96,19 @@ static void start(struct event_writer *writer)
 	lane_submit(&writer->lane, &writer->job);
 }
 
+void event_writer_add_all(struct event_writer *writer, struct event_op *op, struct event_op *more)
+{
+	struct event_op *next;
+
+	gather(writer, op);
+	for (; more; more = next) {
+		next = more->next;
+		gather(writer, more);
+	}
+	start(writer);
+}
+
 void event_writer_add(struct event_writer *writer, struct event_op *op)
 {
-	gather(writer, op);
-	start(writer);
+	event_writer_add_all(writer, op, NULL);
 }

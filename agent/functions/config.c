@@ -37,6 +37,7 @@ void function_config_clear(struct function_config *config)
 	free(config->log_group);
 	free(config->application_log_level);
 	free(config->system_log_level);
+	free(config->dead_letter_target);
 	free(config->package_digest);
 	free(config->code_digest);
 	free(config->code_sha256);
@@ -116,6 +117,7 @@ int function_config_copy(struct function_config *to, const struct function_confi
 
 	copy.runtime = copy.handler = copy.description = copy.log_group = NULL;
 	copy.application_log_level = copy.system_log_level = NULL;
+	copy.dead_letter_target = NULL;
 	copy.package_digest = copy.code_digest = copy.code_sha256 = NULL;
 	copy.environment = NULL;
 	copy.environment_count = 0;
@@ -127,6 +129,7 @@ int function_config_copy(struct function_config *to, const struct function_confi
 	    set_string(&copy.log_group, from->log_group) < 0 ||
 	    set_string(&copy.application_log_level, from->application_log_level) < 0 ||
 	    set_string(&copy.system_log_level, from->system_log_level) < 0 ||
+	    set_string(&copy.dead_letter_target, from->dead_letter_target) < 0 ||
 	    set_string(&copy.package_digest, from->package_digest) < 0 ||
 	    set_string(&copy.code_digest, from->code_digest) < 0 ||
 	    set_string(&copy.code_sha256, from->code_sha256) < 0 ||
@@ -201,5 +204,9 @@ int function_config_apply(struct function_config *config, const struct function_
 		config->snap_start = *patch->snap_start;
 	if (patch->tenancy)
 		config->tenancy = *patch->tenancy;
+	if (patch->dead_letter_target &&
+	    set_string(&config->dead_letter_target,
+		       patch->dead_letter_target[0] ? patch->dead_letter_target : NULL) < 0)
+		return -ENOMEM;
 	return apply_logging(config, patch);
 }

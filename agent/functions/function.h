@@ -68,8 +68,9 @@ struct function_config {
 	char *log_group;
 	char *application_log_level; /* NULL in text format */
 	char *system_log_level;
-	char *package_digest; /* hex SHA-256 of the package image; NULL until it is built */
-	char *code_digest;    /* with layers: that of the code alone; else NULL */
+	char *dead_letter_target; /* NULL: none (destination.h) */
+	char *package_digest;     /* hex SHA-256 of the package image; NULL until it is built */
+	char *code_digest;        /* with layers: that of the code alone; else NULL */
 	struct function_layer *layers; /* in order, later over earlier */
 	size_t layer_count;
 	uint64_t unzipped_bytes; /* of the code alone; 0: an older agent did not write it down */
@@ -127,7 +128,8 @@ struct function_patch {
 	const char *log_group;
 	const char *application_log_level;
 	const char *system_log_level;
-	bool has_layers; /* replaces all */
+	const char *dead_letter_target; /* "": none from now on */
+	bool has_layers;                /* replaces all */
 	const char *const *layer_arns;
 	size_t layer_count;
 };

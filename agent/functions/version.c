@@ -124,5 +124,6 @@ bool function_is_published(const struct function *latest, const struct function 
 	       same_text(a->log_group, b->log_group) &&
 	       same_text(a->application_log_level, b->application_log_level) &&
 	       same_text(a->system_log_level, b->system_log_level) &&
+	       same_text(a->dead_letter_target, b->dead_letter_target) &&
 	       same_text(a->code_sha256, b->code_sha256) && function_config_same_layers(a, b);
 }

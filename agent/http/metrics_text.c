@@ -117,6 +117,35 @@ static void print_utilization(const struct function_metrics *row, void *arg)
 			      available);
 }
 
+static void print_event(const struct function_metrics *row, enum metrics_event event,
+			const char *name, void *arg)
+{
+	print(arg, "%s{" LABELS "} %" PRIu64 "\n", name, row->tenant, row->function_name,
+	      row->events[event]);
+}
+
+static void print_events_dropped(const struct function_metrics *row, void *arg)
+{
+	print_event(row, METRICS_EVENT_DROPPED, "mayfly_async_events_dropped_total", arg);
+}
+
+static void print_destination_failures(const struct function_metrics *row, void *arg)
+{
+	print_event(row, METRICS_DESTINATION_FAILED, "mayfly_destination_delivery_failures_total",
+		    arg);
+}
+
+static void print_dead_letter_errors(const struct function_metrics *row, void *arg)
+{
+	print_event(row, METRICS_DEAD_LETTER_FAILED, "mayfly_dead_letter_errors_total", arg);
+}
+
+static void print_recursive(const struct function_metrics *row, void *arg)
+{
+	print_event(row, METRICS_RECURSION_DROPPED, "mayfly_recursive_invocations_dropped_total",
+		    arg);
+}
+
 /* `labels` is empty or ends with a comma. */
 static void print_histogram(struct page *page, const char *name, const char *labels,
 			    const struct histogram *histogram)
@@ -169,6 +198,16 @@ static const struct family {
 	  "Invocations that run in provisioned places now.", print_provisioned_in_use },
 	{ "mayfly_provisioned_concurrency_utilization", "gauge",
 	  "The part of the provisioned sandboxes that runs now.", print_utilization },
+	{ "mayfly_async_events_dropped_total", "counter",
+	  "Asynchronous invocations of the function that ended without success.",
+	  print_events_dropped },
+	{ "mayfly_destination_delivery_failures_total", "counter",
+	  "Records of them that could not be delivered to a destination.",
+	  print_destination_failures },
+	{ "mayfly_dead_letter_errors_total", "counter",
+	  "Of them that could not be put into the dead letter queue.", print_dead_letter_errors },
+	{ "mayfly_recursive_invocations_dropped_total", "counter",
+	  "Invocations not made because destinations lead in a circle.", print_recursive },
 	{ "mayfly_duration_seconds", "histogram", "Duration of invocations, as REPORT has it.",
 	  print_duration },
 };
@@ -327,6 +366,11 @@ static void print_events(struct page *page)
 		    events.waiting);
 	print_value(page, "mayfly_events_running", "gauge", "Asynchronous invocations that run.",
 		    events.running);
+	print_value(page, "mayfly_events_delivering", "gauge",
+		    "Outcomes of asynchronous invocations that no destination has yet.",
+		    events.delivering);
+	print_value(page, "mayfly_events_delivered_total", "counter",
+		    "Outcomes that a destination has.", events.delivered);
 	print_value(page, "mayfly_events_received_total", "counter",
 		    "Asynchronous invocations taken.", events.received);
 	print_value(page, "mayfly_events_succeeded_total", "counter",

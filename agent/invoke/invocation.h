@@ -159,5 +159,8 @@ unsigned invoker_provisioned_concurrency(const struct invoker *invoker, const ch
 					 const char *name);
 
 const struct metrics *invoker_metrics(const struct invoker *invoker);
+/* Counts what happened to an event of a function that is there. */
+void invoker_count_event(struct invoker *invoker, const char *tenant, const char *function_name,
+			 enum metrics_event event);
 
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret);

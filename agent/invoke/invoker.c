@@ -315,6 +315,12 @@ unsigned invoker_provisioned_concurrency(const struct invoker *invoker, const ch
 	return concurrency_provisioned_in_use(invoker->concurrency, tenant, name);
 }
 
+void invoker_count_event(struct invoker *invoker, const char *tenant, const char *function_name,
+			 enum metrics_event event)
+{
+	metrics_count_event(invoker->metrics, tenant, function_name, event);
+}
+
 const struct metrics *invoker_metrics(const struct invoker *invoker)
 {
 	return invoker->metrics;

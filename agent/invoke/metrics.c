@@ -173,6 +173,15 @@ void metrics_touch(struct metrics *metrics, const char *tenant, const char *func
 		row->counts.serial = ++metrics->serial;
 }
 
+void metrics_count_event(struct metrics *metrics, const char *tenant, const char *function_name,
+			 enum metrics_event event)
+{
+	struct row *row = get(metrics, tenant, function_name);
+
+	if (row)
+		row->counts.events[event]++;
+}
+
 /* -- reading -- */
 
 void metrics_each(const struct metrics *metrics,

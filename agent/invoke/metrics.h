@@ -45,6 +45,15 @@ enum metrics_phase {
 extern const char *const metrics_start_names[_METRICS_START_MAX];
 extern const char *const metrics_phase_names[_METRICS_PHASE_MAX];
 
+/* What may happen to an asynchronous invocation that never answers anybody. */
+enum metrics_event {
+	METRICS_EVENT_DROPPED,      /* ended without success */
+	METRICS_DESTINATION_FAILED, /* its record could not be delivered */
+	METRICS_DEAD_LETTER_FAILED, /* nor could it be put into the dead letter queue */
+	METRICS_RECURSION_DROPPED,  /* destinations that lead in a circle: not made */
+	_METRICS_EVENT_MAX,
+};
+
 /* One invocation whose code ran. */
 struct metrics_sample {
 	const char *tenant;
@@ -66,6 +75,7 @@ struct function_metrics {
 	uint64_t provisioned;
 	uint64_t spilled_over;
 	uint64_t starts[_METRICS_START_MAX];
+	uint64_t events[_METRICS_EVENT_MAX];
 	struct histogram duration;
 	uint64_t serial; /* of its last change */
 };
@@ -79,6 +89,8 @@ DEFINE_CLEANUP(struct metrics, metrics_free)
 /* Without memory for a new row nothing is counted. */
 void metrics_count_invocation(struct metrics *metrics, const struct metrics_sample *sample);
 void metrics_count_throttle(struct metrics *metrics, const char *tenant, const char *function_name);
+void metrics_count_event(struct metrics *metrics, const char *tenant, const char *function_name,
+			 enum metrics_event event);
 /* The function is deleted: its row goes. */
 void metrics_forget(struct metrics *metrics, const char *tenant, const char *function_name);
 

@@ -1,35 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/store/event_store.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/store/database.h"
-
-enum statement {
-	EVENT_BEGIN,
-	EVENT_COMMIT,
-	EVENT_ROLLBACK,
-	EVENT_INSERT,
-	EVENT_SET,
-	EVENT_REMOVE,
-	EVENT_GET_BODY,
-	EVENT_GET_ALL,
-	EVENT_PUT_SETTINGS,
-	EVENT_REMOVE_SETTINGS,
-	EVENT_GET_SETTINGS,
-	_EVENT_STATEMENTS,
-};
-
-struct event_store {
-	struct database database;
-	sqlite3_stmt *statements[_EVENT_STATEMENTS];
-};
+#include "agent/store/event_store_internal.h"
 
 static const char *const upgrades[] = {
 	/* In whose name a function with end-tenants is to be invoked. */
 	"ALTER TABLE event ADD COLUMN end_tenant TEXT NOT NULL DEFAULT '';",
+	/* Destinations. */
+	"ALTER TABLE event ADD COLUMN hops INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE settings ADD COLUMN on_success TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE settings ADD COLUMN on_failure TEXT NOT NULL DEFAULT '';"
+	"CREATE TABLE delivery (sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL,"
+	" request_id TEXT NOT NULL, tenant TEXT NOT NULL, function TEXT NOT NULL,"
+	" qualifier TEXT NOT NULL, ended_us INTEGER NOT NULL, due_us INTEGER NOT NULL,"
+	" tries INTEGER NOT NULL, hops INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+	" target TEXT NOT NULL, is_dead_letter INTEGER NOT NULL, condition TEXT NOT NULL,"
+	" event_at INTEGER NOT NULL, event_bytes INTEGER NOT NULL, error_message TEXT NOT NULL,"
+	" trace_id TEXT NOT NULL, end_tenant TEXT NOT NULL, client_context BLOB NOT NULL,"
+	" payload BLOB NOT NULL) STRICT;",
 };
 
 static const struct database_kind kind = {
@@ -57,21 +47,36 @@ static const char *const sql[_EVENT_STATEMENTS] = {
 	[EVENT_ROLLBACK] = "ROLLBACK",
 	[EVENT_INSERT] =
 		("INSERT INTO event (request_id, tenant, function, qualifier, received_us, due_us,"
-		 " errors, delays, bytes, trace_id, client_context, payload, end_tenant)"
-		 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"),
+		 " errors, delays, bytes, trace_id, client_context, payload, end_tenant, hops)"
+		 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"),
 	[EVENT_SET] = "UPDATE event SET due_us = ?2, errors = ?3, delays = ?4 WHERE sequence = ?1",
 	[EVENT_REMOVE] = "DELETE FROM event WHERE sequence = ?1",
-	[EVENT_GET_BODY] = ("SELECT trace_id, client_context, payload, end_tenant FROM event"
-			    " WHERE sequence = ?1"),
+	[EVENT_GET_BODY] = ("SELECT trace_id, client_context, payload, end_tenant, hops"
+			    " FROM event WHERE sequence = ?1"),
 	/* Large rows overflow into pages of their own, and their columns come last: none of what
 	 * they carry is read. */
 	[EVENT_GET_ALL] = ("SELECT sequence, request_id, tenant, function, qualifier, received_us,"
 			   " due_us, errors, delays, bytes FROM event ORDER BY sequence"),
-	[EVENT_PUT_SETTINGS] = "REPLACE INTO settings VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[EVENT_PUT_SETTINGS] = "REPLACE INTO settings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[EVENT_REMOVE_SETTINGS] =
 		"DELETE FROM settings WHERE tenant = ?1 AND function = ?2 AND qualifier = ?3",
 	[EVENT_GET_SETTINGS] = ("SELECT tenant, function, qualifier, max_retries, max_age_s,"
-				" modified_us FROM settings ORDER BY 1, 2, 3"),
+				" modified_us, on_success, on_failure FROM settings"
+				" ORDER BY 1, 2, 3"),
+	[EVENT_INSERT_DELIVERY] =
+		("INSERT INTO delivery (id, request_id, tenant, function, qualifier, ended_us,"
+		 " due_us, tries, hops, bytes, target, is_dead_letter, condition, event_at,"
+		 " event_bytes, error_message, trace_id, end_tenant, client_context, payload)"
+		 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
+		 " ?17, ?18, ?19, ?20)"),
+	[EVENT_SET_DELIVERY] = "UPDATE delivery SET due_us = ?2, tries = ?3 WHERE sequence = ?1",
+	[EVENT_REMOVE_DELIVERY] = "DELETE FROM delivery WHERE sequence = ?1",
+	[EVENT_GET_DELIVERY_BODY] = ("SELECT trace_id, client_context, payload, end_tenant,"
+				     " error_message FROM delivery WHERE sequence = ?1"),
+	[EVENT_GET_DELIVERIES] =
+		("SELECT sequence, request_id, tenant, function, qualifier, ended_us, due_us,"
+		 " tries, hops, bytes, id, target, is_dead_letter, condition, event_at,"
+		 " event_bytes FROM delivery ORDER BY sequence"),
 };
 
 int event_store_open(const char *path, bool full, struct event_store **ret, struct error *error)
@@ -110,13 +115,12 @@ void event_op_forget_body(struct event_op *op)
 
 /* -- single changes -- */
 
-static void bind_number(sqlite3_stmt *statement, int at, int64_t number)
+void event_store_bind_number(sqlite3_stmt *statement, int at, int64_t number)
 {
 	(void)sqlite3_bind_int64(statement, at, number);
 }
 
-/* No bytes are not NULL. */
-static void bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes)
+void event_store_bind_bytes(sqlite3_stmt *statement, int at, struct slice bytes)
 {
 	(void)sqlite3_bind_blob64(statement, at, bytes.len ? bytes.data : (const void *)"",
 				  bytes.len, SQLITE_STATIC);
@@ -131,15 +135,16 @@ static int add(struct event_store *store, struct event_op *op, struct error *err
 	database_bind_text(statement, 2, record->tenant);
 	database_bind_text(statement, 3, record->function);
 	database_bind_text(statement, 4, record->qualifier);
-	bind_number(statement, 5, record->received_us);
-	bind_number(statement, 6, record->due_us);
-	bind_number(statement, 7, record->errors);
-	bind_number(statement, 8, record->delays);
-	bind_number(statement, 9, (int64_t)record->bytes);
+	event_store_bind_number(statement, 5, record->received_us);
+	event_store_bind_number(statement, 6, record->due_us);
+	event_store_bind_number(statement, 7, record->errors);
+	event_store_bind_number(statement, 8, record->delays);
+	event_store_bind_number(statement, 9, (int64_t)record->bytes);
 	database_bind_text(statement, 10, op->body.trace_id ? op->body.trace_id : "");
-	bind_bytes(statement, 11, op->body.client_context);
-	bind_bytes(statement, 12, op->body.payload);
+	event_store_bind_bytes(statement, 11, op->body.client_context);
+	event_store_bind_bytes(statement, 12, op->body.payload);
 	database_bind_text(statement, 13, op->body.end_tenant ? op->body.end_tenant : "");
+	event_store_bind_number(statement, 14, record->hops);
 	if (sqlite3_step(statement) != SQLITE_DONE)
 		return database_refuse(&store->database, "write", error);
 	record->sequence = (uint64_t)sqlite3_last_insert_rowid(store->database.connection);
@@ -151,48 +156,62 @@ static int change(struct event_store *store, const struct event_op *op, struct e
 	_cleanup_reset_ sqlite3_stmt *statement =
 		store->statements[op->change == EVENT_UPDATE ? EVENT_SET : EVENT_REMOVE];
 
-	bind_number(statement, 1, (int64_t)op->record.sequence);
+	event_store_bind_number(statement, 1, (int64_t)op->record.sequence);
 	if (op->change == EVENT_UPDATE) {
-		bind_number(statement, 2, op->record.due_us);
-		bind_number(statement, 3, op->record.errors);
-		bind_number(statement, 4, op->record.delays);
+		event_store_bind_number(statement, 2, op->record.due_us);
+		event_store_bind_number(statement, 3, op->record.errors);
+		event_store_bind_number(statement, 4, op->record.delays);
 	}
 	if (sqlite3_step(statement) != SQLITE_DONE)
 		return database_refuse(&store->database, "write", error);
 	return 0;
 }
 
-static struct slice copy_column(sqlite3_stmt *statement, int column, uint8_t **at)
+int event_store_copy_columns(sqlite3_stmt *statement, int count, struct slice *ret,
+			     void **ret_memory, struct error *error)
 {
-	const void *data = sqlite3_column_blob(statement, column);
-	size_t len = (size_t)sqlite3_column_bytes(statement, column);
-	struct slice copy = slice_new(*at, len);
-
-	if (len > 0)
-		memcpy(*at, data, len);
-	*at += len;
-	return copy;
-}
-
-/* Context and payload in one piece of memory, behind them two texts with their NULs. */
-static int take_body(sqlite3_stmt *statement, struct event_op *op, struct error *error)
-{
-	size_t bytes = 2;
+	size_t bytes = 0;
 	uint8_t *at;
 
-	for (int column = 0; column < 4; column++)
-		bytes += (size_t)sqlite3_column_bytes(statement, column);
+	for (int i = 0; i < count; i++)
+		bytes += (size_t)sqlite3_column_bytes(statement, i) + 1;
 	at = calloc(1, bytes);
 	if (!at)
 		return error_set_errno(error, ENOMEM, "Cannot read an event");
-	event_op_forget_body(op); /* of a try that was rolled back */
-	op->memory = at;
-	op->body.client_context = copy_column(statement, 1, &at);
-	op->body.payload = copy_column(statement, 2, &at);
-	op->body.trace_id = (const char *)copy_column(statement, 0, &at).data;
-	at++;
-	op->body.end_tenant = (const char *)copy_column(statement, 3, &at).data;
+	*ret_memory = at;
+	for (int i = 0; i < count; i++) {
+		const void *data = sqlite3_column_blob(statement, i);
+
+		ret[i] = slice_new(at, (size_t)sqlite3_column_bytes(statement, i));
+		if (ret[i].len > 0)
+			memcpy(at, data, ret[i].len);
+		at += ret[i].len + 1;
+	}
 	return 0;
+}
+
+int event_store_take_body(sqlite3_stmt *statement, int count, struct event_op *op,
+			  struct slice *ret, struct error *error)
+{
+	int r;
+
+	event_op_forget_body(op); /* of a try that was rolled back */
+	r = event_store_copy_columns(statement, count, ret, &op->memory, error);
+	if (r < 0)
+		return r;
+	op->body = (struct event_body){ .trace_id = (const char *)ret[0].data,
+					.client_context = ret[1],
+					.payload = ret[2],
+					.end_tenant = (const char *)ret[3].data };
+	return 0;
+}
+
+static int take_body(sqlite3_stmt *statement, struct event_op *op, struct error *error)
+{
+	struct slice columns[4];
+
+	op->record.hops = (unsigned)sqlite3_column_int64(statement, 4);
+	return event_store_take_body(statement, ARRAY_SIZE(columns), op, columns, error);
 }
 
 static int read_body(struct event_store *store, struct event_op *op, struct error *error)
@@ -200,7 +219,7 @@ static int read_body(struct event_store *store, struct event_op *op, struct erro
 	_cleanup_reset_ sqlite3_stmt *statement = store->statements[EVENT_GET_BODY];
 	int step;
 
-	bind_number(statement, 1, (int64_t)op->record.sequence);
+	event_store_bind_number(statement, 1, (int64_t)op->record.sequence);
 	step = sqlite3_step(statement);
 	if (step == SQLITE_ROW)
 		return take_body(statement, op, error);
@@ -213,17 +232,19 @@ static int change_settings(struct event_store *store, const struct event_op *op,
 	bool is_set = op->change == EVENT_SET_SETTINGS;
 	_cleanup_reset_ sqlite3_stmt *statement =
 		store->statements[is_set ? EVENT_PUT_SETTINGS : EVENT_REMOVE_SETTINGS];
-	const struct event_settings *settings = &op->settings;
+	const struct event_settings *settings = op->settings;
 
 	database_bind_text(statement, 1, op->record.tenant);
 	database_bind_text(statement, 2, op->record.function);
 	database_bind_text(statement, 3, op->record.qualifier);
 	if (is_set) {
 		if (settings->has_max_retries)
-			bind_number(statement, 4, settings->max_retries);
+			event_store_bind_number(statement, 4, settings->max_retries);
 		if (settings->has_max_age)
-			bind_number(statement, 5, settings->max_age_s);
-		bind_number(statement, 6, settings->modified_us);
+			event_store_bind_number(statement, 5, settings->max_age_s);
+		event_store_bind_number(statement, 6, settings->modified_us);
+		database_bind_text(statement, 7, settings->on_success);
+		database_bind_text(statement, 8, settings->on_failure);
 	}
 	if (sqlite3_step(statement) != SQLITE_DONE)
 		return database_refuse(&store->database, "write", error);
@@ -240,6 +261,11 @@ static int apply(struct event_store *store, struct event_op *op, struct error *e
 	case EVENT_SET_SETTINGS:
 	case EVENT_FORGET_SETTINGS:
 		return change_settings(store, op, error);
+	case EVENT_ADD_DELIVERY:
+	case EVENT_UPDATE_DELIVERY:
+	case EVENT_DELETE_DELIVERY:
+	case EVENT_READ_DELIVERY:
+		return event_store_change_delivery(store, op, error);
 	default:
 		return change(store, op, error);
 	}
@@ -262,7 +288,7 @@ int event_store_apply(struct event_store *store, struct event_op *first, struct 
 
 /* -- all -- */
 
-static void take_text(sqlite3_stmt *statement, int column, char *to, size_t size)
+void event_store_take_text(sqlite3_stmt *statement, int column, char *to, size_t size)
 {
 	const char *text = (const char *)sqlite3_column_text(statement, column);
 
@@ -279,10 +305,10 @@ static void take_record(sqlite3_stmt *statement, struct event_record *ret)
 		.delays = (unsigned)sqlite3_column_int64(statement, 8),
 		.bytes = (uint64_t)sqlite3_column_int64(statement, 9),
 	};
-	take_text(statement, 1, ret->request_id, sizeof(ret->request_id));
-	take_text(statement, 2, ret->tenant, sizeof(ret->tenant));
-	take_text(statement, 3, ret->function, sizeof(ret->function));
-	take_text(statement, 4, ret->qualifier, sizeof(ret->qualifier));
+	event_store_take_text(statement, 1, ret->request_id, sizeof(ret->request_id));
+	event_store_take_text(statement, 2, ret->tenant, sizeof(ret->tenant));
+	event_store_take_text(statement, 3, ret->function, sizeof(ret->function));
+	event_store_take_text(statement, 4, ret->qualifier, sizeof(ret->qualifier));
 }
 
 int event_store_each(struct event_store *store, event_record_fn *fn, void *arg, struct error *error)
@@ -316,9 +342,13 @@ int event_store_each_settings(struct event_store *store, event_settings_fn *fn, 
 			.modified_us = sqlite3_column_int64(statement, 5),
 		};
 
-		take_text(statement, 0, key.tenant, sizeof(key.tenant));
-		take_text(statement, 1, key.function, sizeof(key.function));
-		take_text(statement, 2, key.qualifier, sizeof(key.qualifier));
+		event_store_take_text(statement, 0, key.tenant, sizeof(key.tenant));
+		event_store_take_text(statement, 1, key.function, sizeof(key.function));
+		event_store_take_text(statement, 2, key.qualifier, sizeof(key.qualifier));
+		event_store_take_text(statement, 6, settings.on_success,
+				      sizeof(settings.on_success));
+		event_store_take_text(statement, 7, settings.on_failure,
+				      sizeof(settings.on_failure));
 		r = fn(&key, &settings, arg);
 		if (r < 0)
 			return error_set_errno(error, r, "Cannot take up settings of events");

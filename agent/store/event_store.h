@@ -16,6 +16,8 @@
 #define EVENT_TENANT_BYTES    33 /* with NUL, as the next two */
 #define EVENT_FUNCTION_BYTES  65
 #define EVENT_QUALIFIER_BYTES 129
+#define EVENT_TARGET_BYTES    1025 /* of a destination's ARN or URL, with NUL */
+#define EVENT_CONDITION_BYTES 32
 
 /* All but what it carries. Times are Unix times: they outlive the machine's start. */
 struct event_record {
@@ -28,7 +30,8 @@ struct event_record {
 	int64_t due_us;
 	unsigned errors; /* tries that ended with a function error */
 	unsigned delays; /* since then, tries in a row that no function ran for */
-	uint64_t bytes;  /* of payload and client context */
+	unsigned hops;  /* events that led to this one by way of destinations; read with the body */
+	uint64_t bytes; /* of payload and client context */
 };
 
 struct event_body {
@@ -44,7 +47,22 @@ struct event_settings {
 	unsigned max_retries;
 	bool has_max_age;
 	unsigned max_age_s;
+	char on_success[EVENT_TARGET_BYTES]; /* "": nowhere, as the next */
+	char on_failure[EVENT_TARGET_BYTES];
 	int64_t modified_us;
+};
+
+/* The outcome of an event on its way to one of its destinations: beside a record with the event's
+ * names, in which received_us is when it ended, errors counts tries to deliver, and the payload is
+ * what is delivered. */
+struct event_delivery {
+	char id[UUID_BYTES]; /* of the message that it becomes; the same at each try */
+	char *target;        /* owned: the destination as it was set */
+	bool is_dead_letter;
+	char condition[EVENT_CONDITION_BYTES];
+	const char *error_message; /* borrowed; read with the body */
+	uint64_t event_at;         /* where in the payload the event itself lies */
+	uint64_t event_bytes;
 };
 
 enum event_change {
@@ -54,6 +72,10 @@ enum event_change {
 	EVENT_READ,            /* the body, into `memory`; one that is not there leaves that NULL */
 	EVENT_SET_SETTINGS,    /* of the record's tenant, function and qualifier */
 	EVENT_FORGET_SETTINGS, /* likewise */
+	EVENT_ADD_DELIVERY,    /* record, body and delivery */
+	EVENT_UPDATE_DELIVERY, /* due_us, errors */
+	EVENT_DELETE_DELIVERY,
+	EVENT_READ_DELIVERY, /* as EVENT_READ, with the delivery's error_message */
 };
 
 /* One change, of `record`; `next` is for who gathers them. */
@@ -63,8 +85,9 @@ struct event_op {
 	bool is_patient; /* of its user */
 	struct event_record record;
 	struct event_body body;
-	struct event_settings settings;
-	void *memory; /* owned: what a body that was read lies in */
+	const struct event_settings *settings; /* borrowed */
+	struct event_delivery *delivery;       /* borrowed */
+	void *memory;                          /* owned: what a body that was read lies in */
 };
 void event_op_forget_body(struct event_op *op);
 
@@ -92,4 +115,10 @@ int event_store_each(struct event_store *store, event_record_fn *fn, void *arg,
 typedef int event_settings_fn(const struct event_record *key, const struct event_settings *settings,
 			      void *arg);
 int event_store_each_settings(struct event_store *store, event_settings_fn *fn, void *arg,
+			      struct error *error) _must_use_;
+
+/* All deliveries, likewise, in order of sequence; what they carry is not read. */
+typedef int event_delivery_fn(const struct event_record *record,
+			      const struct event_delivery *delivery, void *arg);
+int event_store_each_delivery(struct event_store *store, event_delivery_fn *fn, void *arg,
 			      struct error *error) _must_use_;

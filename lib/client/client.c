@@ -9,6 +9,7 @@
 #define CONCURRENCY        mayfly__v1__concurrency_service__descriptor
 #define EVENTS             mayfly__v1__event_service__descriptor
 #define POLICIES           mayfly__v1__policy_service__descriptor
+#define QUEUES             mayfly__v1__queue_service__descriptor
 #define ALIASES            mayfly__v1__alias_service__descriptor
 #define LAYERS             mayfly__v1__layer_service__descriptor
 #define TAGS               mayfly__v1__tag_service__descriptor
@@ -245,6 +246,13 @@ DEFINE_CALL(client_schedule_delete, SCHEDULES, "DeleteSchedule", DeleteScheduleR
 DEFINE_CALL(client_schedule_list, SCHEDULES, "ListSchedules", ListSchedulesRequest,
 	    ListSchedulesResponse)
 
+DEFINE_CALL(client_queue_list, QUEUES, "ListQueues", ListQueuesRequest, ListQueuesResponse)
+DEFINE_CALL(client_queue_messages, QUEUES, "ListMessages", ListMessagesRequest,
+	    ListMessagesResponse)
+DEFINE_CALL(client_queue_redrive, QUEUES, "Redrive", RedriveRequest, RedriveResponse)
+DEFINE_CALL(client_queue_delete_message, QUEUES, "DeleteMessage", DeleteMessageRequest,
+	    DeleteMessageResponse)
+DEFINE_CALL(client_queue_purge, QUEUES, "Purge", PurgeQueueRequest, PurgeQueueResponse)
 DEFINE_CALL(client_concurrency_put, CONCURRENCY, "Put", PutFunctionConcurrencyRequest,
 	    FunctionConcurrency)
 DEFINE_CALL(client_concurrency_get, CONCURRENCY, "Get", GetFunctionConcurrencyRequest,

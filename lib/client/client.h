@@ -25,6 +25,7 @@
 #include <mayfly/v1/log.pb-c.h>
 #include <mayfly/v1/node.pb-c.h>
 #include <mayfly/v1/tag.pb-c.h>
+#include <mayfly/v1/queue.pb-c.h>
 #include <mayfly/v1/tenant.pb-c.h>
 #include <mayfly/v1/budget.pb-c.h>
 #include <mayfly/v1/metrics.pb-c.h>
@@ -219,6 +220,21 @@ int client_schedule_delete(struct client *client, const Mayfly__V1__DeleteSchedu
 			   Mayfly__V1__DeleteScheduleResponse **ret, struct error *e) _must_use_;
 int client_schedule_list(struct client *client, const Mayfly__V1__ListSchedulesRequest *request,
 			 Mayfly__V1__ListSchedulesResponse **ret, struct error *e) _must_use_;
+
+/* -- QueueService -- */
+
+int client_queue_list(struct client *client, const Mayfly__V1__ListQueuesRequest *request,
+		      Mayfly__V1__ListQueuesResponse **ret, struct error *e) _must_use_;
+int client_queue_messages(struct client *client, const Mayfly__V1__ListMessagesRequest *request,
+			  Mayfly__V1__ListMessagesResponse **ret, struct error *e) _must_use_;
+int client_queue_redrive(struct client *client, const Mayfly__V1__RedriveRequest *request,
+			 Mayfly__V1__RedriveResponse **ret, struct error *e) _must_use_;
+int client_queue_delete_message(struct client *client,
+				const Mayfly__V1__DeleteMessageRequest *request,
+				Mayfly__V1__DeleteMessageResponse **ret,
+				struct error *e) _must_use_;
+int client_queue_purge(struct client *client, const Mayfly__V1__PurgeQueueRequest *request,
+		       Mayfly__V1__PurgeQueueResponse **ret, struct error *e) _must_use_;
 
 /* -- ConcurrencyService -- */
 

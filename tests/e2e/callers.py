@@ -24,12 +24,12 @@ class Authority:
     def openssl(self, *arguments):
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
 
-    def sign(self, name, common_name, uris=(), days=2):
+    def sign(self, name, common_name, uris=(), days=2, hosts=("IP:127.0.0.1", "DNS:localhost")):
         """NAME.pem and NAME.key."""
         self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
                      f"/CN={common_name}", "-keyout", self.path("key", name), "-out", self.path("csr", name))
         extensions = self.path("ext", name)
-        names = ["IP:127.0.0.1", "DNS:localhost", *(f"URI:{uri}" for uri in uris)]
+        names = [*hosts, *(f"URI:{uri}" for uri in uris)]
         extensions.write_text(f"subjectAltName = {', '.join(names)}\n")
         self.openssl("x509", "-req", "-in", self.path("csr", name), "-CA", self.path("pem"), "-CAkey",
                      self.path("key"), "-CAcreateserial", "-days", days, "-extfile", extensions, "-out",

@@ -282,6 +282,7 @@ class Node:
         self.concurrency = p.concurrency_grpc.ConcurrencyServiceStub(self.channel)
         self.events = p.event_grpc.EventServiceStub(self.channel)
         self.schedules = p.schedule_grpc.SchedulerServiceStub(self.channel)
+        self.queues = p.queue_grpc.QueueServiceStub(self.channel)
         self.logs = p.log_grpc.LogServiceStub(self.channel)
         self.node = p.node_grpc.NodeServiceStub(self.channel)
         self.templates = p.node_grpc.TemplateServiceStub(self.channel)

@@ -32,7 +32,9 @@
 struct attempt {
 	struct invocation_request request;
 	char id[UUID_BYTES];
-	char payload[64];
+	char name[EVENT_FUNCTION_BYTES];
+	char qualifier[EVENT_QUALIFIER_BYTES];
+	char payload[512];
 };
 
 enum manner {
@@ -50,6 +52,7 @@ struct place {
 	struct loop *loop;
 	struct event_store *store;
 	struct event_queue *queue;
+	struct message_queues *queues;
 	enum manner manner;
 	unsigned good_after; /* tries that go as `manner` says; 0: all */
 	bool suspended;
@@ -99,12 +102,25 @@ int directory_add_listener(struct directory *d _unused_, directory_listener *fn,
 	return 0;
 }
 
-void function_version_name(uint64_t version, char out[FUNCTION_VERSION_BYTES])
+/* What was counted of events. */
+static unsigned counted[_METRICS_EVENT_MAX];
+static char counted_last[EVENT_FUNCTION_BYTES];
+
+void invoker_count_event(struct invoker *invoker _unused_, const char *tenant _unused_,
+			 const char *name, enum metrics_event event)
 {
-	if (version == 0)
-		(void)snprintf(out, FUNCTION_VERSION_BYTES, "$LATEST");
-	else
-		(void)snprintf(out, FUNCTION_VERSION_BYTES, "%llu", (unsigned long long)version);
+	counted[event]++;
+	(void)snprintf(counted_last, sizeof(counted_last), "%s", name);
+}
+
+/* The webhooks: posts that a test answers. */
+static struct webhook_post *posted;
+static unsigned posts;
+
+void webhooks_submit(struct webhooks *webhooks _unused_, struct webhook_post *post)
+{
+	posted = post;
+	posts++;
 }
 
 const char *invocation_request_id(const struct invocation *invocation)
@@ -130,7 +146,10 @@ const char *invocation_qualifier(const struct invocation *invocation)
 static void _unused_ finish(struct invocation *invocation, enum manner manner)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
-	struct invocation_result result = { .status_code = 200, .function_error = "" };
+	struct invocation_result result = { .status_code = 200,
+					    .function_error = "",
+					    .executed_version = "$LATEST",
+					    .payload = slice_from_string("{\"ok\":true}") };
 
 	if (function_is_gone)
 		(void)error_set(&error, ERROR_NOT_FOUND, NULL, "Function not found");
@@ -138,8 +157,10 @@ static void _unused_ finish(struct invocation *invocation, enum manner manner)
 		(void)error_set(&error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
 	else if (manner == MANNER_UNAVAILABLE)
 		(void)error_set(&error, ERROR_UNAVAILABLE, NULL, "stopping");
-	else if (manner == MANNER_FAILS)
+	else if (manner == MANNER_FAILS) {
 		result.function_error = "Unhandled";
+		result.payload = slice_from_string("{\"errorMessage\":\"no\"}");
+	}
 	if (error.code)
 		result.error = &error;
 	for (unsigned i = 0; i < place->held; i++)
@@ -158,6 +179,9 @@ static void _unused_ record_try(const struct invocation *invocation)
 
 	try->request = invocation->request;
 	memcpy(try->id, invocation->id, sizeof(try->id));
+	(void)snprintf(try->name, sizeof(try->name), "%s", invocation->request.function_name);
+	(void)snprintf(try->qualifier, sizeof(try->qualifier), "%s",
+		       invocation_qualifier(invocation));
 	(void)snprintf(try->payload, sizeof(try->payload), "%.*s", (int)payload.len,
 		       (const char *)payload.data);
 }
@@ -213,6 +237,9 @@ static struct event_queue_config _unused_ config_of(void)
 			    .delay_first_us = 1000,
 			    .delay_max_us = 2000,
 			    .max_age_us = 3600 * SECOND },
+		.region = "us-east-1",
+		.delivery_max_age_us = 3600 * SECOND,
+		.max_webhooks = 2,
 		.max_running = 4,
 		.max_waiting = 50,
 		.max_waiting_bytes = 1000,
@@ -229,6 +256,20 @@ static void _unused_ open_store(void)
 		fail_msg("%s", error_text(&error));
 }
 
+static uint64_t queues_max_bytes = 1 << 20;
+
+static void _unused_ open_queues(void)
+{
+	_cleanup_error_ struct error error = ERROR_INIT;
+	char path[96];
+	struct message_queues_config config = { .path = path,
+						.max_tenant_bytes = queues_max_bytes };
+
+	(void)snprintf(path, sizeof(path), "%s/queues.db", place->folder);
+	if (message_queues_open(&config, place->loop, &place->queues, &error) < 0)
+		fail_msg("%s", error_text(&error));
+}
+
 static void _unused_ open_queue(const struct event_queue_config *config)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
@@ -237,6 +278,8 @@ static void _unused_ open_queue(const struct event_queue_config *config)
 	struct event_queue_config copy = *config;
 	copy.loop = place->loop;
 	copy.store = place->store;
+	open_queues();
+	copy.queues = place->queues;
 	if (event_queue_new(&copy, &place->queue, &error) < 0)
 		fail_msg("%s", error_text(&error));
 }
@@ -246,6 +289,7 @@ static void _unused_ close_queue(void)
 	if (place->loop)
 		loop_end_jobs(place->loop);
 	place->queue = event_queue_free(place->queue);
+	place->queues = message_queues_close(place->queues);
 	place->loop = loop_free(place->loop);
 	for (unsigned i = 0; i < place->held; i++)
 		free(place->holding[i]);
@@ -260,7 +304,11 @@ static int _unused_ set_up(void **state)
 	assert_non_null(mkdtemp(place->folder));
 	(void)snprintf(place->path, sizeof(place->path), "%s/events.db", place->folder);
 	function.has_reserved_concurrency = false;
+	function.config.dead_letter_target = NULL;
 	function_is_gone = false;
+	memset(counted, 0, sizeof(counted));
+	posted = NULL;
+	posts = 0;
 	open_store();
 	*state = place;
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// links: mayfly_events mayfly_store mayfly_functions mayfly_core mayfly_base mayfly_pkg_sqlite
+// links: mayfly_events mayfly_queues mayfly_store mayfly_functions mayfly_core mayfly_base
+// mayfly_pkg_sqlite
 
 /* What follows from the outcome of a try, and whose turn it is. */
 

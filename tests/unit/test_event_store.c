@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// links: mayfly_events mayfly_store mayfly_functions mayfly_core mayfly_base mayfly_pkg_sqlite
+// links: mayfly_events mayfly_queues mayfly_store mayfly_functions mayfly_core mayfly_base
+// mayfly_pkg_sqlite
 
 /* The file of events: all of one is kept, kill -9 loses none, a foreign file is refused. */
 
@@ -110,6 +111,13 @@ static void test_what_was_acknowledged_survives_kill(void **state _unused_)
 	open_store();
 }
 
+static int copy_settings(const struct event_record *key _unused_,
+			 const struct event_settings *settings, void *arg)
+{
+	*(struct event_settings *)arg = *settings;
+	return 0;
+}
+
 /* A file as version 0.1.0 made it, with an event in it. */
 static void test_a_file_of_version_1_is_brought_up(void **state _unused_)
 {
@@ -126,7 +134,9 @@ static void test_a_file_of_version_1_is_brought_up(void **state _unused_)
 		" STRICT, WITHOUT ROWID;"
 		"INSERT INTO event VALUES (7, 'r', '123456789012', 'f', '', 1, 2, 0, 0, 2, "
 		"'Root=9',"
-		" x'', x'7b7d'); PRAGMA application_id = 1298233669; PRAGMA user_version = 1;";
+		" x'', x'7b7d'); INSERT INTO settings VALUES ('123456789012', 'f', '$LATEST', 1, "
+		"NULL, 5);"
+		" PRAGMA application_id = 1298233669; PRAGMA user_version = 1;";
 	struct event_record record = { 0 };
 	sqlite3 *connection;
 
@@ -143,7 +153,77 @@ static void test_a_file_of_version_1_is_brought_up(void **state _unused_)
 	assert_string_equal(read.body.trace_id, "Root=9");
 	assert_string_equal(read.body.end_tenant, "");
 	assert_int_equal(read.body.payload.len, 2);
+	assert_int_equal(read.record.hops, 0);
 	event_op_forget_body(&read);
+	struct event_settings settings = { 0 };
+	assert_int_equal(event_store_each_settings(place->store, copy_settings, &settings, NULL),
+			 0);
+	assert_true(settings.has_max_retries);
+	assert_int_equal(settings.max_retries, 1);
+	assert_int_equal(settings.modified_us, 5);
+	assert_string_equal(settings.on_success, "");
+	assert_string_equal(settings.on_failure, "");
+}
+
+static int copy_delivery(const struct event_record *record, const struct event_delivery *delivery,
+			 void *arg)
+{
+	struct event_op *op = arg;
+
+	op->record = *record;
+	*op->delivery = *delivery;
+	op->delivery->target = strdup(delivery->target);
+	return 0;
+}
+
+static void test_all_of_a_delivery_is_kept(void **state _unused_)
+{
+	struct event_op event = sample(17), op = sample(18);
+	struct event_delivery delivery = { .id = "00000012-0000-4000-8000-000000000001",
+					   .target = (char *)"https://host/",
+					   .is_dead_letter = true,
+					   .condition = "RetriesExhausted",
+					   .error_message = "no",
+					   .event_at = 3,
+					   .event_bytes = 5 };
+	struct event_delivery again = { 0 };
+	struct event_op read = { .delivery = &again };
+
+	apply(&event);
+	op.change = EVENT_ADD_DELIVERY;
+	op.delivery = &delivery;
+	op.record.hops = 4;
+	event.change = EVENT_DELETE;
+	event.next = &op; /* as an event ends */
+	apply(&event);
+	assert_int_equal(count_stored(), 0);
+	op.change = EVENT_UPDATE_DELIVERY;
+	op.record.due_us = 99;
+	op.record.errors = 2;
+	apply(&op);
+	place->store = event_store_close(place->store);
+	open_store();
+	assert_int_equal(event_store_each_delivery(place->store, copy_delivery, &read, NULL), 0);
+	assert_memory_equal(&read.record, &op.record, sizeof(op.record));
+	assert_string_equal(again.id, delivery.id);
+	assert_string_equal(again.target, delivery.target);
+	assert_true(again.is_dead_letter);
+	assert_string_equal(again.condition, delivery.condition);
+	assert_int_equal(again.event_at, 3);
+	assert_int_equal(again.event_bytes, 5);
+	read.change = EVENT_READ_DELIVERY;
+	apply(&read);
+	assert_string_equal(again.error_message, "no");
+	assert_string_equal(read.body.trace_id, "Root=1");
+	assert_string_equal(read.body.end_tenant, "blue");
+	assert_memory_equal(read.body.payload.data, "\"payload\"", 9);
+	event_op_forget_body(&read);
+	read.change = EVENT_DELETE_DELIVERY;
+	apply(&read);
+	read.change = EVENT_READ_DELIVERY;
+	apply(&read);
+	assert_null(read.memory);
+	free(again.target);
 }
 
 static void test_a_foreign_file_is_refused(void **state _unused_)
@@ -168,6 +248,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_file_of_version_1_is_brought_up, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(test_all_of_a_delivery_is_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_foreign_file_is_refused, set_up, tear_down),
 	};
 

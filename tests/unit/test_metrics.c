@@ -131,9 +131,24 @@ static void none_may_have_a_row(void **state _unused_)
 	assert_int_equal(row(TENANT, METRICS_OTHERS)->invocations, 1);
 }
 
+static void what_happens_to_events_is_counted(void **state _unused_)
+{
+	make(1);
+	metrics_count_event(metrics, TENANT, "a", METRICS_EVENT_DROPPED);
+	metrics_count_event(metrics, TENANT, "a", METRICS_EVENT_DROPPED);
+	metrics_count_event(metrics, TENANT, "a", METRICS_DEAD_LETTER_FAILED);
+	metrics_count_event(metrics, TENANT, "b", METRICS_RECURSION_DROPPED); /* has no row */
+	assert_int_equal(row(TENANT, "a")->events[METRICS_EVENT_DROPPED], 2);
+	assert_int_equal(row(TENANT, "a")->events[METRICS_DEAD_LETTER_FAILED], 1);
+	assert_int_equal(row(TENANT, "a")->events[METRICS_DESTINATION_FAILED], 0);
+	assert_null(row(TENANT, "b"));
+	assert_int_equal(row(TENANT, METRICS_OTHERS)->events[METRICS_RECURSION_DROPPED], 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(what_happens_to_events_is_counted, tear_down),
 		cmocka_unit_test_teardown(a_function_is_counted_by_itself, tear_down),
 		cmocka_unit_test_teardown(rows_are_bounded, tear_down),
 		cmocka_unit_test_teardown(none_may_have_a_row, tear_down),
