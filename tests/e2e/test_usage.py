@@ -217,11 +217,34 @@ def test_provisioned_places_storage_and_streams_are_billed(private_node, build):
     assert shown[0].split()[-1] == "COST" and shown[1].split()[0] == name and "708544" in shown[1]
 
 
+def outcomes(node):
+    """{request id of an event: how it ended}, as the queues have it."""
+    q = node.protocol.queue
+    found, marker = {}, None
+    for queue in ("good", "bad"):
+        marker = ""
+        while marker is not None:
+            page = node.queues.ListMessages(q.ListMessagesRequest(queue=queue, marker=marker), timeout=60)
+            for message in page.messages:
+                assert found.setdefault(message.request_id, message.condition) == message.condition
+                assert json.loads(message.body)["requestContext"]["requestId"] == message.request_id
+            marker = page.next_marker or None
+    return found
+
+
 def test_what_was_answered_is_recorded_whatever_happens(private_node):
-    """kill -9 under load, again and again."""
-    node = private_node({"pool.spares": 0, "pool.spares_on_deploy": "no"})
-    name = node.create(e2e.PYTHON, CODE)
-    answered = []
+    """kill -9 under load, again and again, of invocations and events: each that was answered is in
+    the ledger, each event that was taken ends in success or failure and its destination is told."""
+    node = private_node({"pool.spares": 0, "pool.spares_on_deploy": "no", "events.max_retries": 1,
+                         "events.retry_first_ms": 50, "events.delay_first_ms": 50, "events.delay_max_ms": 100})
+    name, taker = node.create(e2e.PYTHON, CODE), node.create(e2e.PYTHON, CODE)
+    v = node.protocol.event
+    queue = "arn:aws:sqs:us-east-1:123456789012:"
+    node.events.PutEventInvokeConfig(v.PutEventInvokeConfigRequest(
+        function_name=taker, destination_config=v.DestinationConfig(
+            on_success=v.OnSuccess(destination=queue + "good"), on_failure=v.OnFailure(destination=queue + "bad"))),
+        timeout=60)
+    answered, taken = [], {}
 
     def load(until):
         while not until.is_set():
@@ -230,10 +253,23 @@ def test_what_was_answered_is_recorded_whatever_happens(private_node):
             except (grpc.RpcError, grpc.FutureCancelledError, ValueError):
                 return  # killed
 
+    def load_events(until):
+        i = node.protocol.invoke
+        while not until.is_set():
+            fail = len(taken) % 3 == 0
+            try:
+                response = node.invocations.Invoke(i.InvokeRequest(
+                    function_name=taker, payload=json.dumps({"fail": fail}).encode(),
+                    invocation_type=i.INVOCATION_TYPE_EVENT), timeout=60)
+            except (grpc.RpcError, grpc.FutureCancelledError, ValueError):
+                return  # killed
+            taken[response.request_id] = "RetriesExhausted" if fail else "Success"
+            until.wait(0.1)  # so that they end as fast as they come
+
     rounds = int(os.environ.get("MAYFLY_SOAK_ROUNDS", 3))
     for killed in range(1, rounds + 1):
         done, before = threading.Event(), len(answered)
-        threads = [threading.Thread(target=load, args=(done,), daemon=True) for _ in range(3)]
+        threads = [threading.Thread(target=work, args=(done,), daemon=True) for work in (load, load, load_events)]
         for thread in threads:
             thread.start()
         e2e.wait_until(lambda: len(answered) >= before + 20, 120, "answers")
@@ -245,11 +281,16 @@ def test_what_was_answered_is_recorded_whatever_happens(private_node):
         node.kill()
         node.start()
         e2e.wait_until(lambda: not node.qemu_processes(), 60, "the end of every sandbox of the killed agent")
-        recorded = [record.request_id for record in export(node)]
+        recorded = [record.request_id for record in export(node, function_name=name)]
         assert len(recorded) == len(set(recorded))
         assert set(answered) <= set(recorded)
         # Beyond them at most what was under way.
         assert len(recorded) - len(answered) <= 3 * killed
-    assert query(node).total.figures.invocations == len(recorded)
+        e2e.wait_until(lambda: taken.items() <= outcomes(node).items(), 120,
+                       "the end of every event that was taken", 0.5)
+    # Beyond them at most those whose 202 was cut off.
+    assert len(outcomes(node)) - len(taken) <= rounds
+    assert query(node, filter={"function_name": name}).total.figures.invocations == len(recorded)
+    e2e.wait_until(lambda: node.gauges().events_waiting + node.gauges().events_running == 0, 120, "the last events")
     sums = reconcile(node)
-    assert not sums.differences and sums.records == len(recorded)
+    assert not sums.differences and sums.records == len(export(node))
