@@ -103,6 +103,22 @@ static const char *rule_uri(const char *value)
 			 "qemu:///embed…";
 }
 
+static const char *rule_trust_domain(const char *value)
+{
+	size_t len = strlen(value);
+	return len <= 255 && strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789.-_") == len
+		       ? NULL
+		       : "the trust domain of SPIFFE-IDs (lower-case letters, digits, ., - and _)";
+}
+
+static const char *rule_credential(const char *value)
+{
+	size_t len = strlen(value);
+	return len <= 255 && value[0] != '.' && !strchr(value, '/')
+		       ? NULL
+		       : "the name of a systemd credential, not a path";
+}
+
 #define FIELD(name)             .offset = offsetof(struct config, name)
 #define NUMBER(name, from, to)  .kind = CONFIG_NUMBER, FIELD(name), .min = (from), .max = (to)
 #define TEXT(name)              .kind = CONFIG_TEXT, FIELD(name)
@@ -149,18 +165,35 @@ static const struct config_row rows[] = {
 	  .help = "Also listen here, with TLS 1.3, for the network: HOST:PORT or [IPV6]:PORT. "
 		  "Callers need an access key or a certificate. Empty: do not." },
 	{ "api", "tls_certificate", PATH(api_tls_certificate), .initial = "", .optional = true,
-	  .help = "The node's certificate with its chain, PEM. Read again on SIGHUP, as the two "
-		  "below; if they are not good, those read before stay in use." },
+	  .help = "The node's certificate with its chain, PEM. Read again on SIGHUP, as the files "
+		  "below; if one is not good, all that were read before stay in use." },
 	{ "api", "tls_key", PATH(api_tls_key), .initial = "", .optional = true,
 	  .help = "Its private key, PEM, without passphrase." },
 	{ "api", "tls_client_ca", PATH(api_tls_client_ca), .initial = "", .optional = true,
 	  .help = "Whoever shows a certificate of one of these authorities, PEM, is an operator of "
-		  "the node. Empty: nobody is asked for one." },
+		  "the node. Where this and the next are empty, nobody is asked for one." },
+	{ "api", "tls_tenant_ca", PATH(api_tls_tenant_ca), .initial = "", .optional = true,
+	  .help = "Whoever shows a certificate of one of these authorities, PEM, is the user of a "
+		  "tenant that its URI names (docs/tenants.md), and never an operator. Needs "
+		  "auth.trust_domain." },
+	{ "api", "tls_crl", PATH(api_tls_crl), .initial = "", .optional = true,
+	  .help = "Revocation lists of these authorities, PEM: a file, or a folder of which all "
+		  "files count. From the SIGHUP after a change on, what they name is refused, on "
+		  "open connections too. After its next update a list refuses all of its "
+		  "authority." },
 
+	{ "auth", "trust_domain", TEXT(auth_trust_domain), .initial = "", .optional = true,
+	  .rule = rule_trust_domain,
+	  .help = "The trust domain in the URIs of certificates of api.tls_tenant_ca: "
+		  "spiffe://TRUST_DOMAIN/tenant/ID/role/ROLE/user/NAME." },
 	{ "auth", "master_key_file", PATH(auth_master_key_file), .initial = "", .optional = true,
-	  .help = "32 random bytes under which secrets are kept on disk, such as a systemd "
-		  "credential. Empty: master.key below state_dir, made at the first start; keep a "
-		  "copy of it, away from those of state_dir." },
+	  .help = "32 random bytes under which secrets are kept on disk. Where this and the next "
+		  "are empty, master.key below state_dir, made at the first start; keep a copy of "
+		  "it, away from those of state_dir." },
+	{ "auth", "master_key_credential", TEXT(auth_master_key_credential), .initial = "",
+	  .optional = true, .rule = rule_credential,
+	  .help = "The same from the systemd credential of that name (LoadCredential=, "
+		  "LoadCredentialEncrypted=), instead of a file: docs/tenants.md." },
 
 	{ "audit", "max_records", NUMBER(audit_max_records, 100, 100000000), .initial = "100000",
 	  .help = "Records of the audit log that are kept; beyond them the oldest go. One takes "
@@ -576,6 +609,35 @@ void config_clear(struct config *config)
 	*config = CONFIG_INIT;
 }
 
+/* -- what must go together -- */
+
+static int check_callers(const struct config *config, config_problem_fn *problem, void *arg)
+{
+	const struct {
+		bool is_wrong;
+		const char *text;
+	} rules[] = {
+		{ *config->api_listen_tls &&
+			  (!*config->api_tls_certificate || !*config->api_tls_key),
+		  "api.listen_tls needs api.tls_certificate and api.tls_key" },
+		{ *config->api_tls_tenant_ca && !*config->auth_trust_domain,
+		  "api.tls_tenant_ca needs auth.trust_domain" },
+		{ *config->api_tls_crl && !*config->api_tls_client_ca &&
+			  !*config->api_tls_tenant_ca,
+		  "api.tls_crl needs api.tls_client_ca or api.tls_tenant_ca" },
+		{ *config->auth_master_key_file && *config->auth_master_key_credential,
+		  "auth.master_key_file and auth.master_key_credential exclude each other" },
+	};
+	int problems = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
+		if (rules[i].is_wrong) {
+			problem("configuration", 0, rules[i].text, arg);
+			problems++;
+		}
+	return problems;
+}
+
 int config_complete(struct config *config, config_problem_fn *problem, void *arg)
 {
 	int problems = 0;
@@ -591,11 +653,7 @@ int config_complete(struct config *config, config_problem_fn *problem, void *arg
 			arg);
 		problems++;
 	}
-	if (*config->api_listen_tls && (!*config->api_tls_certificate || !*config->api_tls_key)) {
-		problem("configuration", 0,
-			"api.listen_tls needs api.tls_certificate and api.tls_key", arg);
-		problems++;
-	}
+	problems += check_callers(config, problem, arg);
 	if (config->vm_uid_count && config->vm_uid_count <= config->pool_max_sandboxes) {
 		problem("configuration", 0, "vm.uid_count must be over pool.max_sandboxes, or 0",
 			arg);

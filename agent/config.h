@@ -47,7 +47,11 @@ struct config {
 	char *api_tls_certificate;
 	char *api_tls_key;
 	char *api_tls_client_ca;
+	char *api_tls_tenant_ca;
+	char *api_tls_crl;
+	char *auth_trust_domain;
 	char *auth_master_key_file; /* "": below state_dir */
+	char *auth_master_key_credential;
 	uint64_t audit_max_records;
 	uint64_t audit_keep_days;
 	char *vm_libvirt_uri;

@@ -147,11 +147,13 @@ static void reload_done(struct job *job)
 	_cleanup_free_ struct reload *reload = container_of(job, struct reload, job);
 	if (reload->identity) {
 		rpc_server_set_tls_identity(reload->node->server, reload->identity);
+		gate_look_again(&reload->node->gate);
 		log_notice("SIGHUP: new connections see the certificate in %s",
 			   reload->files.certificate);
 	} else {
-		log_warning("SIGHUP: the certificate stays as it was: %s",
-			    error_text(&reload->error));
+		log_error("SIGHUP: certificates, authorities and revocation lists stay as they "
+			  "were: %s",
+			  error_text(&reload->error));
 	}
 	error_clear(&reload->error);
 }
@@ -247,6 +249,7 @@ struct node *node_close(struct node *node)
 	/* The server first: it refers to the services. Nor may a job still read what goes. Then
 	 * from the highest floor down. */
 	rpc_server_free(node->server);
+	gate_stop(&node->gate);
 	metrics_server_free(node->metrics_server);
 	if (node->loop)
 		loop_end_jobs(node->loop);

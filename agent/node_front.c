@@ -66,15 +66,30 @@ static int build_event_services(struct node *node, struct error *error)
 					      &node->api, &node->queue_service, error);
 }
 
+static void on_tenants_changed(void *gate)
+{
+	gate_look_again(gate);
+}
+
+static void build_gate(struct node *node, struct rpc_server_options *options)
+{
+	const struct config *config = node->config;
+
+	node->gate = (struct gate){ .tenants = node->tenants,
+				    .directory = node->directory,
+				    .trail = node->trail,
+				    .tcp_is_operator = config->api_listen_tcp_operator,
+				    .trust_domain = config->auth_trust_domain,
+				    .loop = node->loop };
+	gate_guard(&node->gate, options);
+	tenants_set_listener(node->tenants, on_tenants_changed, &node->gate);
+}
+
 static int build_services(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
 	struct rpc_server_options options = { .post = post_to_loop, .post_ctx = node->loop };
-	node->gate = (struct gate){ .tenants = node->tenants,
-				    .directory = node->directory,
-				    .trail = node->trail,
-				    .tcp_is_operator = config->api_listen_tcp_operator };
-	gate_guard(&node->gate, &options);
+	build_gate(node, &options);
 	int r = rpc_server_new(&options, &node->server, error);
 	if (r < 0)
 		return r;
@@ -181,12 +196,19 @@ static int serve_metrics(struct node *node, struct error *error)
 	return 0;
 }
 
+static const char *given(const char *text)
+{
+	return *text ? text : NULL;
+}
+
 struct rpc_tls_files node_tls_files(const struct config *config)
 {
 	return (struct rpc_tls_files){
 		.certificate = config->api_tls_certificate,
 		.key = config->api_tls_key,
-		.client_ca = *config->api_tls_client_ca ? config->api_tls_client_ca : NULL,
+		.client_ca = { [GATE_OPERATORS] = given(config->api_tls_client_ca),
+			       [GATE_TENANTS] = given(config->api_tls_tenant_ca) },
+		.crl = given(config->api_tls_crl),
 	};
 }
 

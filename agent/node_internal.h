@@ -16,7 +16,8 @@ struct node {
 	int64_t started_us;
 	char *logs_dir; /* paths below the state folder */
 	char *registry_path;
-	char *master_key_path;
+	char *master_key_path; /* from build_directory on */
+	bool makes_master_key;
 	char *ledger_path;
 	char *journal_path;
 	char *audit_path;

@@ -22,7 +22,6 @@ static int build_paths(struct node *node, struct error *error)
 	const char *dir = node->config->node_state_dir;
 	if (asprintf(&node->logs_dir, "%s/logs", dir) < 0 ||
 	    asprintf(&node->registry_path, "%s/registry.db", dir) < 0 ||
-	    asprintf(&node->master_key_path, "%s/master.key", dir) < 0 ||
 	    asprintf(&node->ledger_path, "%s/ledger.db", dir) < 0 ||
 	    asprintf(&node->journal_path, "%s/ledger.journal", dir) < 0 ||
 	    asprintf(&node->audit_path, "%s/audit.db", dir) < 0)
@@ -97,11 +96,20 @@ static uint64_t code_storage_of_tenant(const char *id, void *arg)
 							       : UINT64_MAX;
 }
 
-static const char *master_key_path(const struct node *node)
+/* Only one that is below the state folder is made by the agent itself. */
+static int find_master_key(struct node *node, struct error *error)
 {
-	const char *given = node->config->auth_master_key_file;
+	const struct config *config = node->config;
 
-	return *given ? given : node->master_key_path;
+	if (*config->auth_master_key_credential)
+		return master_key_credential_path(config->auth_master_key_credential,
+						  &node->master_key_path, error);
+	node->makes_master_key = !*config->auth_master_key_file;
+	if (asprintf(&node->master_key_path, "%s%s",
+		     node->makes_master_key ? config->node_state_dir : config->auth_master_key_file,
+		     node->makes_master_key ? "/master.key" : "") < 0)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	return 0;
 }
 
 static int build_directory(struct node *node, struct error *error)
@@ -134,8 +142,10 @@ static int build_directory(struct node *node, struct error *error)
 		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
 		.share_packages = config->packages_shared,
 	};
-	r = master_key_load(master_key_path(node), !*config->auth_master_key_file, &master_key,
-			    error);
+	r = find_master_key(node, error);
+	if (r == 0)
+		r = master_key_load(node->master_key_path, node->makes_master_key, &master_key,
+				    error);
 	if (r < 0)
 		return r;
 	r = directory_open(&directory_config, node->registry, node->loop, &node->directory, error);
@@ -209,8 +219,8 @@ static int build_tenants(struct node *node, struct error *error)
 	bool on_kvm = vm_host_info(node->vm_host)->accelerator == ACCELERATOR_KVM;
 	struct tenants_config tenants_config = {
 		.default_tenant = config->node_account_id,
-		.master_key_path = master_key_path(node),
-		.make_master_key = !*config->auth_master_key_file,
+		.master_key_path = node->master_key_path,
+		.make_master_key = node->makes_master_key,
 		.count_functions = count_functions,
 		.count_layers = count_layers,
 		.user = node->directory,

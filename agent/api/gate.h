@@ -2,18 +2,25 @@
 #pragma once
 
 /* Callers say who they are by an access key in the metadata "authorization", on any way to the
- * node. Without one they are operators if they come by the unix socket, which lets nobody else
- * connect, or show a certificate; else they are nobody.
+ * node; it counts whatever else they show. Without one they are operators if they come by the unix
+ * socket, which lets nobody else connect, or show a certificate of the operators' authority; users
+ * of a tenant if they show one of the tenants' authority that names them; else they are nobody. Who
+ * shows a certificate that is revoked or expired is refused, an access key or not.
  *
  * The gate before every method: who calls, may they (agent/auth has the table; where it refuses,
  * the policy of the function may let them), in which tenant, and is that tenant there and active.
  * It puts the tenant into a request that left it empty, so that no service decides for itself. Loop
  * thread. */
 
+#include <sys/queue.h>
+
 #include "agent/audit/trail.h"
 #include "agent/deploy/directory.h"
 #include "agent/tenants/tenants.h"
 #include "rpc/rpc_server.h"
+
+/* Of rpc_tls_files.client_ca. */
+enum { GATE_OPERATORS, GATE_TENANTS };
 
 #define GATE_GRANTED_PLACES 256
 
@@ -28,6 +35,11 @@ struct gate {
 	const struct directory *directory; /* borrowed; NULL: no function grants anything */
 	struct trail *trail;               /* borrowed */
 	bool tcp_is_operator;              /* whoever calls by plain TCP without an access key */
+	const char *trust_domain;          /* of tenants' certificates; borrowed */
+	struct loop *loop;                 /* borrowed */
+
+	LIST_HEAD(, gate_call) streams; /* open ones */
+	struct timer expiry;            /* of what opened them */
 
 	/* Refusals of callers who are not known, so that they cannot push all else out of the
 	 * trail: those of this minute that were noted, and that were not. */
@@ -38,3 +50,10 @@ struct gate {
 
 /* Makes `options` ask the gate, which outlives the server. */
 void gate_guard(struct gate *gate, struct rpc_server_options *options);
+
+/* Ends the open streams of those who would not be let in now: after a change of keys, tenants or
+ * revocation lists. It looks by itself when a key or a certificate expires. */
+void gate_look_again(struct gate *gate);
+
+/* When the server is gone. */
+void gate_stop(struct gate *gate);

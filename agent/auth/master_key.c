@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
 
-#define OTHERS 0007
+#define OTHERS 0027 /* the group may read it */
 
 static void cipher_free(EVP_CIPHER_CTX *cipher)
 {
@@ -46,9 +49,29 @@ static int check_file(int fd, const char *path, struct error *error)
 				 path, MASTER_KEY_BYTES, (long long)st.st_size);
 	if (st.st_mode & OTHERS)
 		return error_set(error, ERROR_INVALID_PARAMETER, "auth.master_key_file",
-				 "the master key %s is open to every user of this host; make it "
-				 "new, or close it with 'chmod o= %s'",
+				 "the master key %s is open to other users of this host; make it "
+				 "new, or close it with 'chmod g-w,o= %s'",
 				 path, path);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return error_set(error, ERROR_INVALID_PARAMETER, "auth.master_key_file",
+				 "the master key %s belongs to user %u, who is neither root nor "
+				 "whom the agent runs as",
+				 path, (unsigned)st.st_uid);
+	return 0;
+}
+
+int master_key_credential_path(const char *name, char **ret, struct error *error)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+
+	if (!folder || folder[0] != '/')
+		return error_set(error, ERROR_INVALID_PARAMETER, "auth.master_key_credential",
+				 "there is no credential %s: $CREDENTIALS_DIRECTORY is not set, "
+				 "which systemd does for a unit with LoadCredential= or "
+				 "LoadCredentialEncrypted=",
+				 name);
+	if (asprintf(ret, "%s/%s", folder, name) < 0)
+		return error_set_errno(error, ENOMEM, "cannot look for the credential %s", name);
 	return 0;
 }
 

@@ -19,8 +19,13 @@ struct master_key {
 	uint8_t bytes[MASTER_KEY_BYTES];
 };
 
-/* Reads the file, which must have 32 bytes and be closed to others. With `make` a file that is not
- * there is made, of random bytes, mode 0600. Blocks. */
+/* Where systemd put the credential of that name for this service: $CREDENTIALS_DIRECTORY/NAME. The
+ * caller frees. */
+int master_key_credential_path(const char *name, char **ret, struct error *error) _must_use_;
+
+/* Reads the file, which must have 32 bytes, be root's or the agent's own, and neither be readable
+ * by others nor writable by its group. With `make` a file that is not there is made, of random
+ * bytes, mode 0600. Blocks. */
 int master_key_load(const char *path, bool make, struct master_key *ret,
 		    struct error *error) _must_use_;
 

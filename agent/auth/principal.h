@@ -26,7 +26,8 @@ struct principal {
 	char name[PRINCIPAL_NAME_BYTES]; /* "uid 0", a certificate's common name, a user's name */
 	char tenant[TENANT_ID_BYTES];    /* of a user */
 	enum role role;                  /* of a user */
-	char key_id[24];                 /* of a user: which access key was shown */
+	char key_id[24];    /* of a user: which access key was shown; "" by a certificate */
+	int64_t expires_us; /* Unix time until when they are known; 0: ever */
 };
 
 const char *role_name(enum role role); /* "admin" */

@@ -115,7 +115,7 @@ static int add_begin(struct change *change)
 	_cleanup_free_ char *arn = function_arn(change->directory->region, change->tenant,
 						change->name, change->qualifier);
 	struct target target = { 0 };
-	struct policy *policy;
+	struct policy *policy = NULL;
 	int r = check_qualifier(change);
 
 	if (r < 0)
@@ -140,7 +140,7 @@ static int remove_begin(struct change *change)
 	_cleanup_free_ char *arn =
 		function_arn(change->directory->region, change->tenant, change->name, NULL);
 	struct target target = { 0 };
-	struct policy *policy;
+	struct policy *policy = NULL;
 	int r;
 
 	if (!change->entry->function)

@@ -143,7 +143,7 @@ int policy_add(const struct policy *policy, const struct policy_request *request
 	_cleanup_(policy_free_p) struct policy *next = NULL;
 	_cleanup_free_ char *principal = NULL;
 	struct policy_request kept = *request;
-	enum policy_principal kind;
+	enum policy_principal kind = POLICY_EVERYBODY;
 	int r = policy_validate(request, error);
 
 	if (r == 0)

@@ -63,8 +63,11 @@ static void edit_end(struct edit *edit)
 	struct tenants *tenants = edit->tenants;
 	bool failed = edit->error.code != ERROR_NONE;
 
-	if (!failed)
+	if (!failed) {
 		edit->kind->install(edit);
+		if (tenants->changed)
+			tenants->changed(tenants->changed_arg);
+	}
 	edit->kind->answer(edit, failed ? &edit->error : NULL);
 	TAILQ_REMOVE(&tenants->edits, edit, link);
 	edit_free(edit);

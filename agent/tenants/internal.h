@@ -42,6 +42,8 @@ struct tenants {
 	struct master_key master;
 	struct key_entry *keys;  /* by id, in order of it */
 	struct edit_queue edits; /* the first is under way */
+	loop_fn *changed;        /* may be NULL */
+	void *changed_arg;
 };
 
 /* tenants.c */

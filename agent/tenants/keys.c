@@ -45,7 +45,9 @@ int keys_authenticate(const struct tenants *tenants, struct slice authorization,
 	if (!access_key_matches(key, secret) || !key || !access_key_is_usable(key, now_us) ||
 	    !tenants_find(tenants, key->tenant))
 		return -EPERM;
-	*ret = (struct principal){ .kind = PRINCIPAL_USER, .role = key->role };
+	*ret = (struct principal){ .kind = PRINCIPAL_USER,
+				   .role = key->role,
+				   .expires_us = key->expires_us };
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", key->user);
 	(void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", key->tenant);
 	(void)snprintf(ret->key_id, sizeof(ret->key_id), "%s", key->id);

@@ -38,6 +38,12 @@ const char *tenants_default(const struct tenants *tenants)
 	return tenants->config.default_tenant;
 }
 
+void tenants_set_listener(struct tenants *tenants, loop_fn *fn, void *arg)
+{
+	tenants->changed = fn;
+	tenants->changed_arg = arg;
+}
+
 unsigned tenants_count(const struct tenants *tenants)
 {
 	return tenants->count;

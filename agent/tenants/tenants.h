@@ -43,6 +43,10 @@ int tenants_open(const struct tenants_config *config, struct registry *registry,
 struct tenants *tenants_close(struct tenants *tenants);
 DEFINE_CLEANUP(struct tenants, tenants_close)
 
+/* fn(arg) after each change of a tenant or an access key, before its answer: what was let in by one
+ * may have to go. One only; NULL takes it back. */
+void tenants_set_listener(struct tenants *tenants, loop_fn *fn, void *arg);
+
 const char *tenants_default(const struct tenants *tenants);
 unsigned tenants_count(const struct tenants *tenants);
 

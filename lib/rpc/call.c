@@ -52,6 +52,7 @@ struct rpc_call {
 
 	/* Loop thread. */
 	bool dispatched, admitted, answered, cancelled, started, sending;
+	bool cut;         /* the client has its answer, the owner's is still owed */
 	bool final_waits; /* for the send under way */
 	struct callback writable, on_cancel;
 	struct final final;
@@ -376,31 +377,42 @@ static void call_start_final(struct rpc_call *call)
 	call_start(call, ops, n, &call->on_final);
 }
 
-/* Gives the final answer, now or after the message under way, and drops the owner's hold. */
+/* The final answer goes out, now or after the message under way. */
+static void send_final(struct rpc_call *call)
+{
+	if (call->sending)
+		call->final_waits = true;
+	else
+		call_start_final(call);
+}
+
+/* Drops the owner's hold. */
 static void call_end(struct rpc_call *call)
 {
 	call->answered = true;
 	call->on_cancel.fn = NULL;
 	call->writable.fn = NULL;
-	if (call->sending)
-		call->final_waits = true;
-	else
-		call_start_final(call);
+	if (!call->cut)
+		send_final(call);
 	rpc_call_unref(call);
 }
 
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
 {
-	call->final.message = message_encode(message);
-	call->final.code = GRPC_STATUS_OK;
-	tell_gate(call, message, NULL);
+	if (!call->cut) {
+		call->final.message = message_encode(message);
+		call->final.code = GRPC_STATUS_OK;
+		tell_gate(call, message, NULL);
+	}
 	call_end(call);
 }
 
 void rpc_call_finish(struct rpc_call *call)
 {
-	call->final.code = GRPC_STATUS_OK;
-	tell_gate(call, NULL, NULL);
+	if (!call->cut) {
+		call->final.code = GRPC_STATUS_OK;
+		tell_gate(call, NULL, NULL);
+	}
 	call_end(call);
 }
 
@@ -411,7 +423,7 @@ static void add_trailer(struct rpc_call *call, const char *key, struct slice val
 	trailer->value = slice_to_core(value);
 }
 
-void rpc_call_fail(struct rpc_call *call, const struct error *e)
+static void set_failure(struct rpc_call *call, const struct error *e)
 {
 	_cleanup_buf_ struct buf details = BUF_INIT, text = BUF_INIT;
 
@@ -422,7 +434,23 @@ void rpc_call_fail(struct rpc_call *call, const struct error *e)
 		add_trailer(call, RPC_STATUS_DETAILS_KEY, buf_slice(&details));
 	call->final.text = slice_to_core(buf_slice(&text));
 	tell_gate(call, NULL, e);
+}
+
+void rpc_call_fail(struct rpc_call *call, const struct error *e)
+{
+	if (!call->cut)
+		set_failure(call, e);
 	call_end(call);
+}
+
+void rpc_call_cut(struct rpc_call *call, const struct error *e)
+{
+	if (call->answered || call->cut)
+		return;
+	set_failure(call, e);
+	call->cut = call->cancelled = true; /* nothing more is sent */
+	send_final(call);
+	server_post(call->server, call_cancel_on_loop, rpc_call_ref(call));
 }
 
 static void call_sent_on_loop(void *arg)
@@ -430,9 +458,10 @@ static void call_sent_on_loop(void *arg)
 	struct rpc_call *call = arg;
 
 	call->sending = false;
-	if (call->final_waits)
+	if (call->final_waits) {
+		call->final_waits = false;
 		call_start_final(call);
-	else if (!call->answered && !call->cancelled && call->writable.fn)
+	} else if (!call->answered && !call->cancelled && call->writable.fn)
 		call->writable.fn(call->writable.arg);
 	rpc_call_unref(call);
 }
@@ -491,6 +520,8 @@ void rpc_call_read_next(struct rpc_call *call)
 
 int rpc_call_add_trailer(struct rpc_call *call, const char *key, struct slice value)
 {
+	if (call->cut)
+		return 0; /* nobody reads them */
 	if (call->n_trailers >= RPC_MAX_TRAILERS)
 		return -E2BIG;
 	add_trailer(call, key, value);
@@ -530,6 +561,17 @@ ProtobufCMessage *rpc_call_request(const struct rpc_call *call)
 void *rpc_call_context(struct rpc_call *call)
 {
 	return call->context;
+}
+
+bool rpc_call_is_stream(const struct rpc_call *call)
+{
+	return call->method && call->method->server_streaming;
+}
+
+void rpc_call_refresh_peer(struct rpc_call *call)
+{
+	if (call->peer.certificate.is_shown)
+		call->peer = peer_find(call->server, call->core);
 }
 
 struct rpc_peer rpc_call_peer(const struct rpc_call *call)

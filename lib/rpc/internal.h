@@ -111,6 +111,8 @@ struct rpc_peer peer_find(struct rpc_server *server, grpc_call *core);
 /* -- TLS -- */
 
 int tls_require_1_3(struct error *e) _must_use_;
+void tls_judge(struct rpc_server *server, struct slice leaf, struct slice chain,
+	       struct rpc_certificate *ret);
 
 /* -- the server -- */
 

@@ -87,18 +87,32 @@ static void copy_property(const grpc_auth_context *context, const char *name,
 			       property->value);
 }
 
-/* Core has verified the certificate, or the handshake would have failed. */
-static void find_tls(grpc_call *core, struct rpc_peer *peer)
+/* Borrowed from the context. */
+static struct slice find_property(const grpc_auth_context *context, const char *name)
 {
-	char type[RPC_PEER_TEXT_BYTES] = "", certificate[RPC_PEER_TEXT_BYTES] = "";
+	grpc_auth_property_iterator found =
+		grpc_auth_context_find_properties_by_name(context, name);
+	const grpc_auth_property *property = grpc_auth_property_iterator_next(&found);
+
+	return property ? slice_new(property->value, property->value_length) : SLICE_INIT;
+}
+
+/* Core has verified the certificate when the connection was made, or the handshake would have
+ * failed; much may have happened since. */
+static void find_tls(struct rpc_server *server, grpc_call *core, struct rpc_peer *peer)
+{
+	char type[RPC_PEER_TEXT_BYTES] = "";
 	grpc_auth_context *context = grpc_call_auth_context(core);
 
 	copy_property(context, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME, type);
 	if (strcmp(type, GRPC_SSL_TRANSPORT_SECURITY_TYPE) == 0) {
+		struct slice leaf = find_property(context, GRPC_X509_PEM_CERT_PROPERTY_NAME);
+		struct slice chain = find_property(context, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
+
 		peer->kind = RPC_PEER_TLS;
-		copy_property(context, GRPC_X509_PEM_CERT_PROPERTY_NAME, certificate);
 		copy_property(context, GRPC_X509_CN_PROPERTY_NAME, peer->common_name);
-		peer->has_certificate = certificate[0] != 0;
+		if (leaf.len > 0)
+			tls_judge(server, leaf, chain, &peer->certificate);
 	}
 	grpc_auth_context_release(context);
 }
@@ -112,7 +126,7 @@ struct rpc_peer peer_find(struct rpc_server *server, grpc_call *core)
 	if (strncmp(name, "ipv4:", 5) == 0 || strncmp(name, "ipv6:", 5) == 0) {
 		peer.kind = RPC_PEER_TCP;
 		(void)snprintf(peer.address, sizeof(peer.address), "%s", name);
-		find_tls(core, &peer);
+		find_tls(server, core, &peer);
 	} else if (strncmp(name, "fd:", 3) == 0) {
 		unsigned long fd = strtoul(name + 3, NULL, 10);
 		(void)pthread_mutex_lock(&peers->lock);

@@ -95,12 +95,15 @@ int rpc_server_listen_unix(struct rpc_server *server, const char *path, mode_t m
 int rpc_server_listen_tcp(struct rpc_server *server, const char *address, uint16_t *ret_port,
 			  struct error *e) _must_use_;
 
-/* What a TLS listener shows: PEM files, checked to be a pair. With `client_ca` clients may show
- * certificates, which must be of that authority; NULL: they are not asked. Any thread; blocks. */
+/* What a TLS listener shows: PEM files, checked to be a pair. Clients may show certificates of any
+ * authority that is named; without one they are not asked. Authorities must have nothing to do with
+ * each other. `crl`, a file or a folder of files, takes certificates back. Any thread; blocks. */
+#define RPC_TLS_AUTHORITIES 2
 struct rpc_tls_files {
 	const char *certificate; /* with its chain */
 	const char *key;
-	const char *client_ca;
+	const char *client_ca[RPC_TLS_AUTHORITIES]; /* NULL: there is no such authority */
+	const char *crl;                            /* NULL: nothing is taken back */
 };
 struct rpc_tls_identity;
 int rpc_tls_identity_load(const struct rpc_tls_files *files, struct rpc_tls_identity **ret,
@@ -114,7 +117,8 @@ int rpc_server_listen_tls(struct rpc_server *server, const char *address,
 			  struct error *e) _must_use_;
 
 /* Connections from now on see this one, which is taken over; whether clients are asked for
- * certificates stays as it was. */
+ * certificates stays as it was. Calls from now on, those on older connections too, are judged by
+ * its authorities and revocations; rpc_call_refresh_peer() does so for one that is open. */
 void rpc_server_set_tls_identity(struct rpc_server *server, struct rpc_tls_identity *identity);
 
 int rpc_server_start(struct rpc_server *server, struct error *e) _must_use_;
@@ -156,6 +160,11 @@ void rpc_call_set_writable(struct rpc_call *call, rpc_fn *fn, void *arg);
 void rpc_call_set_cancelled(struct rpc_call *call, rpc_fn *fn, void *arg);
 bool rpc_call_is_cancelled(const struct rpc_call *call);
 
+/* Ends the call with this error over the head of whoever has it: the client hears it at once, or
+ * after the message in flight; the handler hears, later, that the call was cancelled, and owes its
+ * final answer as ever. Nothing after the final answer. */
+void rpc_call_cut(struct rpc_call *call, const struct error *e);
+
 /* Adds to the trailing metadata, copying. Keys are lower case; "-bin" keys take any bytes. At
  * most RPC_MAX_TRAILERS; -E2BIG beyond. */
 #define RPC_MAX_TRAILERS 8
@@ -173,6 +182,9 @@ int64_t rpc_call_deadline_us(const struct rpc_call *call);
 /* CLOCK_MONOTONIC when the request was received whole, before it was decoded. */
 int64_t rpc_call_received_us(const struct rpc_call *call);
 
+/* Whether there may be more than one answer. */
+bool rpc_call_is_stream(const struct rpc_call *call);
+
 /* "/package.Service/Method"; "" of a method that nobody serves. */
 const char *rpc_call_method(const struct rpc_call *call);
 
@@ -188,11 +200,23 @@ enum rpc_peer_kind {
 };
 
 #define RPC_PEER_TEXT_BYTES 128
+#define RPC_PEER_URI_BYTES  256
+
+/* What a client showed, looked at anew for each call. */
+struct rpc_certificate {
+	bool is_shown;
+	char refusal[RPC_PEER_TEXT_BYTES]; /* why it is worth nothing: "it is revoked"; "" if it is
+					    * good */
+	int authority;                     /* index in client_ca; -1: of none */
+	int64_t expires_us;                /* Unix time until when this holds; INT64_MAX: ever */
+	unsigned uris;                     /* how many URIs it names */
+	char uri[RPC_PEER_URI_BYTES];      /* the only one; "" of none or several */
+};
 
 struct rpc_peer {
 	enum rpc_peer_kind kind;
-	char address[RPC_PEER_TEXT_BYTES];     /* "ipv4:192.0.2.1:51234" or "unix" */
-	bool has_certificate;                  /* one of the listener's client_ca */
+	char address[RPC_PEER_TEXT_BYTES]; /* "ipv4:192.0.2.1:51234" or "unix" */
+	struct rpc_certificate certificate;
 	char common_name[RPC_PEER_TEXT_BYTES]; /* of that certificate, cut to fit; "" if it has none
 						*/
 	uid_t uid; /* unix only, as are gid and pid: of the process that connected */
@@ -201,6 +225,9 @@ struct rpc_peer {
 };
 
 struct rpc_peer rpc_call_peer(const struct rpc_call *call);
+
+/* Looks at the certificate again, with what the server knows of revocations and authorities now. */
+void rpc_call_refresh_peer(struct rpc_call *call);
 
 /* options.context_bytes of the gate's own, zero at first, for the call's life. */
 void *rpc_call_context(struct rpc_call *call);

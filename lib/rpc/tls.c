@@ -12,12 +12,15 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "mayfly/clock.h"
 #include "mayfly/fs.h"
+#include "rpc/certificate.h"
 
 #define MAX_FILE_BYTES (1U << 20)
 
 struct rpc_tls_identity {
 	struct buf certificate, key, client_ca; /* PEM; owned */
+	struct certificates *certificates;      /* owned; NULL: clients are not asked */
 };
 
 static void bio_free(BIO *bio)
@@ -101,17 +104,6 @@ static int check_pair(const struct rpc_tls_identity *identity, const struct rpc_
 	return 0;
 }
 
-static int check_client_ca(const struct rpc_tls_identity *identity,
-			   const struct rpc_tls_files *files, struct error *e)
-{
-	_cleanup_(x509_free_p) X509 *certificate = parse_certificate(&identity->client_ca);
-
-	if (!certificate)
-		return error_set(e, ERROR_INVALID_PARAMETER, NULL, "%s has no PEM certificate",
-				 files->client_ca);
-	return 0;
-}
-
 int rpc_tls_identity_load(const struct rpc_tls_files *files, struct rpc_tls_identity **ret,
 			  struct error *e)
 {
@@ -124,10 +116,8 @@ int rpc_tls_identity_load(const struct rpc_tls_files *files, struct rpc_tls_iden
 		r = read_pem(files->key, &identity->key, e);
 	if (r == 0)
 		r = check_pair(identity, files, e);
-	if (r == 0 && files->client_ca)
-		r = read_pem(files->client_ca, &identity->client_ca, e);
-	if (r == 0 && files->client_ca)
-		r = check_client_ca(identity, files, e);
+	if (r == 0)
+		r = certificates_load(files, &identity->certificates, &identity->client_ca, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(identity);
@@ -143,6 +133,7 @@ struct rpc_tls_identity *rpc_tls_identity_free(struct rpc_tls_identity *identity
 	buf_free(&identity->certificate);
 	buf_free(&identity->key);
 	buf_free(&identity->client_ca);
+	certificates_free(identity->certificates);
 	free(identity);
 	return NULL;
 }
@@ -181,6 +172,21 @@ void rpc_server_set_tls_identity(struct rpc_server *server, struct rpc_tls_ident
 	(void)rpc_tls_identity_free(server->tls_identity);
 	server->tls_identity = identity;
 	server->tls_is_fetched = false;
+	(void)pthread_mutex_unlock(&server->tls_lock);
+}
+
+void tls_judge(struct rpc_server *server, struct slice leaf, struct slice chain,
+	       struct rpc_certificate *ret)
+{
+	(void)pthread_mutex_lock(&server->tls_lock);
+	const struct rpc_tls_identity *identity = server->tls_identity;
+	if (identity && identity->certificates)
+		certificates_judge(identity->certificates, leaf, chain, clock_realtime_us(), ret);
+	else
+		*ret = (struct rpc_certificate){ .is_shown = true,
+						 .authority = -1,
+						 .expires_us = INT64_MAX,
+						 .refusal = "no authority is named here any more" };
 	(void)pthread_mutex_unlock(&server->tls_lock);
 }
 

@@ -207,6 +207,35 @@ static void test_rules_between_keys(void **state)
 	assert_int_equal(config_complete(config, hear, &heard), 0);
 }
 
+static void test_callers_need_both_halves(void **state)
+{
+	static const struct {
+		const char *assignment, *opposite, *text;
+	} rows[] = {
+		{ "api.tls_tenant_ca=/ca", "auth.trust_domain=mayfly.example",
+		  "api.tls_tenant_ca needs auth.trust_domain" },
+		{ "api.tls_crl=/crl", "api.tls_client_ca=/ca",
+		  "api.tls_crl needs api.tls_client_ca or api.tls_tenant_ca" },
+		{ "auth.master_key_file=/key", "auth.master_key_file=",
+		  "auth.master_key_file and auth.master_key_credential exclude each other" },
+	};
+	struct config *config = *state;
+	struct heard heard;
+
+	assert_int_equal(config_set_assignment(config, "auth.master_key_credential=k", NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(config_set_assignment(config, "api.tls_tenant_ca=", NULL), 0);
+		assert_int_equal(config_set_assignment(config, rows[i].assignment, NULL), 0);
+		heard = (struct heard){ 0 };
+		assert_int_equal(config_complete(config, hear, &heard), 1);
+		assert_string_equal(heard.text, rows[i].text);
+		assert_int_equal(config_set_assignment(config, rows[i].opposite, NULL), 0);
+		assert_int_equal(config_complete(config, hear, &heard), 0);
+	}
+	assert_true(config_set_assignment(config, "auth.trust_domain=A/b", NULL) < 0);
+	assert_true(config_set_assignment(config, "auth.master_key_credential=a/b", NULL) < 0);
+}
+
 static void test_addresses_for_tls(void **state)
 {
 	static const struct {
@@ -287,6 +316,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_assignments, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rules_between_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_addresses_for_tls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_callers_need_both_halves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_missing_file_is_a_problem, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_default_file_is_read_again, setup,
 						teardown),

@@ -558,7 +558,7 @@ static void test_wrong_master_key(void **state)
 	write_key(node, 31, 0600);
 	assert_refused(node, "is damaged");
 	write_key(node, 32, 0604);
-	assert_refused(node, "open to every user");
+	assert_refused(node, "open to other users");
 	assert_int_equal(unlink(node->key_path), 0);
 	assert_refused(node, "is missing"); /* and none is made in its place */
 	assert_int_equal(access(node->key_path, F_OK), -1);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the gate notes for the audit log: changes, refusals, and what a policy let in. */
+
+#include <stdio.h>
+
+#include "agent/api/gate_internal.h"
+#include "mayfly/clock.h"
+
+#define NOTES_OF_UNKNOWN_MAX 60 /* in a minute */
+#define RESOURCE_BYTES       160
+#define MESSAGE_BYTES        320
+#define PRINCIPAL_BYTES      (PRINCIPAL_NAME_BYTES + 48) /* with the rest of an ARN */
+#define USEC_PER_MINUTE      (60 * USEC_PER_SEC)
+
+/* Of what is noted alone. */
+static void find_resource(ProtobufCMessage *request, char out[RESOURCE_BYTES])
+{
+	static const char *const names[] = { "function_name", "access_key_id", "user",
+					     "template_id",   "layer_name",    "resource",
+					     "runtime",       "name" };
+
+	out[0] = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !out[0]; i++) {
+		char **text = gate_find_text(request, names[i]);
+
+		if (text)
+			gate_copy_text(out, RESOURCE_BYTES, *text);
+	}
+}
+
+static void note_left_out(struct gate *gate)
+{
+	char message[96];
+
+	(void)snprintf(message, sizeof(message), "%u more calls of unknown callers in one minute",
+		       gate->left_out);
+	const struct audit_record record = { .principal = "",
+					     .access_key_id = "",
+					     .tenant = "",
+					     .method = "",
+					     .resource = "",
+					     .peer = "",
+					     .result = error_kind(ERROR_UNAUTHENTICATED)->name,
+					     .message = message };
+	trail_note(gate->trail, &record);
+}
+
+static bool may_note_unknown(struct gate *gate)
+{
+	int64_t minute = clock_monotonic_us() / USEC_PER_MINUTE;
+
+	if (minute != gate->minute) {
+		if (gate->left_out)
+			note_left_out(gate);
+		gate->minute = minute;
+		gate->noted = gate->left_out = 0;
+	}
+	if (gate->noted < NOTES_OF_UNKNOWN_MAX) {
+		gate->noted++;
+		return true;
+	}
+	gate->left_out++;
+	return false;
+}
+
+static uint64_t add_to_hash(uint64_t hash, const char *text)
+{
+	for (const char *c = text;; c++) {
+		hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211); /* FNV-1a */
+		if (!*c)
+			return hash;
+	}
+}
+
+/* Of what a policy lets somebody do, the first time in a minute. Two that share a place are noted
+ * more often. */
+static bool may_note_granted(struct gate *gate, const struct gate_call *known, const char *resource)
+{
+	int64_t minute = clock_monotonic_us() / USEC_PER_MINUTE;
+	uint64_t hash = UINT64_C(14695981039346656037);
+	struct gate_granted *place;
+
+	hash = add_to_hash(hash, known->row->method);
+	hash = add_to_hash(hash, known->principal.tenant);
+	hash = add_to_hash(hash, known->principal.name);
+	hash = add_to_hash(hash, known->principal.key_id);
+	hash = add_to_hash(hash, resource);
+	place = &gate->granted[hash % GATE_GRANTED_PLACES];
+	if (place->hash == hash && place->minute == minute)
+		return false;
+	*place = (struct gate_granted){ .hash = hash, .minute = minute };
+	return true;
+}
+
+static bool is_noted(struct gate *gate, const struct gate_call *known, const struct error *e)
+{
+	if (e && e->code == ERROR_UNAUTHENTICATED)
+		return may_note_unknown(gate);
+	return (e && e->code == ERROR_ACCESS_DENIED) ||
+	       (known->row &&
+		(known->row->effect == ACCESS_CHANGE || known->row->effect == ACCESS_MANAGE));
+}
+
+/* A creation says only in its answer what it made. */
+static void learn_from_reply(struct gate_call *known, const ProtobufCMessage *reply)
+{
+	char **tenant = gate_find_text((ProtobufCMessage *)(uintptr_t)reply, "tenant");
+
+	if (!known->tenant[0] && tenant)
+		gate_copy_text(known->tenant, sizeof(known->tenant), *tenant);
+}
+
+/* In another tenant's trail a user's name says nothing without their own. */
+static void name_principal(const struct gate_call *known, char out[PRINCIPAL_BYTES])
+{
+	const struct principal *principal = &known->principal;
+
+	if (known->is_granted)
+		(void)snprintf(out, PRINCIPAL_BYTES, "arn:aws:iam::%s:user/%s", principal->tenant,
+			       principal->name);
+	else
+		gate_copy_text(out, PRINCIPAL_BYTES, principal->name);
+}
+
+void gate_note(struct rpc_call *call, const ProtobufCMessage *reply, const struct error *e,
+	       struct gate *gate)
+{
+	struct gate_call *known = rpc_call_context(call);
+	const char *method = rpc_call_method(call); /* "" when there is no such */
+	char message[MESSAGE_BYTES], resource[RESOURCE_BYTES], who[PRINCIPAL_BYTES];
+	struct rpc_peer peer;
+	bool noted = is_noted(gate, known, e);
+
+	if (!noted && !known->is_granted)
+		return;
+	find_resource(rpc_call_request(call), resource);
+	if (!noted && !may_note_granted(gate, known, resource))
+		return;
+	peer = rpc_call_peer(call);
+	learn_from_reply(known, reply);
+	name_principal(known, who);
+	gate_copy_text(message, sizeof(message), e ? error_text(e) : "");
+	const struct audit_record record = {
+		.principal = who,
+		.access_key_id = known->principal.key_id,
+		.tenant = known->tenant,
+		.method = method + (method[0] == '/'),
+		.resource = resource,
+		.peer = peer.address,
+		.result = e ? error_kind(e->code)->name : "OK",
+		.message = message,
+	};
+	trail_note(gate->trail, &record);
+}
