@@ -16,6 +16,7 @@
 static const char *const accelerators[] = { "auto", "kvm", "tcg", NULL };
 static const char *const log_levels[] = { "error", "warning", "notice", "info", "debug", NULL };
 static const char *const scalings[] = { "adaptive", "fixed", NULL };
+static const char *const encryptions[] = { "none", "aes-256-gcm", NULL };
 static const char *const syncs[] = { "full", "normal", NULL };
 
 /* -- rules of single keys: NULL, or what the value must be -- */
@@ -239,6 +240,20 @@ static const struct config_row rows[] = {
 	  .help = "Whether equal packages of different tenants are one file, and one in the page "
 		  "cache: it saves room, and lets a tenant measure whether another has deployed "
 		  "the same. Counts for what is deployed from then on." },
+
+	{ "templates", "encryption", CHOICE(templates_encryption, encryptions), .initial = "none",
+	  .help = "How templates, which have functions' memory in them, are kept on the disk. "
+		  "aes-256-gcm: sealed under the master key, and open only in a file system in "
+		  "memory that the agent mounts, while they are used. A change rebuilds them all. "
+		  "Needs root, and the embedded libvirt." },
+	{ "templates", "open_max_mb", NUMBER(templates_open_max_mb, 0, 1ULL << 24), .initial = "0",
+	  .unit = "MiB",
+	  .help = "What sealed templates may take of memory while they are open, and while they "
+		  "are made. 0: half of the machine's." },
+	{ "templates", "open_keep_s", NUMBER(templates_open_keep_s, 1, DAY_S), .initial = "600",
+	  .unit = "s",
+	  .help = "A sealed template is closed after so long without a sandbox of it, or earlier "
+		  "when others need its room." },
 
 	{ "pool", "memory_budget_mb", NUMBER(pool_memory_budget_mb, 0, 1ULL << 24), .initial = "0",
 	  .unit = "MiB", .help = "What all sandboxes may take. 0: 80 % of the machine's." },

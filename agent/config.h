@@ -27,6 +27,7 @@ enum config_log_level {
 	CONFIG_LOG_DEBUG,
 };
 
+enum config_encryption { CONFIG_ENCRYPTION_NONE, CONFIG_ENCRYPTION_AES_256_GCM };
 enum config_sync { CONFIG_SYNC_FULL, CONFIG_SYNC_NORMAL };
 enum config_scaling { CONFIG_SCALING_ADAPTIVE, CONFIG_SCALING_FIXED };
 
@@ -64,6 +65,9 @@ struct config {
 	uint64_t vm_guest_overhead_mb;
 	bool vm_cpu_limits;
 	bool packages_shared;
+	unsigned templates_encryption;
+	uint64_t templates_open_max_mb;
+	uint64_t templates_open_keep_s;
 	uint64_t pool_memory_budget_mb;
 	uint64_t pool_memory_reserve_mb;
 	uint64_t pool_memory_commit_percent;

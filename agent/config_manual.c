@@ -17,6 +17,7 @@ static const struct {
 	{ "audit", "Who did what." },
 	{ "vm", "How microVMs are run." },
 	{ "packages", "Functions' packages on the disk (docs/tenants.md)." },
+	{ "templates", "How templates are kept (docs/operations.md, \"Sealed templates\")." },
 	{ "pool", "How many sandboxes there are, and for how long." },
 	{ "limits", "How much may run at once (docs/concurrency.md)." },
 	{ "metrics", "What is told to monitoring." },

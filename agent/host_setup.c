@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
 
@@ -217,5 +218,7 @@ struct vm_host_config host_vm_config(const struct config *config)
 		.tb_size_mb = (unsigned)config->vm_tb_size_mb,
 		.guest_overhead_mb = (unsigned)config->vm_guest_overhead_mb,
 		.cpu_limits = config->vm_cpu_limits,
+		.open_max_bytes = config->templates_open_max_mb << 20,
+		.open_keep_us = (int64_t)config->templates_open_keep_s * USEC_PER_SEC,
 	};
 }

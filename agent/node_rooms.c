@@ -13,6 +13,7 @@
 #include "agent/store/ledger.h"
 #include "agent/store/registry.h"
 #include "mayfly/clock.h"
+#include "mayfly/fs.h"
 #include "mayfly/log.h"
 
 #define MIB (1ULL << 20)
@@ -29,6 +30,47 @@ static int build_paths(struct node *node, struct error *error)
 	return 0;
 }
 
+/* Only one that is below the state folder is made by the agent itself. */
+static int find_master_key(struct node *node, struct error *error)
+{
+	const struct config *config = node->config;
+
+	if (*config->auth_master_key_credential)
+		return master_key_credential_path(config->auth_master_key_credential,
+						  &node->master_key_path, error);
+	node->makes_master_key = !*config->auth_master_key_file;
+	if (asprintf(&node->master_key_path, "%s%s",
+		     node->makes_master_key ? config->node_state_dir : config->auth_master_key_file,
+		     node->makes_master_key ? "/master.key" : "") < 0)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	return 0;
+}
+
+static int load_master_key(struct node *node, struct master_key *ret, struct error *error)
+{
+	int r = node->master_key_path ? 0 : find_master_key(node, error);
+
+	if (r < 0)
+		return r;
+	return master_key_load(node->master_key_path, node->makes_master_key, ret, error);
+}
+
+/* What templates are sealed under, if they are: before anything else has made the state folder. */
+static int load_template_key(struct node *node, struct master_key *ret,
+			     struct vm_host_config *vm_config, struct error *error)
+{
+	const char *dir = node->config->node_state_dir;
+	int r;
+
+	if (node->config->templates_encryption == CONFIG_ENCRYPTION_NONE)
+		return 0;
+	r = fs_make_directories(dir, 0711);
+	if (r < 0)
+		return error_set_errno(error, r, "cannot make %s", dir);
+	vm_config->template_key = ret;
+	return load_master_key(node, ret, error);
+}
+
 static int build_machines(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -36,7 +78,11 @@ static int build_machines(struct node *node, struct error *error)
 	if (r < 0)
 		return error_set_errno(error, r, "cannot make the event loop");
 	struct vm_host_config vm_config = host_vm_config(config);
-	r = vm_host_open(&vm_config, node->loop, &node->vm_host, error);
+	struct master_key key;
+	r = load_template_key(node, &key, &vm_config, error);
+	if (r == 0)
+		r = vm_host_open(&vm_config, node->loop, &node->vm_host, error);
+	master_key_clear(&key);
 	if (r < 0)
 		return r;
 	return template_store_open(node->vm_host, node->loop, &node->templates, error);
@@ -96,22 +142,6 @@ static uint64_t code_storage_of_tenant(const char *id, void *arg)
 							       : UINT64_MAX;
 }
 
-/* Only one that is below the state folder is made by the agent itself. */
-static int find_master_key(struct node *node, struct error *error)
-{
-	const struct config *config = node->config;
-
-	if (*config->auth_master_key_credential)
-		return master_key_credential_path(config->auth_master_key_credential,
-						  &node->master_key_path, error);
-	node->makes_master_key = !*config->auth_master_key_file;
-	if (asprintf(&node->master_key_path, "%s%s",
-		     node->makes_master_key ? config->node_state_dir : config->auth_master_key_file,
-		     node->makes_master_key ? "/master.key" : "") < 0)
-		return error_set_errno(error, ENOMEM, "cannot build the node");
-	return 0;
-}
-
 static int build_directory(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -142,10 +172,7 @@ static int build_directory(struct node *node, struct error *error)
 		.unreserved_minimum = (unsigned)config->limits_unreserved_minimum,
 		.share_packages = config->packages_shared,
 	};
-	r = find_master_key(node, error);
-	if (r == 0)
-		r = master_key_load(node->master_key_path, node->makes_master_key, &master_key,
-				    error);
+	r = load_master_key(node, &master_key, error);
 	if (r < 0)
 		return r;
 	r = directory_open(&directory_config, node->registry, node->loop, &node->directory, error);

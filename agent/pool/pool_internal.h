@@ -316,7 +316,7 @@ void version_compiler_gone(struct sandbox *sandbox);
 
 /* 1: `version->template` may be cloned; 0: it is being made, the version gets dirty later. */
 int version_ensure_template(struct version *version);
-/* False also for one that was dropped or damaged. */
+/* False also for one that was dropped, damaged or closed. */
 bool version_template_is_usable(const struct version *version);
 void version_drop_template(struct version *version);
 /* The name of its function template, which the caller frees. */

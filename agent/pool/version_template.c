@@ -107,7 +107,7 @@ bool version_template_is_usable(const struct version *version)
 	if (!version->template)
 		return false;
 	version->pool->driver->template_get_facts(version->template, &facts);
-	return facts.state == TEMPLATE_READY && facts.listed;
+	return facts.state == TEMPLATE_READY && facts.listed && !facts.is_sealed;
 }
 
 int version_ensure_template(struct version *version)

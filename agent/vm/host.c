@@ -13,6 +13,7 @@
 #include "agent/image/package.h"
 #include "agent/vm/domain_xml.h"
 #include "agent/vm/embedded.h"
+#include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
 #include "mayfly/log.h"
@@ -20,6 +21,7 @@
 #define STATE_DIR_BYTES  50 /* longer, and unix sockets below it would have no room */
 #define DEFAULT_TB_SIZE  32
 #define DEFAULT_OVERHEAD 128
+#define OPEN_KEEP_US     (600 * USEC_PER_SEC)
 
 void host_warn(struct vm_host *host, char *text)
 {
@@ -234,6 +236,30 @@ static int prepare_files(struct vm_host *host, struct error *error)
 	return 0;
 }
 
+static int open_vault(struct vm_host *host, const struct vm_host_config *config,
+		      struct error *error)
+{
+	_cleanup_free_ char *dir = NULL;
+	char *warning = NULL;
+	int r;
+
+	if (asprintf(&dir, "%s/run/open", host->state_dir) < 0)
+		return -ENOMEM;
+	host->open_keep_us = config->open_keep_us ? config->open_keep_us : OPEN_KEEP_US;
+	if (!config->template_key) {
+		vault_remove(dir);
+		return 0;
+	}
+	if (!host->embedded)
+		return error_set(error, ERROR_INVALID_PARAMETER, "templates.encryption",
+				 "a libvirt daemon does not see the file system in memory that "
+				 "sealed templates lie open in: leave vm.libvirt_uri empty");
+	r = vault_open(dir, config->template_key, config->open_max_bytes, &host->vault, &warning,
+		       error);
+	host_warn(host, warning);
+	return r < 0 ? r : check_reachable(host, host->vault->links_dir, error);
+}
+
 static int open_images(struct vm_host *host, const char *images_dir, struct error *error)
 {
 	_cleanup_free_ char *stamps = NULL;
@@ -350,6 +376,8 @@ static int host_open(struct vm_host *host, const struct vm_host_config *config, 
 	if (r >= 0)
 		r = fs_make_directories(host->run_dir, 0711);
 	if (r >= 0)
+		r = open_vault(host, config, error);
+	if (r >= 0)
 		r = open_users(host, config, error);
 	if (r >= 0)
 		r = make_folders(host, error);
@@ -422,6 +450,7 @@ struct vm_host *vm_host_close(struct vm_host *host)
 	(void)runtime_catalogue_free(host->catalogue);
 	(void)package_images_free(host->packages);
 	(void)vm_users_free(host->users);
+	(void)vault_close(host->vault);
 	for (size_t i = 0; i < host->n_warnings; i++)
 		free(host->warnings[i]);
 	if (host->lock_fd >= 0)

@@ -17,6 +17,7 @@
 #include "agent/vm/accelerator.h"
 #include "agent/vm/cgroup.h"
 #include "agent/vm/reaper.h"
+#include "agent/vm/vault.h"
 #include "agent/vm/vm.h"
 #include "agent/vm/vm_users.h"
 
@@ -40,6 +41,8 @@ struct vm_host {
 	char *run_dir;            /* one folder per VM */
 	char *scratch_dir;        /* bases of scratch disks */
 	char *templates_dir;
+	struct vault *vault;    /* templates are sealed; NULL: they are not */
+	int64_t open_keep_us;   /* one lies open for so long after use */
 	char *placeholder_path; /* an empty package */
 	char *preload;          /* for LD_PRELOAD of every QEMU; NULL: nothing */
 	char *emulator;         /* QEMU */

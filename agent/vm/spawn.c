@@ -25,6 +25,8 @@
  * write to it: what QEMU needs there is made for it. */
 struct vm_paths {
 	char folder[PATH_MAX];
+	char ram_folder[PATH_MAX]; /* of the link to the RAM file: the same, or on its file system
+				    */
 	char ram[PATH_MAX];
 	char scratch[PATH_MAX];
 	char channel[PATH_MAX];
@@ -34,10 +36,12 @@ struct vm_paths {
 static int paths_fill(const struct vm_host *host, const char *id, struct vm_paths *ret)
 {
 	int n = snprintf(ret->folder, PATH_MAX, "%s/%s", host->run_dir, id);
+	int m = snprintf(ret->ram_folder, PATH_MAX, "%s/%s",
+			 host->vault ? host->vault->links_dir : host->run_dir, id);
 
-	if (n < 0 || n > PATH_MAX - 32)
+	if (n < 0 || n > PATH_MAX - 32 || m < 0 || m > PATH_MAX - 32)
 		return -ENAMETOOLONG;
-	(void)snprintf(ret->ram, PATH_MAX, "%.*s/ram", PATH_MAX - 32, ret->folder);
+	(void)snprintf(ret->ram, PATH_MAX, "%.*s/ram", PATH_MAX - 32, ret->ram_folder);
 	(void)snprintf(ret->scratch, PATH_MAX, "%.*s/scratch.qcow2", PATH_MAX - 32, ret->folder);
 	(void)snprintf(ret->channel, PATH_MAX, "%.*s/channel", PATH_MAX - 32, ret->folder);
 	(void)snprintf(ret->monitor, PATH_MAX, "%.*s/monitor", PATH_MAX - 32, ret->folder);
@@ -51,17 +55,16 @@ static int give_to_qemu(const struct spawn *spawn, const char *path)
 	return chown(path, spawn->uid, spawn->gid) < 0 ? -errno : 0;
 }
 
-static int make_folder(struct spawn *spawn, const struct vm_paths *paths)
+static int make_folder(struct spawn *spawn, const char *folder)
 {
 	int r;
 
-	if (mkdir(paths->folder, 0700) < 0)
-		return error_set_errno(&spawn->error, errno, "cannot make %s", paths->folder);
-	r = spawn->host->own_users ? vm_users_admit(paths->folder, spawn->uid)
-				   : give_to_qemu(spawn, paths->folder);
+	if (mkdir(folder, 0700) < 0)
+		return error_set_errno(&spawn->error, errno, "cannot make %s", folder);
+	r = spawn->host->own_users ? vm_users_admit(folder, spawn->uid)
+				   : give_to_qemu(spawn, folder);
 	if (r < 0)
-		return error_set_errno(&spawn->error, r, "cannot open %s to QEMU's user",
-				       paths->folder);
+		return error_set_errno(&spawn->error, r, "cannot open %s to QEMU's user", folder);
 	return 0;
 }
 
@@ -313,7 +316,9 @@ static int prepare_folder(struct spawn *spawn, struct vm_paths *paths)
 
 	if (r < 0)
 		return error_set_errno(&spawn->error, r, "cannot name a VM's folder");
-	r = make_folder(spawn, paths);
+	r = make_folder(spawn, paths->folder);
+	if (r >= 0 && spawn->host->vault)
+		r = make_folder(spawn, paths->ram_folder);
 	if (r >= 0)
 		r = link_ram(spawn, paths);
 	return r < 0 ? r : make_scratch(spawn, paths);
@@ -427,6 +432,8 @@ void sweep_run(struct sweep *sweep)
 	sweep->result = paths_fill(sweep->host, sweep->id, &paths);
 	if (sweep->result >= 0)
 		sweep->result = fs_remove_tree(paths.folder);
+	if (sweep->result >= 0 && sweep->host->vault)
+		sweep->result = fs_remove_tree(paths.ram_folder);
 	r = cgroup_remove(&sweep->host->cgroups, sweep->cpu_group[0] ? sweep->cpu_group : NULL,
 			  sweep->id);
 	if (r < 0 && sweep->result >= 0)

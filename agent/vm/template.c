@@ -41,20 +41,21 @@ static void on_removed(struct job *job)
 	free(removal);
 }
 
-static void remove_folder(struct template *template)
+void template_remove_later(struct template_store *store, char *path)
 {
 	struct removal *removal;
 
-	if (!template->folder)
+	if (!path)
 		return;
 	removal = calloc(1, sizeof(*removal));
 	if (!removal) {
-		template_folder_discard(template->folder);
+		template_folder_discard(path);
+		free(path);
 		return;
 	}
 	removal->job = (struct job){ .work = remove_work, .done = on_removed };
-	removal->folder = TAKE_PTR(template->folder);
-	loop_submit(template->store->loop, &removal->job);
+	removal->folder = path;
+	loop_submit(store->loop, &removal->job);
 }
 
 struct template *template_ref(struct template *template)
@@ -68,11 +69,14 @@ struct template *template_unref(struct template *template)
 	if (!template || --template->refs)
 		return NULL;
 	/* Listed templates hold one reference: the last one going means that it was discarded. */
-	if (!template->listed)
-		remove_folder(template);
+	if (!template->listed) {
+		template_remove_later(template->store, TAKE_PTR(template->folder));
+		template_remove_later(template->store, TAKE_PTR(template->open_folder));
+	}
 	template_files_clear(&template->files);
 	error_clear(&template->verify_error);
 	free(template->folder);
+	free(template->open_folder);
 	free(template->reason);
 	free(template->package_path);
 	free(template->initialize);
@@ -123,6 +127,8 @@ static uint64_t bytes_on_disk(const struct template *template)
 {
 	if (template->state != TEMPLATE_READY)
 		return 0;
+	if (template->open_folder)
+		return template->sealed_bytes;
 	return file_bytes_on_disk(&template->files.ram) +
 	       file_bytes_on_disk(&template->files.state) +
 	       file_bytes_on_disk(&template->files.scratch);
@@ -137,6 +143,7 @@ void template_get_facts(const struct template *template, struct template_facts *
 		.kind = m->kind,
 		.state = template->state,
 		.listed = template->listed,
+		.is_sealed = template_is_sealed(template),
 		.runtime = m->runtime,
 		.memory_mb = m->memory_mb,
 		.tenant = m->tenant[0] ? m->tenant : NULL,

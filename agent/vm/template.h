@@ -79,7 +79,8 @@ struct template_facts {
 	const char *id;
 	enum template_kind kind;
 	enum template_state state;
-	bool listed; /* else it was dropped: its clones live on, and it gets no new ones */
+	bool listed;    /* else it was dropped: its clones live on, and it gets no new ones */
+	bool is_sealed; /* ask the store for it again before it is cloned */
 	const char *runtime;
 	unsigned memory_mb;
 	const char *tenant; /* NULL for a base */

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <openssl/crypto.h>
+
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
@@ -30,7 +32,8 @@ struct template_build {
 	struct template *template; /* our reference */
 	struct template *base;     /* our reference; of a function template */
 	struct vm *vm;
-	char *folder; /* while building; owned */
+	char *folder;        /* while building; owned */
+	char *sealed_folder; /* the same, on the disk, of one that is sealed; owned */
 	unsigned tries_left;
 	bool copying;  /* a job copies the scratch disk */
 	bool saved;    /* RAM and device state are on disk */
@@ -78,6 +81,9 @@ static void finish(struct template_build *build)
 	error_move(&error, &build->error);
 	close_p(&build->state_fd);
 	free(build->folder);
+	free(build->sealed_folder);
+	if (build->base)
+		build->base->pins--;
 	(void)template_unref(build->base);
 	free(build);
 	template->build = NULL;
@@ -92,6 +98,8 @@ static void discard_work(struct job *job)
 
 	if (build->folder)
 		template_folder_discard(build->folder);
+	if (build->sealed_folder)
+		template_folder_discard(build->sealed_folder);
 }
 
 static void on_discarded(struct job *job)
@@ -120,9 +128,16 @@ static int give_files(const struct template_build *build)
 	return 0;
 }
 
-static int write_manifest(struct template_build *build)
+static const struct vault *vault_of(const struct template_build *build)
+{
+	return build->template->store->host->vault;
+}
+
+/* `key` of the sealed files, or NULL. */
+static int write_manifest(struct template_build *build, const uint8_t *key)
 {
 	struct template_manifest *m = &build->template->manifest;
+	const char *folder = key ? build->sealed_folder : build->folder;
 	const struct template_files *files = &build->template->files;
 	_cleanup_free_ char *path = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -136,8 +151,10 @@ static int write_manifest(struct template_build *build)
 	m->scratch_size = files->scratch.size_bytes;
 	m->created_us = clock_realtime_us();
 	m->build_us = (uint64_t)(clock_monotonic_us() - build->began_us);
-	r = template_manifest_format(m, &text);
-	if (r >= 0 && asprintf(&path, "%s/manifest.json", build->folder) < 0)
+	r = key ? vault_seal_key(vault_of(build), key, m) : 0;
+	if (r >= 0)
+		r = template_manifest_format(m, &text);
+	if (r >= 0 && asprintf(&path, "%s/manifest.json", folder) < 0)
 		r = -ENOMEM;
 	return r < 0 ? r : fs_write_file_atomic(path, slice_from_string(text), 0444);
 }
@@ -157,21 +174,40 @@ static int move_file(struct template_file *file, const char *folder)
 	return 0;
 }
 
-/* The folder takes its name only when all in it is whole. */
+/* A folder takes its name only when all in it is whole. */
+static int publish_as(const struct template_build *build, const char *from, const char *parent,
+		      char **ret)
+{
+	_cleanup_free_ char *folder = NULL;
+
+	if (asprintf(&folder, "%s/%s.%.8s", parent, build->template->manifest.id,
+		     build->sandbox_id) < 0) {
+		folder = NULL;
+		return -ENOMEM;
+	}
+	if (rename(from, folder) < 0)
+		return -errno;
+	*ret = TAKE_PTR(folder);
+	return 0;
+}
+
 static int publish(struct template_build *build)
 {
 	struct template *template = build->template;
 	const char *parent = template->store->host->templates_dir;
-	char *folder;
+	const struct vault *vault = vault_of(build);
+	const char *folder;
 	int r;
 
-	if (asprintf(&folder, "%s/%s.%.8s", parent, template->manifest.id, build->sandbox_id) < 0)
-		return -ENOMEM;
-	if (rename(build->folder, folder) < 0) {
-		free(folder);
-		return -errno;
-	}
-	template->folder = folder;
+	r = publish_as(build, vault ? build->sealed_folder : build->folder, parent,
+		       &template->folder);
+	if (r >= 0 && vault)
+		r = publish_as(build, build->folder, vault->templates_dir, &template->open_folder);
+	if (r < 0)
+		return r;
+	if (vault)
+		template->sealed_bytes = template_sealed_bytes(template->folder);
+	folder = vault ? template->open_folder : template->folder;
 	r = move_file(&template->files.ram, folder);
 	if (r >= 0)
 		r = move_file(&template->files.state, folder);
@@ -180,9 +216,23 @@ static int publish(struct template_build *build)
 	return r < 0 ? r : fs_sync_directory(parent);
 }
 
+static int seal_files(struct template_build *build, uint8_t key[SEALED_KEY_BYTES])
+{
+	struct template *template = build->template;
+
+	if (asprintf(&build->sealed_folder, "%s/%s.%.8s.building",
+		     template->store->host->templates_dir, template->manifest.id,
+		     build->sandbox_id) < 0) {
+		build->sealed_folder = NULL;
+		return error_set_errno(&build->error, ENOMEM, "cannot keep a template");
+	}
+	return template_seal_files(&template->files, build->sealed_folder, key, &build->error);
+}
+
 static void seal_work(struct job *job)
 {
 	struct template_build *build = container_of(job, struct template_build, job);
+	uint8_t key[SEALED_KEY_BYTES];
 	int r;
 
 	r = give_files(build);
@@ -191,9 +241,12 @@ static void seal_work(struct job *job)
 		return;
 	}
 	build->job_result = template_files_seal(&build->template->files, &build->error);
+	if (build->job_result >= 0 && vault_of(build))
+		build->job_result = seal_files(build, key);
 	if (build->job_result < 0)
 		return;
-	r = write_manifest(build);
+	r = write_manifest(build, vault_of(build) ? key : NULL);
+	OPENSSL_cleanse(key, sizeof(key));
 	if (r >= 0)
 		r = publish(build);
 	if (r < 0)
@@ -521,8 +574,9 @@ static int make_files(struct template_build *build)
 	int r;
 
 	if (asprintf(&build->folder, "%s/%s.%.8s.building",
-		     build->template->store->host->templates_dir, build->template->manifest.id,
-		     build->sandbox_id) < 0)
+		     vault_of(build) ? vault_of(build)->templates_dir
+				     : build->template->store->host->templates_dir,
+		     build->template->manifest.id, build->sandbox_id) < 0)
 		return -ENOMEM;
 	r = fs_make_directories(build->folder, TEMPLATE_FOLDER_MODE);
 	if (r < 0)
@@ -643,6 +697,7 @@ static void start_try(struct template_build *build)
 	close_p(&build->state_fd);
 	build->state_fd = -1;
 	set_step(build, "making files");
+	template_make_room(build->template->store, build->template->manifest.ram_bytes);
 	run_job(build, prepare_work, on_prepared);
 }
 
@@ -652,6 +707,7 @@ static void on_base_ready(struct template *base, const struct error *error, void
 
 	if (base) {
 		build->base = template_ref(base);
+		base->pins++;
 		start_try(build);
 		return;
 	}

@@ -248,6 +248,26 @@ int template_files_verify(struct template_files *files, struct error *error)
 	return r < 0 ? r : file_verify(&files->scratch, false, error);
 }
 
+static int file_stamp(struct template_file *file, struct error *error)
+{
+	int r = file->path ? stamp_take(file->path, &file->stamp) : 0;
+
+	if (r < 0)
+		return error_set_errno(error, r, "cannot look at %s", file->path);
+	file->stamped = file->path != NULL;
+	return 0;
+}
+
+int template_files_stamp(struct template_files *files, struct error *error)
+{
+	int r;
+
+	r = file_stamp(&files->ram, error);
+	if (r >= 0)
+		r = file_stamp(&files->state, error);
+	return r < 0 ? r : file_stamp(&files->scratch, error);
+}
+
 static int sync_file(const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -41,6 +41,8 @@ void template_files_clear(struct template_files *files);
 int template_files_check_stamps(const struct template_files *files, struct error *error) _must_use_;
 /* Reads everything and compares digests, then takes the stamps. -ESTALE. */
 int template_files_verify(struct template_files *files, struct error *error) _must_use_;
+/* Takes the stamps of files whose content is known to be right. */
+int template_files_stamp(struct template_files *files, struct error *error) _must_use_;
 /* For a new template: computes digests and sizes, punches holes where pages are zero, syncs,
  * takes the stamps. */
 int template_files_seal(struct template_files *files, struct error *error) _must_use_;

@@ -35,8 +35,11 @@ struct template
 	enum template_state state;
 	struct template_manifest manifest;
 	char *folder;                /* owned; whole once READY */
+	char *open_folder;           /* owned; of a sealed one: in the vault, or its name there */
+	uint64_t sealed_bytes;       /* of a sealed one, on the disk */
+	unsigned pins;               /* builds that read its files */
 	struct template_files files; /* constant while READY */
-	bool verified;               /* digests were compared by this process */
+	bool verified; /* digests were compared by this process; a sealed one is open */
 	bool verify_under_way;
 	struct job verify_job;
 	struct template_files verify_files; /* the job's; paths borrowed from `files` */
@@ -63,6 +66,7 @@ struct template_store {
 	void *listener_arg;
 	unsigned boot_timeout_s;
 	unsigned boot_tries;
+	struct timer open_timer; /* closes sealed ones */
 	bool stopping;
 	loop_fn *stopped; /* owed to template_store_stop() */
 	void *stopped_arg;
@@ -86,6 +90,27 @@ void template_remove_clone(struct template *template);
 
 /* Removes a folder; a failure is logged, for nothing depends on it. */
 void template_folder_discard(const char *path);
+
+/* The same later, in a job; takes the path. */
+void template_remove_later(struct template_store *store, char *path);
+
+/* template_open.c: sealed templates. */
+
+/* Any thread: the files into this new folder, under a new key. */
+int template_seal_files(struct template_files *files, const char *folder,
+			uint8_t ret_key[SEALED_KEY_BYTES], struct error *error) _must_use_;
+/* Any thread: back to where `files` says, in `open_folder`, and stamped. -EBADMSG: they are not
+ * what was sealed. */
+int template_open_files(const struct vault *vault, const struct template_manifest *manifest,
+			const char *folder, const char *open_folder, struct template_files *files,
+			struct error *error) _must_use_;
+/* Whether it must be asked for before it is cloned. */
+bool template_is_sealed(const struct template *template);
+uint64_t template_sealed_bytes(const char *folder);
+/* Closes some that nobody uses, for one that needs so much in the vault. */
+void template_make_room(struct template_store *store, uint64_t bytes);
+/* From now on those that nobody has used for long are closed. */
+void template_watch_open(struct template_store *store);
 
 /* Any change that a listener should hear of. */
 void template_changed(struct template *template);

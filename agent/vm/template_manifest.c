@@ -8,7 +8,14 @@
 #include <jansson.h>
 
 /* One table reads, writes and compares. */
-enum field_type { FIELD_TEXT, FIELD_DIGEST, FIELD_UNSIGNED, FIELD_UINT64, FIELD_INT64 };
+enum field_type {
+	FIELD_TEXT,
+	FIELD_NEW_TEXT, /* "" when it is absent */
+	FIELD_DIGEST,
+	FIELD_UNSIGNED,
+	FIELD_UINT64,
+	FIELD_INT64,
+};
 enum field_use { FIELD_INFORMS, FIELD_MUST_MATCH };
 
 struct field {
@@ -54,6 +61,9 @@ static const struct field fields[] = {
 	FIELD(state_size, FIELD_UINT64, FIELD_INFORMS),
 	FIELD(scratch_digest, FIELD_TEXT, FIELD_INFORMS),
 	FIELD(scratch_size, FIELD_UINT64, FIELD_INFORMS),
+	FIELD(encryption, FIELD_NEW_TEXT, FIELD_MUST_MATCH),
+	FIELD(key_id, FIELD_NEW_TEXT, FIELD_MUST_MATCH),
+	FIELD(sealed_key, FIELD_NEW_TEXT, FIELD_INFORMS),
 };
 
 static int parse_text(const struct field *field, const json_t *value, char *to)
@@ -93,6 +103,8 @@ static int parse_fields(const json_t *root, struct template_manifest *manifest, 
 		char *to = (char *)manifest + fields[i].offset;
 		int r;
 
+		if (!value && fields[i].type == FIELD_NEW_TEXT)
+			continue;
 		r = fields[i].type <= FIELD_DIGEST ? parse_text(&fields[i], value, to)
 						   : parse_number(&fields[i], value, to);
 		if (r < 0) {

@@ -9,10 +9,12 @@
 #include "agent/vm/template.h"
 #include "mayfly/buf.h"
 
-#define TEMPLATE_ID_BYTES  161 /* with NUL */
-#define MANIFEST_TEXT      160
-#define MANIFEST_FORMAT    1
-#define MANIFEST_MAX_BYTES (64U << 10)
+#define TEMPLATE_ID_BYTES     161 /* with NUL */
+#define MANIFEST_TEXT         160
+#define MANIFEST_FORMAT       1
+#define MANIFEST_MAX_BYTES    (64U << 10)
+#define MANIFEST_KEY_ID_BYTES 17
+#define MANIFEST_AES_256_GCM  "aes-256-gcm"
 
 struct template_manifest {
 	char id[TEMPLATE_ID_BYTES];
@@ -46,6 +48,10 @@ struct template_manifest {
 	uint64_t state_size;
 	char scratch_digest[DIGEST_HEX_BYTES]; /* "" for a base */
 	uint64_t scratch_size;
+	/* ---- how they are kept; absent in those of former versions ---- */
+	char encryption[16];                /* MANIFEST_AES_256_GCM: sealed; "": as they are */
+	char key_id[MANIFEST_KEY_ID_BYTES]; /* of the master key; "" as the next, when not sealed */
+	char sealed_key[MANIFEST_TEXT];     /* of the files, under the master key (vault.h); hex */
 };
 
 /* Reads a manifest's text; -EBADMSG with the field at fault in `error`. */

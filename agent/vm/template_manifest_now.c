@@ -61,6 +61,10 @@ int template_manifest_now(struct template_store *store, const char *runtime, uns
 	memcpy(ret->qemu_version, host->qemu_version, sizeof(ret->qemu_version));
 	memcpy(ret->libvirt_version, host->libvirt_version, sizeof(ret->libvirt_version));
 	memcpy(ret->cpu_model, store->cpu_model, sizeof(ret->cpu_model));
+	if (host->vault) {
+		(void)snprintf(ret->encryption, sizeof(ret->encryption), MANIFEST_AES_256_GCM);
+		memcpy(ret->key_id, host->vault->key_id, MANIFEST_KEY_ID_BYTES);
+	}
 	(void)snprintf(ret->accelerator, sizeof(ret->accelerator), "%s",
 		       host->verdict.accelerator == ACCELERATOR_KVM ? "kvm" : "tcg");
 	return 0;

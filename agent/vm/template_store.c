@@ -112,8 +112,13 @@ static void verify_work(struct job *job)
 {
 	struct template *template = container_of(job, struct template, verify_job);
 
-	template->verify_result =
-		template_files_verify(&template->verify_files, &template->verify_error);
+	if (template->open_folder)
+		template->verify_result = template_open_files(
+			template->store->host->vault, &template->manifest, template->folder,
+			template->open_folder, &template->verify_files, &template->verify_error);
+	else
+		template->verify_result =
+			template_files_verify(&template->verify_files, &template->verify_error);
 }
 
 static void on_verified(struct job *job)
@@ -121,11 +126,18 @@ static void on_verified(struct job *job)
 	struct template *template = container_of(job, struct template, verify_job);
 
 	template->verify_under_way = false;
-	if (template->verify_result < 0) {
+	if (template->open_folder && template->verify_result < 0 &&
+	    template->verify_result != -EBADMSG) {
+		/* No room, or no disk: it is as good as ever. */
+		log_warning("template %s cannot be opened: %s", template->manifest.id,
+			    error_text(&template->verify_error));
+		answer_waiters(template, &template->verify_error);
+	} else if (template->verify_result < 0) {
 		rebuild(template, error_text(&template->verify_error));
 	} else {
 		template->files = template->verify_files;
 		template->verified = true;
+		template->used_us = clock_realtime_us();
 		answer_waiters(template, NULL);
 	}
 	(void)template_unref(template);
@@ -136,6 +148,7 @@ static void start_verify(struct template *template)
 	if (template->verify_under_way)
 		return;
 	template->verify_under_way = true;
+	template_make_room(template->store, template->sealed_bytes);
 	template->verify_files = template->files;
 	error_clear(&template->verify_error);
 	template->verify_job = (struct job){ .work = verify_work, .done = on_verified };
@@ -163,6 +176,7 @@ void template_store_stop(struct template_store *store, loop_fn *done, void *arg)
 	struct template *template;
 
 	store->stopping = true;
+	timer_disarm(&store->open_timer);
 	store->stopped = done;
 	store->stopped_arg = arg;
 	TAILQ_FOREACH (template, &store->templates, entry)
@@ -362,6 +376,7 @@ struct template_store *template_store_close(struct template_store *store)
 	if (!store)
 		return NULL;
 	store->listener = NULL;
+	timer_disarm(&store->open_timer);
 	while ((template = TAILQ_FIRST(&store->templates))) {
 		TAILQ_REMOVE(&store->templates, template, entry);
 		/* Still marked as listed, so that the files stay. */
@@ -398,6 +413,40 @@ static void load_use(struct template *template)
 		template->used_us = modified_us;
 }
 
+/* One whose files are sealed is not looked at before it is used. */
+static int find_files(struct template *template, const char *folder, struct error *error)
+{
+	const struct template_manifest *m = &template->manifest;
+	const struct vault *vault = template->store->host->vault;
+	const char *files = folder;
+	int r;
+
+	if ((vault != NULL) != (m->encryption[0] != '\0'))
+		return error_set(error, ERROR_INTERNAL, NULL, "its files are %s",
+				 vault ? "not sealed" : "sealed (templates.encryption)");
+	if (vault) {
+		template->sealed_bytes = template_sealed_bytes(folder);
+		if (asprintf(&template->open_folder, "%s/%s", vault->templates_dir,
+			     strrchr(folder, '/') + 1) < 0) {
+			template->open_folder = NULL;
+			return -ENOMEM;
+		}
+		files = template->open_folder;
+	}
+	r = file_set(&template->files.ram, files, "ram", m->ram_digest, m->ram_size);
+	if (r >= 0)
+		r = file_set(&template->files.state, files, "state", m->state_digest,
+			     m->state_size);
+	if (r >= 0 && m->scratch_digest[0])
+		r = file_set(&template->files.scratch, files, "scratch.qcow2", m->scratch_digest,
+			     m->scratch_size);
+	/* Those of a former version were open to one group. */
+	if (r >= 0 && (chmod(folder, TEMPLATE_FOLDER_MODE) < 0 ||
+		       (!vault && chmod(template->files.ram.path, TEMPLATE_RAM_MODE) < 0)))
+		r = error_set_errno(error, errno, "cannot close it to others");
+	return r < 0 || vault ? r : template_files_check_stamps(&template->files, error);
+}
+
 static int load_one(struct template_store *store, const char *folder, struct error *error)
 {
 	_cleanup_free_ char *path = NULL;
@@ -421,22 +470,11 @@ static int load_one(struct template_store *store, const char *folder, struct err
 		return -ENOMEM;
 	template->state = TEMPLATE_READY;
 	template->folder = strdup(folder);
-	r = file_set(&template->files.ram, folder, "ram", m.ram_digest, m.ram_size);
-	if (r >= 0)
-		r = file_set(&template->files.state, folder, "state", m.state_digest, m.state_size);
-	if (r >= 0 && m.scratch_digest[0])
-		r = file_set(&template->files.scratch, folder, "scratch.qcow2", m.scratch_digest,
-			     m.scratch_size);
-	/* Those of a former version were open to one group. */
-	if (r >= 0 && (chmod(folder, TEMPLATE_FOLDER_MODE) < 0 ||
-		       chmod(template->files.ram.path, TEMPLATE_RAM_MODE) < 0))
-		r = error_set_errno(error, errno, "cannot close it to others");
-	if (r >= 0 && template->folder)
-		r = template_files_check_stamps(&template->files, error);
+	r = template->folder ? find_files(template, folder, error) : -ENOMEM;
 	template->listed = r < 0; /* what failed is removed by the caller */
-	if (r < 0 || !template->folder) {
+	if (r < 0) {
 		(void)template_unref(template);
-		return r < 0 ? r : -ENOMEM;
+		return r;
 	}
 	load_use(template);
 	template_list_add(template);
@@ -485,6 +523,7 @@ int template_store_open(struct vm_host *host, struct loop *loop, struct template
 	TAILQ_INIT(&store->templates);
 	template_read_cpu_model(store);
 	load_all(store);
+	template_watch_open(store);
 	*ret = store;
 	return 0;
 }

@@ -485,6 +485,9 @@ int vm_clone(struct vm_host *host, const struct vm_clone_request *request,
 		.ephemeral_storage_mb = request->ephemeral_storage_mb,
 	};
 
+	if (template_is_sealed(request->source))
+		return error_set(error, ERROR_UNAVAILABLE, NULL,
+				 "the template was closed in this moment");
 	template_fill_start(request->source, &start);
 	start.ram_mode = RAM_PRIVATE;
 	return vm_start(host, &start, events, user, ret, error);

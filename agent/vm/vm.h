@@ -14,6 +14,7 @@
 #include "mayfly/error.h"
 #include "mayfly/guest/v1/guest.pb-c.h"
 
+struct master_key;        /* agent/auth/master_key.h */
 struct runtime_catalogue; /* agent/image/runtime_catalogue.h */
 struct vm_host;
 struct vm;
@@ -33,6 +34,11 @@ struct vm_host_config {
 	unsigned tb_size_mb;        /* TCG translation buffer; 0: 32 */
 	unsigned guest_overhead_mb; /* RAM beside MemorySize for kernel, init, page cache; 0: 128 */
 	bool cpu_limits;            /* 1,769 MB = one CPU by cgroup quota; off under TCG */
+	/* Templates are sealed under it on the disk, and lie open in memory while they are used.
+	 * Borrowed during the call; NULL: they lie open on the disk. */
+	const struct master_key *template_key;
+	uint64_t open_max_bytes; /* of those in memory; 0: half of the machine's */
+	int64_t open_keep_us;    /* for so long without use; 0: 10 minutes */
 };
 
 /* What a node can say of itself. Strings are borrowed from the host. */

@@ -155,6 +155,7 @@ static int remove_entries(int fd, unsigned depth)
 }
 
 /* Bounded, because each level holds a descriptor and the tree may be a stranger's. */
+#define COPY_BYTES       65536
 #define REMOVE_DEPTH_MAX 512
 
 static int remove_entry(int parent, const char *name, unsigned depth)
@@ -179,6 +180,31 @@ int fs_remove_tree(const char *path)
 	return remove_entry(AT_FDCWD, path, 0);
 }
 
+/* Between file systems of different kinds. */
+static int copy_by_hand(int from, int to, off_t start, off_t end)
+{
+	char chunk[COPY_BYTES];
+
+	while (start < end) {
+		size_t want = end - start < COPY_BYTES ? (size_t)(end - start) : COPY_BYTES;
+		ssize_t n = pread(from, chunk, want, start);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		for (ssize_t done = 0; done < n;) {
+			ssize_t m = pwrite(to, chunk + done, (size_t)(n - done), start + done);
+			if (m < 0 && errno == EINTR)
+				continue;
+			if (m <= 0)
+				return m < 0 ? -errno : -EIO;
+			done += m;
+		}
+		start += n;
+	}
+	return 0;
+}
+
 static int copy_range(int from, int to, off_t start, off_t end)
 {
 	while (start < end) {
@@ -186,6 +212,8 @@ static int copy_range(int from, int to, off_t start, off_t end)
 		ssize_t n = copy_file_range(from, &start, to, &out, (size_t)(end - start), 0);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == EXDEV || errno == EOPNOTSUPP))
+			return copy_by_hand(from, to, start, end);
 		if (n < 0)
 			return -errno;
 		if (n == 0)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -196,8 +197,21 @@ static void test_fs_copy_keeps_holes(void **state)
 	assert_int_equal(st.st_size, 64 << 20);
 	assert_true(st.st_blocks * 512 < 1 << 20);
 	assert_int_equal(fs_copy_sparse(from, to, 0600), -EEXIST);
-	assert_int_equal(unlink(from), 0);
 	assert_int_equal(unlink(to), 0);
+
+	/* To a file system of another kind, where there is one. */
+	(void)snprintf(to, sizeof(to), "/dev/shm/%s.copy", from + strlen("/tmp/"));
+	assert_int_equal(fs_copy_sparse(from, to, 0600), 0);
+	assert_int_equal(stat(to, &st), 0);
+	assert_int_equal(st.st_size, 64 << 20);
+	assert_true(st.st_blocks * 512 < 1 << 20);
+	fd = open(to, O_RDONLY | O_CLOEXEC);
+	char byte = 0;
+	assert_int_equal(pread(fd, &byte, 1, 32 << 20), 1);
+	assert_int_equal(byte, 'x');
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(unlink(to), 0);
+	assert_int_equal(unlink(from), 0);
 }
 
 int main(void)
