@@ -83,13 +83,13 @@ static void end_those_done(struct webhooks *webhooks)
 
 	while ((message = curl_multi_info_read(webhooks->multi, &left))) {
 		CURLcode code = message->data.result;
-		char *private = NULL;
+		void *private = NULL;
 		struct webhook_transfer *transfer;
 
 		/* The message goes with the handle. */
 		(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
 		(void)curl_multi_remove_handle(webhooks->multi, message->easy_handle);
-		transfer = (struct webhook_transfer *)(void *)private;
+		transfer = private;
 		webhook_transfer_judge(transfer, code);
 		answer(transfer);
 	}
