@@ -155,3 +155,10 @@ void memory_watch_limit(struct memory_watch *watch, uint64_t limit_bytes)
 	(void)take_sample(watch->events_fd, &watch->last);
 	sleep_until_hit(watch);
 }
+
+void memory_watch_renew(struct memory_watch *watch)
+{
+	watch->crawls_since_us = 0;
+	if (watch->events_fd >= 0)
+		(void)take_sample(watch->events_fd, &watch->last);
+}

@@ -37,3 +37,7 @@ void memory_watch_init(struct memory_watch *watch, struct event_loop *loop, time
 
 /* The function's limit is set: watches from now on. Without a cgroup nothing is watched. */
 void memory_watch_limit(struct memory_watch *watch, uint64_t limit_bytes);
+
+/* The runtime is another from here on: what the one before it did, which may have ended at the
+ * limit, is not held against it. */
+void memory_watch_renew(struct memory_watch *watch);

@@ -152,6 +152,7 @@ int runtime_process_start(struct guest *guest, const struct environment *environ
 	runtime_api_reset(&guest->api, snap_start);
 	guest->oom_kills = process_oom_kills();
 	guest->starved = false;
+	memory_watch_renew(&guest->memory);
 	r = start_planned(guest, argv, environment);
 	if (r < 0) {
 		outcome_set_platform(outcome, STATUS(EXIT), "Runtime.InvalidEntrypoint",
