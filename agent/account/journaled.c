@@ -80,9 +80,14 @@ void account_turn_journal(struct account *account)
 		ledger_journal_turn(account->journal);
 }
 
-/* What stays in it is known as committed when it is found there. */
+/* What stays in it is known as committed when it is found there. But a file that cannot be written
+ * is no place for further records. */
 void account_clear_journal(struct account *account)
 {
-	if (account->journal && ledger_journal_clear(account->journal, !account->first) < 0)
-		log_warning("The journal of usage cannot be cleared.");
+	if (!account->journal || ledger_journal_clear(account->journal, !account->first) >= 0 ||
+	    !account->config.journal_answers)
+		return;
+	account->config.journal_answers = false;
+	log_error("The journal of usage cannot be written: from now on answers wait for the "
+		  "ledger.");
 }

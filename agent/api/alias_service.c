@@ -32,11 +32,6 @@ static void request_free(struct request *request)
 }
 DEFINE_CLEANUP(struct request, request_free)
 
-static int refuse_memory(struct error *error)
-{
-	return error_set_errno(error, ENOMEM, "Cannot take the request");
-}
-
 /* -- encoding: in place, must not move -- */
 
 struct alias_message {
@@ -91,7 +86,7 @@ static int reply_alias(const struct request *request, const struct alias *alias,
 	_cleanup_(alias_message_clear) struct alias_message message = { 0 };
 
 	if (encode(alias, request, &message) < 0)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	rpc_call_reply(request->call, &message.message.base);
 	return 0;
 }
@@ -127,7 +122,7 @@ static int new_request(struct alias_service *service, struct rpc_call *call, con
 	int r;
 
 	if (!request)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	request->service = service;
 	request->call = call;
 	r = api_resolve_tenant(service->context, tenant, &request->tenant, error);
@@ -155,7 +150,7 @@ static int decode_routing(const routing_message *routing, struct request *reques
 		return 0;
 	request->weights = calloc(patch->weight_count, sizeof(*request->weights));
 	if (!request->weights)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	for (size_t i = 0; i < patch->weight_count; i++)
 		request->weights[i] = (struct alias_weight){
 			.version = routing->additional_version_weights[i]->key,
@@ -265,7 +260,7 @@ static int encode_page(const struct request *request, const struct directory_ali
 		struct alias_message *message = &to->messages[to->count];
 
 		if (encode(page->aliases[to->count], request, message) < 0)
-			return refuse_memory(error);
+			return api_refuse_memory(error);
 		to->pointers[to->count] = &message->message;
 	}
 	return 0;
@@ -300,21 +295,11 @@ static int reply_list(struct alias_service *service, struct rpc_call *call,
 	return 0;
 }
 
-/* Each handler of the table: the typed request to its step, a refusal to the caller. */
-#define HANDLER(name, step, type)                                                                  \
-	static void name(struct rpc_call *call, const ProtobufCMessage *message, void *user)       \
-	{                                                                                          \
-		_cleanup_error_ struct error error = ERROR_INIT;                                   \
-                                                                                                   \
-		if (step(user, call, (const type *)message, &error) < 0)                           \
-			rpc_call_fail(call, &error);                                               \
-	}
-
-HANDLER(on_create, begin_create, Mayfly__V1__CreateAliasRequest)
-HANDLER(on_get, reply_get, Mayfly__V1__GetAliasRequest)
-HANDLER(on_list, reply_list, Mayfly__V1__ListAliasesRequest)
-HANDLER(on_update, begin_update, Mayfly__V1__UpdateAliasRequest)
-HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteAliasRequest)
+API_HANDLER(on_create, begin_create, Mayfly__V1__CreateAliasRequest)
+API_HANDLER(on_get, reply_get, Mayfly__V1__GetAliasRequest)
+API_HANDLER(on_list, reply_list, Mayfly__V1__ListAliasesRequest)
+API_HANDLER(on_update, begin_update, Mayfly__V1__UpdateAliasRequest)
+API_HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteAliasRequest)
 
 static const struct rpc_method_handler handlers[] = {
 	{ "Create", on_create }, { "Get", on_get },       { "List", on_list },

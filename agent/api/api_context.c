@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/api_context.h"
 
+#include <errno.h>
 #include <string.h>
 
 int api_resolve_tenant(const struct api_context *context, const char *tenant, const char **ret,
@@ -30,4 +31,9 @@ int api_parse_unqualified(const struct api_context *context, const char *text, c
 			"versions do not support this operation. Please specify either a "
 			"function name or an unqualified function ARN.");
 	return 0;
+}
+
+int api_refuse_memory(struct error *error)
+{
+	return error_set_errno(error, ENOMEM, "Cannot take the request");
 }

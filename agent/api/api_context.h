@@ -7,6 +7,7 @@
 #include "agent/tenants/tenants.h"
 #include "mayfly/cleanup.h"
 #include "mayfly/error.h"
+#include "rpc/rpc_server.h"
 
 struct api_context {
 	const char *region;
@@ -22,3 +23,17 @@ int api_resolve_tenant(const struct api_context *context, const char *tenant, co
 /* A function's name in any form, for what concerns functions only: a qualifier is refused. */
 int api_parse_unqualified(const struct api_context *context, const char *text, const char *tenant,
 			  struct function_reference *ret, struct error *error) _must_use_;
+
+/* "Cannot take the request". */
+int api_refuse_memory(struct error *error);
+
+/* Each handler of a service's table: the typed request to its step, a refusal to the caller. A step
+ * that returns 0 has answered, or will. */
+#define API_HANDLER(name, step, type)                                                              \
+	static void name(struct rpc_call *call, const ProtobufCMessage *message, void *user)       \
+	{                                                                                          \
+		_cleanup_error_ struct error error = ERROR_INIT;                                   \
+                                                                                                   \
+		if (step(user, call, (const type *)message, &error) < 0)                           \
+			rpc_call_fail(call, &error);                                               \
+	}

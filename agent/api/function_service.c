@@ -36,11 +36,6 @@ static void request_free(struct request *request)
 }
 DEFINE_CLEANUP(struct request, request_free)
 
-static int refuse_memory(struct error *error)
-{
-	return error_set_errno(error, ENOMEM, "Cannot take the request");
-}
-
 static void reply_with(struct function_service *service, struct rpc_call *call,
 		       const struct function *function, const char *qualifier, bool with_tags)
 {
@@ -49,7 +44,7 @@ static void reply_with(struct function_service *service, struct rpc_call *call,
 	struct function_tags tags;
 
 	if (function_message_encode(function, service->context->region, qualifier, &message) < 0) {
-		(void)refuse_memory(&error);
+		(void)api_refuse_memory(&error);
 		rpc_call_fail(call, &error);
 		return;
 	}
@@ -108,7 +103,7 @@ static int new_request(struct function_service *service, struct rpc_call *call, 
 	int r;
 
 	if (!request)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	request->service = service;
 	request->call = call;
 	r = api_resolve_tenant(service->context, tenant, &request->tenant, error);
@@ -174,7 +169,7 @@ static int begin_create(struct function_service *service, struct rpc_call *call,
 	if (r < 0)
 		return r;
 	if (decode_create(message, &request->patch) < 0)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	r = tags_validate(request->patch.tags, request->patch.tag_count, error);
 	if (r < 0)
 		return r;
@@ -228,7 +223,7 @@ static int begin_update_configuration(struct function_service *service, struct r
 	if (r < 0)
 		return r;
 	if (decode_update(message, &request->patch) < 0)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	request->configuration = (struct directory_update_configuration_request){
 		.tenant = request->tenant,
 		.name = request->reference.name,
@@ -361,7 +356,7 @@ static int encode_page(const struct function_service *service, const struct dire
 		if (function_message_encode(function, service->context->region, version, message) <
 		    0) {
 			to->count++;
-			return refuse_memory(error);
+			return api_refuse_memory(error);
 		}
 		to->pointers[to->count] = &message->message;
 	}
@@ -427,25 +422,15 @@ static int reply_versions(struct function_service *service, struct rpc_call *cal
 	return 0;
 }
 
-/* Each handler of the table: the typed request to its step, a refusal to the caller. */
-#define HANDLER(name, step, type)                                                                  \
-	static void name(struct rpc_call *call, const ProtobufCMessage *message, void *user)       \
-	{                                                                                          \
-		_cleanup_error_ struct error error = ERROR_INIT;                                   \
-                                                                                                   \
-		if (step(user, call, (const type *)message, &error) < 0)                           \
-			rpc_call_fail(call, &error);                                               \
-	}
-
-HANDLER(on_create, begin_create, Mayfly__V1__CreateFunctionRequest)
-HANDLER(on_get, reply_get, Mayfly__V1__GetFunctionRequest)
-HANDLER(on_list, reply_list, Mayfly__V1__ListFunctionsRequest)
-HANDLER(on_update_code, begin_update_code, Mayfly__V1__UpdateFunctionCodeRequest)
-HANDLER(on_update_configuration, begin_update_configuration,
-	Mayfly__V1__UpdateFunctionConfigurationRequest)
-HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteFunctionRequest)
-HANDLER(on_publish, begin_publish, Mayfly__V1__PublishVersionRequest)
-HANDLER(on_list_versions, reply_versions, Mayfly__V1__ListVersionsByFunctionRequest)
+API_HANDLER(on_create, begin_create, Mayfly__V1__CreateFunctionRequest)
+API_HANDLER(on_get, reply_get, Mayfly__V1__GetFunctionRequest)
+API_HANDLER(on_list, reply_list, Mayfly__V1__ListFunctionsRequest)
+API_HANDLER(on_update_code, begin_update_code, Mayfly__V1__UpdateFunctionCodeRequest)
+API_HANDLER(on_update_configuration, begin_update_configuration,
+	    Mayfly__V1__UpdateFunctionConfigurationRequest)
+API_HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteFunctionRequest)
+API_HANDLER(on_publish, begin_publish, Mayfly__V1__PublishVersionRequest)
+API_HANDLER(on_list_versions, reply_versions, Mayfly__V1__ListVersionsByFunctionRequest)
 
 static const struct rpc_method_handler handlers[] = {
 	{ "Create", on_create },

@@ -22,17 +22,6 @@ struct request {
 	struct directory_layer_permission permission;
 };
 
-static void request_free(struct request *request)
-{
-	free(request);
-}
-DEFINE_CLEANUP(struct request, request_free)
-
-static int refuse_memory(struct error *error)
-{
-	return error_set_errno(error, ENOMEM, "Cannot take the request");
-}
-
 /* -- encoding: in place, must not move -- */
 
 struct layer_message {
@@ -78,7 +67,7 @@ static int reply_version(const struct layer_service *service, struct rpc_call *c
 	_cleanup_(layer_message_clear) struct layer_message message = { 0 };
 
 	if (encode(version, service->context->region, &message) < 0)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	rpc_call_reply(call, &message.message.base);
 	return 0;
 }
@@ -86,7 +75,7 @@ static int reply_version(const struct layer_service *service, struct rpc_call *c
 static void answer_published(const struct layer_version *version, const struct error *failure,
 			     void *arg)
 {
-	_cleanup_(request_free_p) struct request *request = arg;
+	_cleanup_free_ struct request *request = arg;
 	_cleanup_error_ struct error error = ERROR_INIT;
 
 	if (failure)
@@ -98,7 +87,7 @@ static void answer_published(const struct layer_version *version, const struct e
 static void answer_deleted(const struct layer_version *version _unused_, const struct error *error,
 			   void *arg)
 {
-	_cleanup_(request_free_p) struct request *request = arg;
+	_cleanup_free_ struct request *request = arg;
 	Mayfly__V1__DeleteLayerVersionResponse response =
 		MAYFLY__V1__DELETE_LAYER_VERSION_RESPONSE__INIT;
 
@@ -113,11 +102,11 @@ static void answer_deleted(const struct layer_version *version _unused_, const s
 static int new_request(struct layer_service *service, struct rpc_call *call, const char *tenant,
 		       const char *name, struct request **ret, struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = calloc(1, sizeof(*request));
+	_cleanup_free_ struct request *request = calloc(1, sizeof(*request));
 	int r;
 
 	if (!request)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	request->service = service;
 	request->call = call;
 	r = api_resolve_tenant(service->context, tenant, &request->tenant, error);
@@ -135,7 +124,7 @@ static int new_request(struct layer_service *service, struct rpc_call *call, con
 static int begin_publish(struct layer_service *service, struct rpc_call *call,
 			 const Mayfly__V1__PublishLayerVersionRequest *message, struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	int r;
 
 	r = new_request(service, call, message->tenant, message->layer_name, &request, error);
@@ -165,7 +154,7 @@ static int check_number(int64_t number, struct error *error)
 static int begin_delete(struct layer_service *service, struct rpc_call *call,
 			const Mayfly__V1__DeleteLayerVersionRequest *message, struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	int r;
 
 	r = new_request(service, call, message->tenant, message->layer_name, &request, error);
@@ -191,7 +180,7 @@ static int reply_found(const struct layer_service *service, struct rpc_call *cal
 static int reply_get(struct layer_service *service, struct rpc_call *call,
 		     const Mayfly__V1__GetLayerVersionRequest *message, struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	int r;
 
 	r = new_request(service, call, message->tenant, message->layer_name, &request, error);
@@ -243,7 +232,7 @@ static int reply_permitted(const struct request *request, const struct layer_ver
 	_cleanup_free_ char *json = arn && statement ? policy_statement_json(statement, arn) : NULL;
 
 	if (!json)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	response.statement = json;
 	response.revision_id = (char *)(uintptr_t)version->revision_id;
 	rpc_call_reply(request->call, &response.base);
@@ -253,7 +242,7 @@ static int reply_permitted(const struct request *request, const struct layer_ver
 static void answer_permitted(const struct layer_version *version, const struct error *failure,
 			     void *arg)
 {
-	_cleanup_(request_free_p) struct request *request = arg;
+	_cleanup_free_ struct request *request = arg;
 	_cleanup_error_ struct error error = ERROR_INIT;
 
 	if (failure)
@@ -265,7 +254,7 @@ static void answer_permitted(const struct layer_version *version, const struct e
 static void answer_unpermitted(const struct layer_version *version _unused_,
 			       const struct error *error, void *arg)
 {
-	_cleanup_(request_free_p) struct request *request = arg;
+	_cleanup_free_ struct request *request = arg;
 	Mayfly__V1__RemoveLayerVersionPermissionResponse response =
 		MAYFLY__V1__REMOVE_LAYER_VERSION_PERMISSION_RESPONSE__INIT;
 
@@ -279,7 +268,7 @@ static int new_permission(struct layer_service *service, struct rpc_call *call, 
 			  const char *name, int64_t number, struct request **ret,
 			  struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	int r = new_request(service, call, tenant, name, &request, error);
 
 	if (r == 0)
@@ -297,7 +286,7 @@ static int begin_permit(struct layer_service *service, struct rpc_call *call,
 			const Mayfly__V1__AddLayerVersionPermissionRequest *message,
 			struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	int r = new_permission(service, call, message->tenant, message->layer_name,
 			       message->version_number, &request, error);
 
@@ -323,7 +312,7 @@ static int begin_unpermit(struct layer_service *service, struct rpc_call *call,
 			  const Mayfly__V1__RemoveLayerVersionPermissionRequest *message,
 			  struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	int r = new_permission(service, call, message->tenant, message->layer_name,
 			       message->version_number, &request, error);
 
@@ -342,7 +331,7 @@ static int reply_policy(struct layer_service *service, struct rpc_call *call,
 			const Mayfly__V1__GetLayerVersionPolicyRequest *message,
 			struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	_cleanup_free_ char *arn = NULL, *json = NULL;
 	Mayfly__V1__GetLayerVersionPolicyResponse response =
 		MAYFLY__V1__GET_LAYER_VERSION_POLICY_RESPONSE__INIT;
@@ -363,7 +352,7 @@ static int reply_policy(struct layer_service *service, struct rpc_call *call,
 	arn = layer_arn(service->context->region, request->tenant, request->name, version->version);
 	json = arn ? policy_json(version->policy, arn) : NULL;
 	if (!json)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	response.policy = json;
 	response.revision_id = (char *)(uintptr_t)version->revision_id;
 	rpc_call_reply(call, &response.base);
@@ -391,7 +380,7 @@ static int encode_page(const struct layer_service *service, const struct directo
 
 		if (encode(page->versions[to->count], service->context->region, message) < 0) {
 			layer_message_clear(message);
-			return refuse_memory(error);
+			return api_refuse_memory(error);
 		}
 		to->pointers[to->count] = &message->message;
 	}
@@ -427,7 +416,7 @@ static int reply_layers(struct layer_service *service, struct rpc_call *call,
 static int reply_versions(struct layer_service *service, struct rpc_call *call,
 			  const Mayfly__V1__ListLayerVersionsRequest *message, struct error *error)
 {
-	_cleanup_(request_free_p) struct request *request = NULL;
+	_cleanup_free_ struct request *request = NULL;
 	_cleanup_(page_messages_clear) struct page_messages messages = { 0 };
 	Mayfly__V1__ListLayerVersionsResponse response =
 		MAYFLY__V1__LIST_LAYER_VERSIONS_RESPONSE__INIT;
@@ -455,25 +444,15 @@ static int reply_versions(struct layer_service *service, struct rpc_call *call,
 	return 0;
 }
 
-/* Each handler of the table: the typed request to its step, a refusal to the caller. */
-#define HANDLER(name, step, type)                                                                  \
-	static void name(struct rpc_call *call, const ProtobufCMessage *message, void *user)       \
-	{                                                                                          \
-		_cleanup_error_ struct error error = ERROR_INIT;                                   \
-                                                                                                   \
-		if (step(user, call, (const type *)message, &error) < 0)                           \
-			rpc_call_fail(call, &error);                                               \
-	}
-
-HANDLER(on_publish, begin_publish, Mayfly__V1__PublishLayerVersionRequest)
-HANDLER(on_get, reply_get, Mayfly__V1__GetLayerVersionRequest)
-HANDLER(on_get_by_arn, reply_get_by_arn, Mayfly__V1__GetLayerVersionByArnRequest)
-HANDLER(on_list, reply_layers, Mayfly__V1__ListLayersRequest)
-HANDLER(on_list_versions, reply_versions, Mayfly__V1__ListLayerVersionsRequest)
-HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteLayerVersionRequest)
-HANDLER(on_permit, begin_permit, Mayfly__V1__AddLayerVersionPermissionRequest)
-HANDLER(on_unpermit, begin_unpermit, Mayfly__V1__RemoveLayerVersionPermissionRequest)
-HANDLER(on_get_policy, reply_policy, Mayfly__V1__GetLayerVersionPolicyRequest)
+API_HANDLER(on_publish, begin_publish, Mayfly__V1__PublishLayerVersionRequest)
+API_HANDLER(on_get, reply_get, Mayfly__V1__GetLayerVersionRequest)
+API_HANDLER(on_get_by_arn, reply_get_by_arn, Mayfly__V1__GetLayerVersionByArnRequest)
+API_HANDLER(on_list, reply_layers, Mayfly__V1__ListLayersRequest)
+API_HANDLER(on_list_versions, reply_versions, Mayfly__V1__ListLayerVersionsRequest)
+API_HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteLayerVersionRequest)
+API_HANDLER(on_permit, begin_permit, Mayfly__V1__AddLayerVersionPermissionRequest)
+API_HANDLER(on_unpermit, begin_unpermit, Mayfly__V1__RemoveLayerVersionPermissionRequest)
+API_HANDLER(on_get_policy, reply_policy, Mayfly__V1__GetLayerVersionPolicyRequest)
 
 static const struct rpc_method_handler handlers[] = {
 	{ "PublishLayerVersion", on_publish },      { "GetLayerVersion", on_get },

@@ -26,11 +26,6 @@ static void request_free(struct request *request)
 }
 DEFINE_CLEANUP(struct request, request_free)
 
-static int refuse_memory(struct error *error)
-{
-	return error_set_errno(error, ENOMEM, "Cannot take the request");
-}
-
 /* -- changes -- */
 
 static int new_request(struct policy_service *service, struct rpc_call *call,
@@ -42,7 +37,7 @@ static int new_request(struct policy_service *service, struct rpc_call *call,
 	int r;
 
 	if (!request)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	r = api_resolve_tenant(service->context, given_tenant, &tenant, error);
 	if (r == 0)
 		r = function_parse_reference(name, qualifier, service->context->region, tenant,
@@ -80,7 +75,7 @@ static int reply_added(const struct request *request, struct error *error)
 	if (statement && arn)
 		json = policy_statement_json(statement, arn);
 	if (!json)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	response.statement = json;
 	rpc_call_reply(request->call, &response.base);
 	return 0;
@@ -162,7 +157,7 @@ static int reply_policy(const struct request *request, const struct policy *poli
 	_cleanup_free_ char *json = arn ? policy_json(policy, arn) : NULL;
 
 	if (!json)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	response.policy = json;
 	response.revision_id = (char *)(uintptr_t)revision_id;
 	rpc_call_reply(request->call, &response.base);
@@ -191,19 +186,9 @@ static int begin_get(struct policy_service *service, struct rpc_call *call,
 	return reply_policy(request, policy, revision_id, error);
 }
 
-/* Each handler of the table: the typed request to its step, a refusal to the caller. */
-#define HANDLER(name, step, type)                                                                  \
-	static void name(struct rpc_call *call, const ProtobufCMessage *message, void *user)       \
-	{                                                                                          \
-		_cleanup_error_ struct error error = ERROR_INIT;                                   \
-                                                                                                   \
-		if (step(user, call, (const type *)message, &error) < 0)                           \
-			rpc_call_fail(call, &error);                                               \
-	}
-
-HANDLER(on_add, begin_add, Mayfly__V1__AddPermissionRequest)
-HANDLER(on_remove, begin_remove, Mayfly__V1__RemovePermissionRequest)
-HANDLER(on_get, begin_get, Mayfly__V1__GetPolicyRequest)
+API_HANDLER(on_add, begin_add, Mayfly__V1__AddPermissionRequest)
+API_HANDLER(on_remove, begin_remove, Mayfly__V1__RemovePermissionRequest)
+API_HANDLER(on_get, begin_get, Mayfly__V1__GetPolicyRequest)
 
 static const struct rpc_method_handler handlers[] = {
 	{ "AddPermission", on_add },

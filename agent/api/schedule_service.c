@@ -16,11 +16,6 @@ struct request {
 	struct rpc_call *call;
 };
 
-static int refuse_memory(struct error *error)
-{
-	return error_set_errno(error, ENOMEM, "Cannot take the request");
-}
-
 /* -- answers -- */
 
 static void reply_schedule(const struct schedule_service *service, struct rpc_call *call,
@@ -33,7 +28,7 @@ static void reply_schedule(const struct schedule_service *service, struct rpc_ca
 		rpc_call_reply(call, &message.message.base);
 		return;
 	}
-	(void)refuse_memory(&error);
+	(void)api_refuse_memory(&error);
 	rpc_call_fail(call, &error);
 }
 
@@ -71,7 +66,7 @@ static int begin_change(struct schedule_service *service, struct rpc_call *call,
 	int r;
 
 	if (!request)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	*request = (struct request){ service, call };
 	r = api_resolve_tenant(service->context, fields->tenant, &fields->tenant, error);
 	if (r == 0)
@@ -192,7 +187,7 @@ static int reply_list(struct schedule_service *service, struct rpc_call *call,
 	int r;
 
 	if (!page)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	r = api_resolve_tenant(service->context, message->tenant, &filter.tenant, error);
 	if (r == 0)
 		r = schedule_state_decode(message->state, &filter.disabled, error);
@@ -201,7 +196,7 @@ static int reply_list(struct schedule_service *service, struct rpc_call *call,
 	if (r < 0)
 		return r;
 	if (fill_page(service, page) < 0)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	response.schedules = page->pointers;
 	response.n_schedules = page->count;
 	response.next_token = page->page.next;
@@ -211,21 +206,11 @@ static int reply_list(struct schedule_service *service, struct rpc_call *call,
 
 /* -- the service -- */
 
-/* Each handler of the table: the typed request to its step, a refusal to the caller. */
-#define HANDLER(name, step, type)                                                                  \
-	static void name(struct rpc_call *call, const ProtobufCMessage *message, void *user)       \
-	{                                                                                          \
-		_cleanup_error_ struct error error = ERROR_INIT;                                   \
-                                                                                                   \
-		if (step(user, call, (const type *)message, &error) < 0)                           \
-			rpc_call_fail(call, &error);                                               \
-	}
-
-HANDLER(on_create, begin_create, Mayfly__V1__CreateScheduleRequest)
-HANDLER(on_get, reply_get, Mayfly__V1__GetScheduleRequest)
-HANDLER(on_update, begin_update, Mayfly__V1__UpdateScheduleRequest)
-HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteScheduleRequest)
-HANDLER(on_list, reply_list, Mayfly__V1__ListSchedulesRequest)
+API_HANDLER(on_create, begin_create, Mayfly__V1__CreateScheduleRequest)
+API_HANDLER(on_get, reply_get, Mayfly__V1__GetScheduleRequest)
+API_HANDLER(on_update, begin_update, Mayfly__V1__UpdateScheduleRequest)
+API_HANDLER(on_delete, begin_delete, Mayfly__V1__DeleteScheduleRequest)
+API_HANDLER(on_list, reply_list, Mayfly__V1__ListSchedulesRequest)
 
 static const struct rpc_method_handler handlers[] = {
 	{ "CreateSchedule", on_create }, { "GetSchedule", on_get },

@@ -29,11 +29,6 @@ static void request_free(struct request *request)
 }
 DEFINE_CLEANUP(struct request, request_free)
 
-static int refuse_memory(struct error *error)
-{
-	return error_set_errno(error, ENOMEM, "Cannot take the request");
-}
-
 static void answer_changed(const struct function *function _unused_, const struct error *error,
 			   void *arg)
 {
@@ -66,7 +61,7 @@ static int new_request(struct tag_service *service, struct rpc_call *call, const
 	int r;
 
 	if (!request)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	request->service = service;
 	request->call = call;
 	r = api_resolve_tenant(service->context, tenant, &request->tenant, error);
@@ -96,7 +91,7 @@ static int begin_tag(struct tag_service *service, struct rpc_call *call,
 				 "An error occurred and the request cannot be processed.");
 	request->tags = calloc(message->n_tags, sizeof(*request->tags));
 	if (!request->tags)
-		return refuse_memory(error);
+		return api_refuse_memory(error);
 	for (size_t i = 0; i < message->n_tags; i++)
 		request->tags[i] = (struct tag){ message->tags[i]->key, message->tags[i]->value };
 	r = tags_validate(request->tags, message->n_tags, error);
@@ -168,19 +163,9 @@ static int reply_list(struct tag_service *service, struct rpc_call *call,
 	return 0;
 }
 
-/* Each handler of the table: the typed request to its step, a refusal to the caller. */
-#define HANDLER(name, step, type)                                                                  \
-	static void name(struct rpc_call *call, const ProtobufCMessage *message, void *user)       \
-	{                                                                                          \
-		_cleanup_error_ struct error error = ERROR_INIT;                                   \
-                                                                                                   \
-		if (step(user, call, (const type *)message, &error) < 0)                           \
-			rpc_call_fail(call, &error);                                               \
-	}
-
-HANDLER(on_tag, begin_tag, Mayfly__V1__TagResourceRequest)
-HANDLER(on_untag, begin_untag, Mayfly__V1__UntagResourceRequest)
-HANDLER(on_list, reply_list, Mayfly__V1__ListTagsRequest)
+API_HANDLER(on_tag, begin_tag, Mayfly__V1__TagResourceRequest)
+API_HANDLER(on_untag, begin_untag, Mayfly__V1__UntagResourceRequest)
+API_HANDLER(on_list, reply_list, Mayfly__V1__ListTagsRequest)
 
 static const struct rpc_method_handler handlers[] = {
 	{ "TagResource", on_tag },

@@ -413,6 +413,7 @@ def test_dropped_template_is_not_cloned_again(private_node):
     name = node.create(e2e.PYTHON, SLEEPER, timeout_seconds=600)
     assert node.invoke(name).json == "awake"
     old = base_template(node, e2e.PYTHON)
+    living = [s.sandbox_id for s in node.sandboxes(name)]
     node.templates.Drop(node.protocol.node.DropTemplateRequest(template_id=old.template_id), timeout=30)
     assert old.template_id not in [t.template_id for t in node.template_list()]
     busy = node.start_invocation(name, {"sleep": 500}, timeout=600)  # in the sandbox that there is
@@ -422,6 +423,7 @@ def test_dropped_template_is_not_cloned_again(private_node):
 
     e2e.wait_until(busy_ones, 30, "it runs")
     first = busy_ones()
+    assert set(first) <= set(living), "not the sandbox that there was"
     other = node.invoke(name, timeout=240)
     assert (other.json, other.start) == ("awake", "RESTORE")
     assert base_template(node, e2e.PYTHON).created_at_us > old.created_at_us, "the dropped one was cloned"
