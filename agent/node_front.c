@@ -21,6 +21,7 @@
 #include "agent/api/budget_service.h"
 #include "agent/api/metrics_service.h"
 #include "agent/api/usage_service.h"
+#include "agent/api/webhook_service.h"
 #include "agent/http/metrics_server.h"
 #include "agent/node_internal.h"
 #include "mayfly/fs.h"
@@ -61,9 +62,10 @@ static int build_event_services(struct node *node, struct error *error)
 				       &node->api, node->config->events_webhook_allow_plain,
 				       &node->event_service, error);
 
-	return r < 0 ? r
-		     : queue_service_register(node->server, node->events.queues, node->events.queue,
-					      &node->api, &node->queue_service, error);
+	if (r == 0)
+		r = queue_service_register(node->server, node->events.queues, node->events.queue,
+					   &node->api, &node->queue_service, error);
+	return r < 0 ? r : webhook_service_register(node->server, node->tenants, error);
 }
 
 static void on_tenants_changed(void *gate)

@@ -12,6 +12,7 @@
 #include "agent/schedules/schedules.h"
 #include "agent/store/ledger.h"
 #include "agent/store/registry.h"
+#include "agent/tenants/webhook_secrets.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
@@ -375,6 +376,22 @@ static bool tenant_may_run(const char *id, void *arg)
 	return !tenant || tenant->state == TENANT_ACTIVE;
 }
 
+/* What posts to an address are signed with now. */
+static int keys_of_webhook(const char *tenant, const char *url, struct webhook_keys *ret, void *arg)
+{
+	const struct node *node = arg;
+	struct webhook_secrets secrets;
+	int r = webhook_secrets_find(node->tenants, tenant, url, clock_realtime_us(), &secrets);
+
+	if (r < 0)
+		return r;
+	memcpy(ret->bytes[0], secrets.current.bytes, sizeof(ret->bytes[0]));
+	memcpy(ret->bytes[1], secrets.previous.bytes, sizeof(ret->bytes[1]));
+	ret->count = secrets.has_previous ? 2 : 1;
+	explicit_bzero(&secrets, sizeof(secrets));
+	return 0;
+}
+
 static int build_events(struct node *node, struct error *error)
 {
 	struct event_queue_config needs = {
@@ -385,6 +402,8 @@ static int build_events(struct node *node, struct error *error)
 		.waiting_of_tenant_arg = node,
 		.may_run = tenant_may_run,
 		.may_run_arg = node,
+		.webhook_keys = keys_of_webhook,
+		.webhook_keys_arg = node,
 	};
 
 	return event_parts_build(node->config, &needs, &node->events, error);

@@ -37,6 +37,8 @@ const struct verb *const verbs[] = {
 	&verb_queue_redrive,
 	&verb_queue_delete_message,
 	&verb_queue_purge,
+	&verb_webhook_get_secret,
+	&verb_webhook_rotate_secret,
 	&verb_account,
 	&verb_invoke,
 	&verb_alias_create,

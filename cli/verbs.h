@@ -35,6 +35,8 @@ extern const struct verb verb_queue_messages;
 extern const struct verb verb_queue_redrive;
 extern const struct verb verb_queue_delete_message;
 extern const struct verb verb_queue_purge;
+extern const struct verb verb_webhook_get_secret;
+extern const struct verb verb_webhook_rotate_secret;
 extern const struct verb verb_concurrency_put;
 extern const struct verb verb_concurrency_get;
 extern const struct verb verb_concurrency_delete;

@@ -18,7 +18,7 @@ static void find_resource(ProtobufCMessage *request, char out[RESOURCE_BYTES])
 {
 	static const char *const names[] = { "function_name", "access_key_id", "user",
 					     "template_id",   "layer_name",    "resource",
-					     "runtime",       "name" };
+					     "runtime",       "name",          "url" };
 
 	out[0] = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(names) && !out[0]; i++) {

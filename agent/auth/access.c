@@ -30,6 +30,7 @@
 #define POLICIES(m)    "/mayfly.v1.PolicyService/" m
 #define SCHEDULES(m)   "/mayfly.v1.SchedulerService/" m
 #define QUEUES(m)      "/mayfly.v1.QueueService/" m
+#define WEBHOOKS(m)    "/mayfly.v1.WebhookService/" m
 #define AUDIT(m)       "/mayfly.v1.AuditService/" m
 
 /* clang-format off */
@@ -111,6 +112,9 @@ static const struct access_row rows[] = {
 	{ QUEUES("Redrive"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ QUEUES("DeleteMessage"),          ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ QUEUES("Purge"),                  ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
+	/* Who has read a secret is as much worth knowing as who has changed it. */
+	{ WEBHOOKS("GetSecret"),            ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
+	{ WEBHOOKS("RotateSecret"),         ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
 
 	{ USAGE("Query"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ },

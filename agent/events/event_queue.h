@@ -33,8 +33,13 @@ struct event_queue_config {
 	const char *region;            /* in ARNs */
 	struct message_queues *queues; /* destinations; NULL: none */
 	struct webhooks *webhooks;     /* likewise */
-	int64_t delivery_max_age_us;   /* then a delivery is given up */
-	unsigned max_webhooks;         /* posts at once */
+	/* What a post to an address of a tenant's is signed with now; 0 or -ENOMEM. NULL: nothing.
+	 */
+	int (*webhook_keys)(const char *tenant, const char *url, struct webhook_keys *ret,
+			    void *arg);
+	void *webhook_keys_arg;
+	int64_t delivery_max_age_us; /* then a delivery is given up */
+	unsigned max_webhooks;       /* posts at once */
 	/* Whether a tenant's functions may run now; else its events are held up. NULL: always. */
 	bool (*may_run)(const char *tenant, void *arg);
 	void *may_run_arg;

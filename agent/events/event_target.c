@@ -146,6 +146,8 @@ static void on_posted(struct webhook_post *post, enum webhook_result result, con
 
 static int post(struct delivery *delivery, struct webhook_post *post)
 {
+	const struct event_queue_config *config = &delivery->queue->config;
+
 	*post = (struct webhook_post){
 		.url = delivery->what.target,
 		.id = delivery->what.id,
@@ -153,7 +155,11 @@ static int post(struct delivery *delivery, struct webhook_post *post)
 		.body = delivery->op.body.payload,
 		.done = on_posted,
 	};
-	webhooks_submit(delivery->queue->config.webhooks, post);
+	if (config->webhook_keys &&
+	    config->webhook_keys(delivery->op.record.tenant, delivery->what.target, &post->keys,
+				 config->webhook_keys_arg) < 0)
+		return -ENOMEM;
+	webhooks_submit(config->webhooks, post);
 	return 0;
 }
 

@@ -56,6 +56,11 @@ char *edit_remove(struct edit *edit)
 	return add_write(edit, (struct registry_write){ .remove = true });
 }
 
+char *edit_remove_all(struct edit *edit)
+{
+	return add_write(edit, (struct registry_write){ .remove = true, .whole_prefix = true });
+}
+
 static void begin_next(void *arg);
 
 static void edit_end(struct edit *edit)

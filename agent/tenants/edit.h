@@ -40,3 +40,5 @@ int edit_check_request(const struct edit *edit) _must_use_;
 /* In begin(): the next write's key, to be filled. The put's value goes to edit->value before. */
 char *edit_put(struct edit *edit);
 char *edit_remove(struct edit *edit);
+/* All whose keys begin so. */
+char *edit_remove_all(struct edit *edit);

@@ -14,6 +14,7 @@
 #include "agent/tenants/keys.h"
 #include "agent/tenants/record.h"
 #include "agent/tenants/tenants.h"
+#include "agent/tenants/webhook_secrets.h"
 
 struct edit;
 TAILQ_HEAD(edit_queue, edit);
@@ -40,9 +41,11 @@ struct tenants {
 	struct entry *entries;        /* by id, in order of it */
 	unsigned count;               /* of those that are not deleted */
 	struct master_key master;
-	struct key_entry *keys;  /* by id, in order of it */
-	struct edit_queue edits; /* the first is under way */
-	loop_fn *changed;        /* may be NULL */
+	struct key_entry *keys; /* by id, in order of it */
+	struct webhook_root webhook_root;
+	struct webhook_entry *webhooks; /* those that were rotated, by their record's key */
+	struct edit_queue edits;        /* the first is under way */
+	loop_fn *changed;               /* may be NULL */
 	void *changed_arg;
 };
 
@@ -55,6 +58,11 @@ void tenants_install(struct tenants *tenants, const struct tenant *tenant, bool 
 /* keys.c; without a tenant: all. */
 void keys_install(struct tenants *tenants, const struct access_key *key);
 void keys_forget_tenant(struct tenants *tenants, const char *tenant);
+
+/* webhook_secrets.c */
+int webhook_secrets_load(struct tenants *tenants, struct error *error) _must_use_;
+/* Without a tenant: all. */
+void webhook_secrets_forget(struct tenants *tenants, const char *tenant);
 
 /* edit.c */
 void edits_free(struct tenants *tenants);

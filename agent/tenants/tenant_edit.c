@@ -51,6 +51,7 @@ static int begin(struct edit *base)
 	for (const struct key_entry *key = base->tenants->keys; key; key = key->hh.next)
 		if (strcmp(key->key.tenant, edit->id) == 0)
 			record_access_key_key(key->key.id, edit_remove(base));
+	record_webhook_prefix(edit->id, edit_remove_all(base));
 	return 0;
 }
 
@@ -61,8 +62,10 @@ static void install(struct edit *base)
 	const struct tenants_config *config = &base->tenants->config;
 
 	tenants_install(base->tenants, &edit->next, edit->deletes);
-	if (edit->deletes)
+	if (edit->deletes) {
 		keys_forget_tenant(base->tenants, edit->id);
+		webhook_secrets_forget(base->tenants, edit->id);
+	}
 	if (config->changed)
 		config->changed(edit->next.id, config->changed_arg);
 }

@@ -249,6 +249,8 @@ int tenants_open(const struct tenants_config *config, struct registry *registry,
 		r = registry_list(registry, ACCESS_KEY_RECORD_PREFIX, NULL, 0, load_key, &loading,
 				  error);
 	if (r >= 0)
+		r = webhook_secrets_load(tenants, error);
+	if (r >= 0)
 		r = make_default(tenants, error);
 	if (r < 0)
 		return r;
@@ -266,6 +268,8 @@ struct tenants *tenants_close(struct tenants *tenants)
 		return NULL;
 	edits_free(tenants);
 	keys_forget_tenant(tenants, NULL);
+	webhook_secrets_forget(tenants, NULL);
+	explicit_bzero(&tenants->webhook_root, sizeof(tenants->webhook_root));
 	master_key_clear(&tenants->master);
 	HASH_ITER (hh, tenants->entries, entry, next) {
 		HASH_DEL(tenants->entries, entry);

@@ -8,6 +8,7 @@
  * callbacks: loop thread. */
 
 #include "agent/core/loop.h"
+#include "agent/webhook/webhook_signature.h"
 #include "mayfly/buf.h"
 #include "mayfly/error.h"
 
@@ -32,12 +33,21 @@ enum webhook_result {
 	WEBHOOK_REFUSED, /* any other answer, or what must not be reached */
 };
 
+#define WEBHOOK_KEY_BYTES 32
+
+/* What a post is signed with: each of them, the newest first. */
+struct webhook_keys {
+	size_t count;
+	uint8_t bytes[WEBHOOK_KEYS_MAX][WEBHOOK_KEY_BYTES];
+};
+
 /* Embedded in the caller's own struct, which lives until `done`. */
 struct webhook_post {
 	const char *url; /* borrowed, as the next three */
-	const char *id;  /* printable; the same when the same is posted again */
+	const char *id;  /* printable, no full stop; the same when the same is posted again */
 	const char *condition;
 	struct slice body;
+	struct webhook_keys keys; /* overwritten once it is signed */
 	/* Once, later. `why` is one sentence, borrowed. */
 	void (*done)(struct webhook_post *post, enum webhook_result result, const char *why);
 	struct webhook_transfer *transfer; /* the sender's, as what follows */

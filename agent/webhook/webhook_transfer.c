@@ -2,10 +2,13 @@
 #include "agent/webhook/webhook_transfer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/webhook/webhook_address.h"
+#include "mayfly/clock.h"
 
 #define HEADERS_MAX_BYTES (64U << 10)
 #define ANSWER_MAX_BYTES  (64U << 10)
@@ -125,6 +128,31 @@ static int add_header(struct webhook_transfer *transfer, const char *name, const
 	return 0;
 }
 
+/* Of this try, with the time of this try. */
+static int add_signatures(struct webhook_transfer *transfer)
+{
+	struct webhook_post *post = transfer->post;
+	int64_t now_s = clock_realtime_us() / USEC_PER_SEC;
+	char header[WEBHOOK_HEADER_BYTES] = "", one[WEBHOOK_SIGNATURE_BYTES], time[24];
+	size_t len = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < post->keys.count && r == 0; i++) {
+		r = webhook_sign(slice_new(post->keys.bytes[i], WEBHOOK_KEY_BYTES), post->id, now_s,
+				 post->body, one);
+		if (r == 0)
+			len += (size_t)snprintf(header + len, sizeof(header) - len, "%s%s",
+						i ? " " : "", one);
+	}
+	explicit_bzero(&post->keys, sizeof(post->keys));
+	(void)snprintf(time, sizeof(time), "%" PRId64, now_s);
+	if (r == 0)
+		r = add_header(transfer, "webhook-id", post->id);
+	if (r == 0)
+		r = add_header(transfer, "webhook-timestamp", time);
+	return r < 0 || len == 0 ? r : add_header(transfer, "webhook-signature", header);
+}
+
 static CURLcode set_request(struct webhook_transfer *transfer)
 {
 	const struct webhook_post *post = transfer->post;
@@ -134,6 +162,7 @@ static CURLcode set_request(struct webhook_transfer *transfer)
 	if (add_header(transfer, "Content-Type", "application/json") < 0 ||
 	    add_header(transfer, "Mayfly-Delivery-Id", post->id) < 0 ||
 	    add_header(transfer, "Mayfly-Condition", post->condition) < 0 ||
+	    add_signatures(transfer) < 0 ||
 	    add_header(transfer, "Expect", "") < 0) /* the body comes at once */
 		return CURLE_OUT_OF_MEMORY;
 	code = set_text(easy, CURLOPT_URL, post->url);

@@ -10,6 +10,7 @@
 #define EVENTS             mayfly__v1__event_service__descriptor
 #define POLICIES           mayfly__v1__policy_service__descriptor
 #define QUEUES             mayfly__v1__queue_service__descriptor
+#define WEBHOOKS           mayfly__v1__webhook_service__descriptor
 #define ALIASES            mayfly__v1__alias_service__descriptor
 #define LAYERS             mayfly__v1__layer_service__descriptor
 #define TAGS               mayfly__v1__tag_service__descriptor
@@ -321,6 +322,11 @@ DEFINE_CALL(client_tenant_update, TENANTS, "Update", UpdateTenantRequest, Tenant
 DEFINE_CALL(client_tenant_suspend, TENANTS, "Suspend", SuspendTenantRequest, Tenant)
 DEFINE_CALL(client_tenant_resume, TENANTS, "Resume", ResumeTenantRequest, Tenant)
 DEFINE_CALL(client_tenant_delete, TENANTS, "Delete", DeleteTenantRequest, DeleteTenantResponse)
+
+DEFINE_CALL(client_webhook_get_secret, WEBHOOKS, "GetSecret", GetWebhookSecretRequest,
+	    WebhookSecret)
+DEFINE_CALL(client_webhook_rotate_secret, WEBHOOKS, "RotateSecret", RotateWebhookSecretRequest,
+	    WebhookSecret)
 
 DEFINE_CALL(client_access_key_create, ACCESS_KEYS, "Create", CreateAccessKeyRequest,
 	    CreateAccessKeyResponse)

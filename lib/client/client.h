@@ -30,6 +30,7 @@
 #include <mayfly/v1/budget.pb-c.h>
 #include <mayfly/v1/metrics.pb-c.h>
 #include <mayfly/v1/usage.pb-c.h>
+#include <mayfly/v1/webhook.pb-c.h>
 
 #define CLIENT_DEFAULT_ADDRESS  "unix:/run/mayfly/mayfly.sock"
 #define CLIENT_ADDRESS_VARIABLE "MAYFLY_ADDRESS"
@@ -321,6 +322,15 @@ int client_tenant_resume(struct client *client, const Mayfly__V1__ResumeTenantRe
 			 Mayfly__V1__Tenant **ret, struct error *e) _must_use_;
 int client_tenant_delete(struct client *client, const Mayfly__V1__DeleteTenantRequest *request,
 			 Mayfly__V1__DeleteTenantResponse **ret, struct error *e) _must_use_;
+
+/* -- WebhookService -- */
+
+int client_webhook_get_secret(struct client *client,
+			      const Mayfly__V1__GetWebhookSecretRequest *request,
+			      Mayfly__V1__WebhookSecret **ret, struct error *e) _must_use_;
+int client_webhook_rotate_secret(struct client *client,
+				 const Mayfly__V1__RotateWebhookSecretRequest *request,
+				 Mayfly__V1__WebhookSecret **ret, struct error *e) _must_use_;
 
 /* -- AccessKeyService -- */
 

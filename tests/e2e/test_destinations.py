@@ -2,6 +2,8 @@
 """Where the outcome of an asynchronous invocation goes: a function, a queue, a webhook; and what
 becomes of it there."""
 
+import base64
+import hmac
 import http.server
 import ipaddress
 import json
@@ -10,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import urllib.request
 
 import pytest
@@ -46,7 +49,7 @@ class Hook:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                hook.requests.append((self.path, dict(self.headers), json.loads(body)))
+                hook.requests.append((self.path, dict(self.headers), json.loads(body), body))
                 status = hook.answers.pop(0) if hook.answers else 200
                 self.send_response(status)
                 if status == 302:
@@ -202,13 +205,18 @@ def check_dead_letters(node, name):
     assert not node.wait_active(name).HasField("dead_letter_config")
 
 
-def check_command(node, build, name, other):
+def command(node, build):
     def mayfly(*args, code=0):
         done = subprocess.run([build / "cli/mayfly", *args, "--address", f"unix:{node.socket}"],
                               capture_output=True, timeout=120)
         assert done.returncode == code, done
         return done.stdout.decode() if code == 0 else done.stderr.decode()
 
+    return mayfly
+
+
+def check_command(node, build, name, other):
+    mayfly = command(node, build)
     queues = json.loads(mayfly("queue", "list", "--output", "json"))["Queues"]
     assert [(q["QueueName"], q["Messages"]) for q in queues] == [("dead", 1), ("failed", 2)]
     letter = json.loads(mayfly("queue", "messages", QUEUE + "dead", "--output", "json"))["Messages"][0]
@@ -267,7 +275,52 @@ def hooks(tmp_path):
         hook.close()
 
 
-def test_webhooks(private_node, hooks, tmp_path):
+def right_signatures(secret, request):
+    """Which of a post's signatures are by that secret, as a receiver finds out (Standard Webhooks)."""
+    _, headers, _, body = request
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    right = "v1," + base64.b64encode(hmac.digest(key, text, "sha256")).decode()
+    return [signature == right for signature in headers["webhook-signature"].split(" ")]
+
+
+def noted(mayfly):
+    """What the audit log has of secrets."""
+    records = json.loads(mayfly("audit", "--since", "1h", "--output", "json"))["Records"]
+    return sorted((r["Method"].split("/")[1], r["Resource"], r["Result"]) for r in records
+                  if "WebhookService" in r["Method"])
+
+
+def check_rotation(node, mayfly, hook, name, url, first):
+    """Both secrets sign during the overlap, also after a kill; then the new one alone."""
+    assert "whsec_" in mayfly("webhook", "get-secret", url)
+    other = json.loads(mayfly("webhook", "get-secret", url + "d", "--output", "json"))["Secret"]
+    rotated = json.loads(mayfly("webhook", "rotate-secret", url, "--overlap", "1h", "--output", "json"))
+    second = rotated["Secret"]
+    assert rotated["PreviousUntilUs"] - rotated["RotatedAtUs"] == 3600 * 10**6
+    assert len({first, second, other}) == 3
+    assert "An overlap of 0 ends that at once." in mayfly("webhook", "rotate-secret", url, code=4)
+    expected = sorted([("GetSecret", url, "OK")] * 2 + [("GetSecret", url + "d", "OK"), ("RotateSecret", url, "OK"),
+                                                        ("RotateSecret", url, "ResourceConflictException")])
+    e2e.wait_until(lambda: noted(mayfly) == expected, 30, f"{expected} in the audit log", 0.1)
+    node.restart(kill=True)
+    count = len(hook.requests)
+    send(node, name, {"n": 10})
+    request = hook.wait(count + 1)
+    assert right_signatures(first, request) == [False, True]
+    assert right_signatures(second, request) == [True, False]
+    third = json.loads(mayfly("webhook", "rotate-secret", url, "--overlap", "0", "--output", "json"))["Secret"]
+    send(node, name, {"n": 11})
+    assert right_signatures(third, hook.wait(count + 2)) == [True]
+    # None of them is written down.
+    for secret in (first, second, third, other):
+        assert secret not in node.log_path.read_text()
+        for path in node.state.glob("*.db*"):
+            assert secret.encode() not in path.read_bytes() and \
+                base64.b64decode(secret.removeprefix("whsec_")) not in path.read_bytes()
+
+
+def test_webhooks(private_node, hooks, tmp_path, build):
     ca = Authority(tmp_path, "hooks")
     certificate, key = ca.sign("hook", "localhost")
     hook = hooks(certificate, key)
@@ -279,11 +332,19 @@ def test_webhooks(private_node, hooks, tmp_path):
     put(node, name, on_success=url, on_failure=url)
     hook.answers = [503, 429]
     sent = send(node, name, {"n": 1}).request_id
-    path, headers, record = hook.wait(3)
+    path, headers, record, _ = hook.wait(3)
     assert path == "/a?b=c" and headers["Content-Type"] == "application/json"
     assert record["requestContext"]["requestId"] == sent and record["responsePayload"] == {"echo": {"n": 1}}
     assert headers["Mayfly-Condition"] == "Success"
     assert len({r[1]["Mayfly-Delivery-Id"] for r in hook.requests}) == 1  # for who wants it once
+    assert {r[1]["webhook-id"] for r in hook.requests} == {headers["Mayfly-Delivery-Id"]}
+    mayfly = command(node, build)
+    secret = json.loads(mayfly("webhook", "get-secret", url, "--output", "json"))["Secret"]
+    for request in hook.requests:
+        assert right_signatures(secret, request) == [True]
+        assert abs(int(request[1]["webhook-timestamp"]) - time.time()) < 300
+    first, second, third = [int(r[1]["webhook-timestamp"]) for r in hook.requests]
+    assert first < second < third  # each try has its own
     failed = lambda: metric(node, "mayfly_destination_delivery_failures_total", name)  # noqa: E731
     assert failed() == 0
 
@@ -303,6 +364,7 @@ def test_webhooks(private_node, hooks, tmp_path):
     hook.answers = []
     e2e.wait_until(lambda: hook.requests[-1][1]["Mayfly-Delivery-Id"] == first and not hook.answers and
                    "mayfly" in hook.requests[-1][1]["User-Agent"] and len(hook.requests) > 6, 120, "the post", 0.1)
+    check_rotation(node, mayfly, hook, name, url, secret)
     # Whoever has a certificate of another authority, or of another name, is told nothing.
     stranger = Authority(tmp_path, "stranger")
     for pair in (stranger.sign("imposter", "localhost"), ca.sign("other", "elsewhere", hosts=("DNS:elsewhere",))):

@@ -72,6 +72,8 @@ static const struct {
 	{ "mayfly.v1.QueueService/Redrive", "OAD", true, ACCESS_CHANGE },
 	{ "mayfly.v1.QueueService/DeleteMessage", "OAD", true, ACCESS_CHANGE },
 	{ "mayfly.v1.QueueService/Purge", "OAD", true, ACCESS_CHANGE },
+	{ "mayfly.v1.WebhookService/GetSecret", "OA", true, ACCESS_MANAGE },
+	{ "mayfly.v1.WebhookService/RotateSecret", "OA", true, ACCESS_MANAGE },
 	{ "mayfly.v1.AliasService/Create", "OAD", true, ACCESS_CHANGE },
 	{ "mayfly.v1.AliasService/Get", "OADU", true, ACCESS_READ },
 	{ "mayfly.v1.AliasService/List", "OADU", true, ACCESS_READ },

@@ -317,6 +317,44 @@ static void test_a_webhook_is_told_and_told_again(void **state _unused_)
 	assert_int_equal(gauges().delivered, 1);
 }
 
+static struct {
+	unsigned asked, failing;
+	char tenant[EVENT_TENANT_BYTES], url[64];
+} signing;
+
+static int sign(const char *tenant, const char *url, struct webhook_keys *ret, void *arg _unused_)
+{
+	signing.asked++;
+	(void)snprintf(signing.tenant, sizeof(signing.tenant), "%s", tenant);
+	(void)snprintf(signing.url, sizeof(signing.url), "%s", url);
+	*ret = (struct webhook_keys){ .count = signing.asked };
+	return signing.asked <= signing.failing ? -ENOMEM : 0;
+}
+
+/* With what counts at the time of each try; without it there is none. */
+static void test_posts_are_signed(void **state _unused_)
+{
+	struct event_queue_config config = config_of();
+	struct webhook_post *post;
+
+	memset(&signing, 0, sizeof(signing));
+	signing.failing = 1;
+	config.webhook_keys = sign;
+	open_queue(&config);
+	set("https://hooks.example.com/x", "");
+	submit_of(TENANT, "{}");
+	post = wait_post(1);
+	assert_int_equal(signing.asked, 2);
+	assert_int_equal(post->keys.count, 2);
+	assert_string_equal(signing.tenant, TENANT);
+	assert_string_equal(signing.url, "https://hooks.example.com/x");
+	post->done(post, WEBHOOK_AGAIN, "503");
+	post = wait_post(2);
+	assert_int_equal(post->keys.count, 3);
+	post->done(post, WEBHOOK_TAKEN, "");
+	turn_until(all_told);
+}
+
 static void test_what_nobody_takes_is_given_up(void **state _unused_)
 {
 	struct event_queue_config config = config_of();
@@ -599,6 +637,7 @@ int main(void)
 		TEST(test_a_circle_ends),
 		TEST(test_a_circle_ends_across_agents),
 		TEST(test_a_webhook_is_told_and_told_again),
+		TEST(test_posts_are_signed),
 		TEST(test_what_nobody_takes_is_given_up),
 		TEST(test_webhooks_hold_nobody_up),
 		TEST(test_a_full_queue),

@@ -81,6 +81,7 @@ static void tell(const char *answer)
 
 static struct loop *loop;
 static struct webhooks *webhooks;
+static struct webhook_keys keys; /* of the next post */
 
 static void start_webhooks(bool allow_plain, bool allow_private, unsigned timeout_ms)
 {
@@ -99,6 +100,7 @@ static int set_up(void **state _unused_)
 	socklen_t len = sizeof(address);
 
 	memset(&server, 0, sizeof(server));
+	memset(&keys, 0, sizeof(keys));
 	server.answer = OK;
 	server.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(server.fd >= 0);
@@ -149,6 +151,7 @@ static void begin(struct attempt *attempt, const char *scheme, const char *host)
 					       .done = on_done } };
 	(void)snprintf(attempt->url, sizeof(attempt->url), "%s://%s:%u/a?b=c", scheme, host,
 		       server.port);
+	attempt->post.keys = keys;
 	webhooks_submit(webhooks, &attempt->post);
 	assert_false(attempt->is_done);
 }
@@ -183,8 +186,51 @@ static void test_a_post(void **state _unused_)
 	assert_non_null(strstr(server.request, "\r\nContent-Type: application/json\r\n"));
 	assert_non_null(strstr(server.request, "\r\nMayfly-Delivery-Id: the-id\r\n"));
 	assert_non_null(strstr(server.request, "\r\nMayfly-Condition: Success\r\n"));
+	assert_non_null(strstr(server.request, "\r\nwebhook-id: the-id\r\n"));
+	assert_null(strstr(server.request, "webhook-signature"));
 	assert_null(strstr(server.request, "Expect"));
 	assert_non_null(strstr(server.request, "\r\n\r\n{\"n\":1}"));
+}
+
+static void check_signatures(const struct webhook_keys *with)
+{
+	int64_t now_s = clock_realtime_us() / USEC_PER_SEC;
+	char expected[512], one[WEBHOOK_SIGNATURE_BYTES];
+	size_t len = 0;
+	const char *at = strstr(server.request, "\r\nwebhook-timestamp: ");
+	int64_t time_s;
+
+	assert_non_null(at);
+	time_s = strtoll(at + strlen("\r\nwebhook-timestamp: "), NULL, 10);
+	assert_in_range(time_s, now_s - LIMIT_US / USEC_PER_SEC, now_s);
+	for (size_t i = 0; i < with->count; i++) {
+		assert_int_equal(webhook_sign(slice_new(with->bytes[i], WEBHOOK_KEY_BYTES),
+					      "the-id", time_s, slice_from_string("{\"n\":1}"),
+					      one),
+				 0);
+		len += (size_t)snprintf(expected + len, sizeof(expected) - len, "%s%s",
+					i ? " " : "\r\nwebhook-signature: ", one);
+	}
+	(void)snprintf(expected + len, sizeof(expected) - len, "\r\n");
+	if (!strstr(server.request, expected))
+		fail_msg("%s is not in %s", expected, server.request);
+}
+
+static void test_signatures(void **state _unused_)
+{
+	static const struct webhook_keys none;
+	struct attempt attempt;
+	struct webhook_keys with = { .count = 1, .bytes = { "one", "two" } };
+
+	start_webhooks(true, true, 10000);
+	for (; with.count <= WEBHOOK_KEYS_MAX; with.count++) {
+		keys = with;
+		post(&attempt, "127.0.0.1");
+		assert_int_equal(attempt.result, WEBHOOK_TAKEN);
+		check_signatures(&with);
+		/* No longer kept than they are needed. */
+		assert_memory_equal(&attempt.post.keys, &none, sizeof(none));
+	}
 }
 
 static void test_what_answers_mean(void **state _unused_)
@@ -331,6 +377,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_post),
+		TEST(test_signatures),
 		TEST(test_what_answers_mean),
 		TEST(test_a_flood),
 		TEST(test_no_answer),
