@@ -44,7 +44,7 @@ static int register_usage(struct node *node, struct error *error)
 							       .events = node->events.queue,
 							       .pool = node->pool,
 							       .account = node->account };
-	int r = usage_service_register(node->server, node->account, &node->api,
+	int r = usage_service_register(node->server, node->account, node->pool, &node->api,
 				       &node->usage_service, error);
 
 	if (r == 0)

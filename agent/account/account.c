@@ -42,7 +42,7 @@ static struct account_counter *find_counter(struct account *account,
 	return counter;
 }
 
-static void count(struct account *account, const struct ledger_record *record)
+static void count(struct account *account, struct ledger_record *record)
 {
 	struct account_counter *counter = find_counter(account, record);
 	int64_t billed_ms = record->billed_ms;
@@ -52,6 +52,10 @@ static void count(struct account *account, const struct ledger_record *record)
 	if (record->billed_restore_ms > 0)
 		billed_ms += record->billed_restore_ms;
 	account->counted++;
+	if (entry_of(record)->former) {
+		counter->former++;
+		counter->former_billed_ms += billed_ms;
+	}
 	counter->row.figures[LEDGER_INVOCATIONS]++;
 	counter->row.figures[LEDGER_ERRORS] += record->result != LEDGER_OK;
 	counter->row.figures[LEDGER_BILLED_MS] += billed_ms;

@@ -56,6 +56,7 @@ struct account_entry {
 	void *arg;
 	int64_t since_us;
 	bool journaled;
+	bool former; /* of a former life: its sandbox is none of those that are counted now */
 	struct account_entry *next_journaled;
 };
 
@@ -133,6 +134,31 @@ struct account_difference {
 
 #define ACCOUNT_DIFFERENCES_MAX 1000
 
+/* CPU time of the sandboxes of one version since the account was made, as the host counts it. */
+struct account_host_use {
+	char tenant[LEDGER_TENANT_BYTES];
+	char function[LEDGER_FUNCTION_BYTES];
+	char version[LEDGER_VERSION_BYTES];
+	uint64_t sandboxes;
+	uint64_t uncounted; /* of them, those in none of the times */
+	uint64_t start_us;  /* before they were ready: not compared */
+	uint64_t serve_us;  /* from then on */
+	uint64_t beside_us; /* so much of that may be of no invocation that has ended */
+	unsigned cpus;      /* that one sandbox may use at once */
+};
+
+/* The same beside what the records say. */
+struct account_host_check {
+	struct account_host_use use;
+	int64_t invocations;
+	int64_t billed_ms;
+	uint64_t allowed_us;    /* of serve_us: what was billed and what may be beside it */
+	const char *difference; /* what is wrong, in words; NULL: nothing */
+};
+
+/* CPU time of the platform's own around each invocation: bringing it, and taking the answer. */
+#define ACCOUNT_AROUND_US (10 * 1000)
+
 struct account_reconciled {
 	const struct error *error;
 	const struct account_difference *differences; /* the first of them */
@@ -140,11 +166,17 @@ struct account_reconciled {
 	uint64_t total; /* differences in sum */
 	struct ledger_reconciled sums;
 	uint64_t counted_since_start; /* invocations, by the counters */
-	bool counters_compared;       /* no: records since the start were deleted */
-	uint64_t waiting;             /* records not yet durable */
+	bool counters_compared;       /* no: records since the start were deleted; as the next */
+	const struct account_host_check *hosts; /* those that differ foremost, then by serve_us */
+	size_t host_count;
+	uint64_t host_differences; /* among `total` */
+	uint64_t waiting;          /* records not yet durable */
 };
 typedef void account_reconciled_fn(const struct account_reconciled *result, void *arg);
-int account_reconcile(struct account *account, account_reconciled_fn *fn, void *arg) _must_use_;
+/* `uses`, which are copied, were read before: what is recorded from then on makes no difference.
+ * One for each version that has had sandboxes. */
+int account_reconcile(struct account *account, const struct account_host_use *uses, size_t count,
+		      account_reconciled_fn *fn, void *arg) _must_use_;
 
 /* -- prices -- */
 

@@ -16,6 +16,8 @@
 /* What was recorded of one version of a function since the start. */
 struct account_counter {
 	struct ledger_row row; /* its texts are the key */
+	int64_t former;        /* invocations among them that ran in a former life, as the next */
+	int64_t former_billed_ms;
 	UT_hash_handle hh;
 };
 

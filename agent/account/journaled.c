@@ -21,6 +21,7 @@ static int load(const struct ledger_record *record, void *arg)
 		return -ENOMEM;
 	entry->record = *record;
 	entry->journaled = true;
+	entry->former = true;
 	account_gather(arg, entry);
 	return 0;
 }

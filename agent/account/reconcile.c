@@ -2,12 +2,14 @@
 
 /* The same invocations, counted three times: the records anew, the rollups as they were added to,
  * the counters since the start. Counters and the newest sequence they know of are taken at one
- * moment of the loop, so what is committed meanwhile makes no difference. */
+ * moment of the loop, so what is committed meanwhile makes no difference. And held against the CPU
+ * time that the host counts (host_check.c). */
 
 #include <errno.h>
 #include <string.h>
 
 #include "agent/account/account_internal.h"
+#include "agent/account/host_check.h"
 
 struct reconcile_job {
 	struct lane_job job;
@@ -19,6 +21,7 @@ struct reconcile_job {
 	struct ledger_row *counters; /* as they were; sorted */
 	bool *met;                   /* which of them the records know */
 	size_t counter_count;
+	struct host_checks hosts;
 	struct account_difference *differences;
 	struct account_reconciled result;
 	struct error error;
@@ -29,6 +32,7 @@ static void free_job(struct reconcile_job *job)
 	free(job->counters);
 	free(job->met);
 	free(job->differences);
+	host_checks_clear(&job->hosts);
 	error_clear(&job->error);
 	free(job);
 }
@@ -85,7 +89,8 @@ static int on_recounted(const struct ledger_row *row, void *arg)
 		job->met[counter - job->counters] = true;
 	if (!counter || !is_equal(row, counter))
 		add(job, row, counter ? counter : &key, true);
-	return 0;
+	return host_checks_bill(&job->hosts, row->tenant, row->function, row->version,
+				row->figures[LEDGER_INVOCATIONS], row->figures[LEDGER_BILLED_MS]);
 }
 
 static int recount(struct reconcile_job *job)
@@ -101,7 +106,13 @@ static int recount(struct reconcile_job *job)
 		if (!job->met[i])
 			add(job, &key, &job->counters[i], true);
 	}
-	return r;
+	if (r < 0)
+		return r;
+	job->result.host_differences = host_checks_judge(&job->hosts);
+	job->result.total += job->result.host_differences;
+	job->result.hosts = job->hosts.checks;
+	job->result.host_count = job->hosts.count;
+	return 0;
 }
 
 static void work(struct job *inner)
@@ -142,10 +153,33 @@ uint64_t account_waiting(const struct account *account)
 	return waiting;
 }
 
+static int bill_waiting(struct reconcile_job *job, const struct ledger_record *first)
+{
+	int r = 0;
+
+	for (const struct ledger_record *record = first; record && r == 0; record = record->next)
+		if (!container_of(record, const struct account_entry, record)->former)
+			r = host_checks_bill(&job->hosts, record->tenant, record->function,
+					     record->version, 1, record->billed_ms);
+	return r;
+}
+
+/* Records that a former life left in the journal come among those of this one. */
+static int unbill_former(struct reconcile_job *job, const struct account_counter *counter)
+{
+	const struct ledger_row *row = &counter->row;
+
+	return counter->former
+		       ? host_checks_bill(&job->hosts, row->tenant, row->function, row->version,
+					  -counter->former, -counter->former_billed_ms)
+		       : 0;
+}
+
 static int take_counters(struct reconcile_job *job)
 {
 	const struct account *account = job->account;
 	size_t count = HASH_COUNT(account->counters);
+	int r = 0;
 
 	job->after = account->start_sequence;
 	job->through = account->last_sequence;
@@ -158,9 +192,15 @@ static int take_counters(struct reconcile_job *job)
 	if (!job->counters || !job->met || !job->differences)
 		return -ENOMEM;
 	for (struct account_counter *counter = account->counters; counter;
-	     counter = counter->hh.next)
+	     counter = counter->hh.next) {
 		job->counters[job->counter_count++] = counter->row;
-	return 0;
+		if (r == 0)
+			r = unbill_former(job, counter);
+	}
+	/* They ran, whether or not they can be written now. */
+	if (r == 0)
+		r = bill_waiting(job, account->first);
+	return r < 0 ? r : bill_waiting(job, account->commit.first);
 }
 
 static void reconcile_now(struct account_wait *wait)
@@ -173,12 +213,15 @@ static void reconcile_now(struct account_wait *wait)
 	lane_submit(&job->account->reading, &job->job);
 }
 
-int account_reconcile(struct account *account, account_reconciled_fn *fn, void *arg)
+int account_reconcile(struct account *account, const struct account_host_use *uses, size_t count,
+		      account_reconciled_fn *fn, void *arg)
 {
 	struct reconcile_job *job = calloc(1, sizeof(*job));
 
-	if (!job)
+	if (!job || host_checks_init(&job->hosts, uses, count) < 0) {
+		free(job);
 		return -ENOMEM;
+	}
 	job->job = (struct lane_job){ .job.work = work, .done = done };
 	job->wait.fn = reconcile_now;
 	job->account = account;

@@ -6,4 +6,7 @@
 #include "agent/account/account.h"
 #include "rpc/rpc_server.h"
 
-void usage_reconcile(struct account *account, struct rpc_call *call);
+struct pool; /* agent/pool/pool.h */
+
+/* Of account and pool, which outlive the call. */
+void usage_reconcile(struct account *account, struct pool *pool, struct rpc_call *call);

@@ -17,6 +17,7 @@
 
 struct usage_service {
 	struct account *account;
+	struct pool *pool;
 	const struct api_context *context;
 	struct usage_watch_list watches;
 	bool stopped;
@@ -281,7 +282,7 @@ static void on_reconcile(struct rpc_call *call, const ProtobufCMessage *message 
 {
 	struct usage_service *service = user;
 
-	usage_reconcile(service->account, call);
+	usage_reconcile(service->account, service->pool, call);
 }
 
 static void on_record(const struct ledger_record *record, void *arg)
@@ -296,7 +297,7 @@ static const struct rpc_method_handler handlers[] = {
 	{ "Reconcile", on_reconcile }, { NULL, NULL },
 };
 
-int usage_service_register(struct rpc_server *server, struct account *account,
+int usage_service_register(struct rpc_server *server, struct account *account, struct pool *pool,
 			   const struct api_context *context, struct usage_service **ret,
 			   struct error *error)
 {
@@ -306,6 +307,7 @@ int usage_service_register(struct rpc_server *server, struct account *account,
 	if (!service)
 		return error_set_errno(error, ENOMEM, "Cannot serve usage");
 	service->account = account;
+	service->pool = pool;
 	service->context = context;
 	LIST_INIT(&service->watches.watches);
 	r = rpc_server_add_service(server, &mayfly__v1__usage_service__descriptor, handlers,

@@ -9,11 +9,12 @@
 
 #include <mayfly/v1/budget.pb-c.h>
 
+struct pool; /* agent/pool/pool.h */
 struct usage_service;
 
 /* All is borrowed until the service is freed; it is the account's one listener. Freed after the
  * server's shutdown, before the account. */
-int usage_service_register(struct rpc_server *server, struct account *account,
+int usage_service_register(struct rpc_server *server, struct account *account, struct pool *pool,
 			   const struct api_context *context, struct usage_service **ret,
 			   struct error *error) _must_use_;
 /* To all who watch the tenant's or the function's usage. Borrowed during the call. */

@@ -476,6 +476,7 @@ struct pool *pool_free(struct pool *pool)
 		version->references = 1; /* nobody is left to answer */
 		version_unref(version);
 	}
+	cpu_use_free(pool);
 	dirty_free(&pool->dirty);
 	free(pool);
 	return NULL;

@@ -9,6 +9,7 @@
 #include "agent/core/digest.h"
 #include "agent/logs/log_lines.h"
 #include "agent/pool/arrivals.h"
+#include "agent/pool/cpu_use.h"
 #include "agent/pool/end_tenant_queue.h"
 #include "agent/pool/pool.h"
 #include "agent/pool/share.h"
@@ -61,6 +62,7 @@ struct version {
 	char *tenant;
 	struct pool_tenant *owner;      /* referenced */
 	struct pool_function *function; /* referenced */
+	struct cpu_use_sum *cpu_use;    /* the pool's */
 	char *function_name;
 	uint64_t number; /* 0: $LATEST */
 	char number_name[FUNCTION_VERSION_BYTES];
@@ -155,6 +157,7 @@ struct sandbox {
 	int64_t init_sent_us;
 	int64_t init_done_us;
 	int64_t ready_us;
+	struct cpu_use_part cpu;
 	int64_t start_limit_us; /* of its INIT or warming, host's backstop */
 	int64_t resume_asked_us;
 	int64_t resume_done_us;
@@ -184,6 +187,7 @@ struct pool {
 	struct version_list starved_versions;
 	struct pool_tenant *tenants;          /* by id */
 	struct pool_function *functions;      /* by key */
+	struct cpu_use_sum *cpu_uses;         /* by key of a version; they stay */
 	uint64_t pass;                        /* of the tenant that started last */
 	struct preparation_list preparations; /* of functions without SnapStart */
 	struct dirty dirty;

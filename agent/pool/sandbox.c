@@ -67,6 +67,7 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 			  state_name(&sandbox_states, state));
 		return -EINVAL;
 	}
+	cpu_use_step(sandbox, clock_monotonic_us());
 	pool->by_state[sandbox->state]--;
 	sandbox->state = state;
 	pool->by_state[state]++;

@@ -90,6 +90,7 @@ static void on_gone(struct vm *vm, const char *reason, void *user)
 	if (sandbox->state != SANDBOX_STOPPING)
 		(void)sandbox_set_state(sandbox, SANDBOX_STOPPING);
 	(void)sandbox_set_state(sandbox, SANDBOX_GONE);
+	cpu_use_gone(sandbox, vm);
 	sandbox->vm = NULL;
 	TAILQ_REMOVE(&version->sandboxes, sandbox, link);
 	pool->by_state[SANDBOX_GONE]--;

@@ -112,6 +112,7 @@ static void become_ready(struct sandbox *sandbox)
 
 	sandbox->ready_us = clock_monotonic_us();
 	version_count_success(version);
+	cpu_use_ready(sandbox);
 	if (sandbox_set_state(sandbox, SANDBOX_READY) < 0)
 		return;
 	sandbox_set_idle(sandbox);

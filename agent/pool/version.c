@@ -149,6 +149,11 @@ int version_new(struct pool *pool, const struct function *function,
 		version_unref(version);
 		return r < 0 ? r : -ENOMEM;
 	}
+	version->cpu_use = cpu_use_get(pool, version);
+	if (!version->cpu_use) {
+		version_unref(version);
+		return -ENOMEM;
+	}
 	version->style = (struct line_style){ .format = config->log_format,
 					      .level = line_level_parse(config->system_log_level) };
 	version_set_runtime(version);

@@ -12,6 +12,7 @@ const struct vm_driver vm_driver_libvirt = {
 	.end = vm_end,
 	.facts = vm_facts,
 	.set_cpu_weight = vm_host_set_cpu_weight,
+	.read_cpu = vm_host_read_cpu,
 	.host_info = vm_host_info,
 	.template_get_base = template_store_get_base,
 	.template_get_function = template_store_get_function,

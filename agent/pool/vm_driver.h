@@ -20,6 +20,8 @@ struct vm_driver {
 	void (*end)(struct vm *vm, const char *reason);
 	void (*facts)(const struct vm *vm, struct vm_facts *ret);
 	void (*set_cpu_weight)(struct vm_host *host, const char *cpu_group, unsigned weight);
+	int (*read_cpu)(const struct vm_host *host, const char *cpu_group, const char *sandbox_id,
+			uint64_t *ret_us);
 	const struct vm_host_info *(*host_info)(const struct vm_host *host);
 
 	void (*template_get_base)(struct template_store *store, const char *runtime,

@@ -12,10 +12,13 @@
 #include "mayfly/log.h"
 
 #define PERIOD_US 100000U
-#define CPU       1 /* of the controllers */
-#define TRIES     8 /* to make a folder in a group that another job removes */
+#define CPU                                                                                        \
+	1 /* of the controllers, as the next: both have a group for each owner, for they           \
+	   may be one hierarchy */
+#define CPUACCT 2
+#define TRIES   8 /* to make a folder in a group that another job removes */
 
-static const char *const controllers[CGROUP_CONTROLLERS] = { "memory", "cpu" };
+static const char *const controllers[CGROUP_CONTROLLERS] = { "memory", "cpu", "cpuacct" };
 
 const char *cgroup_mode_name(enum cgroup_mode mode)
 {
@@ -298,7 +301,7 @@ static int set_limits(enum cgroup_mode mode, const char *folder, unsigned index,
 	}
 	if (index == 0)
 		return write_number(folder, "memory.limit_in_bytes", limits->memory_bytes);
-	if (!limits->cpu_quota_us)
+	if (index != CPU || !limits->cpu_quota_us)
 		return 0;
 	r = write_number(folder, "cpu.cfs_period_us", PERIOD_US);
 	return r < 0 ? r : write_number(folder, "cpu.cfs_quota_us", limits->cpu_quota_us);
@@ -309,7 +312,7 @@ static int set_limits(enum cgroup_mode mode, const char *folder, unsigned index,
 /* NULL: VMs of this controller lie below the parent. */
 static char *group_path(const struct cgroups *cgroups, unsigned index, const char *group)
 {
-	if (!group || (cgroups->mode == CGROUP_V1 && index != CPU))
+	if (!group || (cgroups->mode == CGROUP_V1 && index != CPU && index != CPUACCT))
 		return NULL;
 	return path_format("%s/%s", cgroups->parents[index], group);
 }
@@ -326,11 +329,12 @@ static int write_weight(enum cgroup_mode mode, const char *folder, unsigned weig
 	return write_number(folder, "cpu.shares", (uint64_t)weight * 1024 / CGROUP_WEIGHT_DEFAULT);
 }
 
-static int make_group(const struct cgroups *cgroups, const char *path, unsigned weight)
+static int make_group(const struct cgroups *cgroups, unsigned index, const char *path,
+		      unsigned weight)
 {
 	int r = make_folder(path);
 
-	if (r >= 0)
+	if (r >= 0 && index != CPUACCT)
 		r = write_weight(cgroups->mode, path, weight);
 	if (r >= 0 && cgroups->mode == CGROUP_V2)
 		r = write_value(path, "cgroup.subtree_control", "+memory +cpu");
@@ -348,7 +352,7 @@ static int make_vm_folder(const struct cgroups *cgroups, unsigned index, const c
 	int r = -ENOMEM;
 
 	for (unsigned i = 0; folder && i < TRIES; i++) {
-		r = group ? make_group(cgroups, group, limits->weight) : 0;
+		r = group ? make_group(cgroups, index, group, limits->weight) : 0;
 		if (r >= 0)
 			r = make_folder(folder);
 		if (r != -ENOENT)
@@ -421,4 +425,48 @@ int cgroup_set_weight(const struct cgroups *cgroups, const char *group, unsigned
 		return -ENOMEM;
 	r = write_weight(cgroups->mode, path, weight);
 	return r == -ENOENT ? 0 : r;
+}
+
+/* -- what was used -- */
+
+/* "usage_usec 123\n" among other lines; nanoseconds alone. */
+static int parse_cpu(enum cgroup_mode mode, const char *text, uint64_t *ret_us)
+{
+	static const char name[] = "usage_usec ";
+	const char *digits = mode == CGROUP_V2 ? strstr(text, name) : text;
+	char *end = NULL;
+	unsigned long long number;
+
+	if (!digits)
+		return -EBADMSG;
+	if (mode == CGROUP_V2)
+		digits += strlen(name);
+	if (*digits < '0' || *digits > '9')
+		return -EBADMSG;
+	errno = 0;
+	number = strtoull(digits, &end, 10);
+	if (errno || *end != '\n')
+		return -EBADMSG;
+	*ret_us = mode == CGROUP_V2 ? number : number / 1000;
+	return 0;
+}
+
+int cgroup_read_cpu(const struct cgroups *cgroups, const char *group_name, const char *id,
+		    uint64_t *ret_us)
+{
+	unsigned index = cgroups->mode == CGROUP_V2 ? 0 : CPUACCT;
+	_cleanup_free_ char *group = NULL;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	int r;
+
+	if (!cgroups->parents[index])
+		return -ENOENT;
+	group = group_path(cgroups, index, group_name);
+	path = path_format("%s/%s/%s", group ? group : cgroups->parents[index], id,
+			   cgroups->mode == CGROUP_V2 ? "cpu.stat" : "cpuacct.usage");
+	if (!path)
+		return -ENOMEM;
+	r = fs_read_file(path, 1U << 12, &text);
+	return r < 0 ? r : parse_cpu(cgroups->mode, buf_string(&text), ret_us);
 }

@@ -14,12 +14,12 @@
 
 enum cgroup_mode { CGROUP_NONE, CGROUP_V1, CGROUP_V2 };
 
-#define CGROUP_CONTROLLERS 2 /* memory, cpu */
+#define CGROUP_CONTROLLERS 3 /* memory, cpu, cpuacct */
 
 struct cgroups {
 	enum cgroup_mode mode;
 	/* Folders of ours that hold one folder per VM; owned, NULL where a controller is missing.
-	 * With version 2 the first stands for both. */
+	 * With version 2 the first stands for all; with version 1 the last two are often one. */
 	char *parents[CGROUP_CONTROLLERS];
 	char *warning; /* owned; NULL when all can be set */
 };
@@ -60,6 +60,12 @@ int cgroup_remove(const struct cgroups *cgroups, const char *group, const char *
 /* Of a group that has VMs; 0 also when there is no such group, which gets its weight when it is
  * made. */
 int cgroup_set_weight(const struct cgroups *cgroups, const char *group, unsigned weight) _must_use_;
+
+/* CPU time of the VM's processes since its group was made, as the kernel counts it, in
+ * microseconds; also after their end, until cgroup_remove(). -ENOENT: nothing counts it, or there
+ * is no such group. */
+int cgroup_read_cpu(const struct cgroups *cgroups, const char *group, const char *id,
+		    uint64_t *ret_us) _must_use_;
 
 /* The line of /proc/self/cgroup for a controller ("" for version 2), without its newline, into
  * `out`. Returns 0 or -ENOENT. `text` is the file's whole content. */

@@ -422,6 +422,7 @@ static void end_domain(const struct sweep *sweep)
 
 void sweep_run(struct sweep *sweep)
 {
+	const char *group = sweep->cpu_group[0] ? sweep->cpu_group : NULL;
 	_cleanup_free_ char *log = NULL;
 	char name[VM_NAME_BYTES];
 	struct vm_paths paths;
@@ -434,8 +435,9 @@ void sweep_run(struct sweep *sweep)
 		sweep->result = fs_remove_tree(paths.folder);
 	if (sweep->result >= 0 && sweep->host->vault)
 		sweep->result = fs_remove_tree(paths.ram_folder);
-	r = cgroup_remove(&sweep->host->cgroups, sweep->cpu_group[0] ? sweep->cpu_group : NULL,
-			  sweep->id);
+	sweep->cpu_result =
+		cgroup_read_cpu(&sweep->host->cgroups, group, sweep->id, &sweep->cpu_us);
+	r = cgroup_remove(&sweep->host->cgroups, group, sweep->id);
 	if (r < 0 && sweep->result >= 0)
 		sweep->result = r;
 	host_name_domain(sweep->host, sweep->id, name);

@@ -65,5 +65,7 @@ struct sweep {
 	char *last_words;     /* out: end of QEMU's log; owned */
 	bool want_last_words;
 	int result;
+	int cpu_result;  /* out: whether the next is known */
+	uint64_t cpu_us; /* out: CPU time of all its life */
 };
 void sweep_run(struct sweep *sweep);

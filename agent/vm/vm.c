@@ -73,6 +73,7 @@ static void sweep(struct vm *vm)
 		.host = vm->host,
 		.domain_may_live = !vm->domain_gone,
 		.want_last_words = vm->want_last_words,
+		.cpu_result = -ENODATA,
 	};
 	memcpy(vm->sweep.id, vm->id, sizeof(vm->id));
 	memcpy(vm->sweep.cpu_group, vm->spawn.cpu_group, sizeof(vm->sweep.cpu_group));
@@ -527,7 +528,17 @@ void vm_facts(const struct vm *vm, struct vm_facts *ret)
 		.spawned_us = vm->spawned_us,
 		.loaded_us = vm->loaded_us,
 		.running = vm->running,
+		.vcpus = vm->spawn.vcpus,
+		.cpu_us = -1,
 	};
+	if (vm->state == VM_SWEEPING && vm->sweep.cpu_result == 0)
+		ret->cpu_us = (int64_t)vm->sweep.cpu_us;
+}
+
+int vm_host_read_cpu(const struct vm_host *host, const char *cpu_group, const char *sandbox_id,
+		     uint64_t *ret_us)
+{
+	return cgroup_read_cpu(&host->cgroups, cpu_group, sandbox_id, ret_us);
 }
 
 int vm_read_anonymous_bytes(pid_t pid, uint64_t *ret)

@@ -131,8 +131,15 @@ struct vm_facts {
 	int64_t spawned_us;   /* monitor answered */
 	int64_t loaded_us;    /* ready to go */
 	bool running;         /* vCPUs going */
+	unsigned vcpus;
+	int64_t cpu_us; /* in on_gone: CPU time of all its life; negative: not known */
 };
 void vm_facts(const struct vm *vm, struct vm_facts *ret);
+
+/* CPU time of a VM that lives, in microseconds since it began, QEMU's own included, as the host's
+ * cgroups count it. -ENOENT: they do not, or there is no such VM. Any thread. */
+int vm_host_read_cpu(const struct vm_host *host, const char *cpu_group, const char *sandbox_id,
+		     uint64_t *ret_us) _must_use_;
 
 /* Anonymous memory of the process from /proc/PID/smaps_rollup; -errno. Any thread. */
 int vm_read_anonymous_bytes(pid_t pid, uint64_t *ret);

@@ -406,7 +406,7 @@ static void on_usage_query(struct rpc_call *call, const ProtobufCMessage *messag
 	rpc_call_reply(call, &page.base);
 }
 
-/* One figure is not as it should be. */
+/* One figure is not as it should be, nor the CPU time of one version. */
 static void on_usage_reconcile(struct rpc_call *call, const ProtobufCMessage *message _unused_,
 			       void *user _unused_)
 {
@@ -415,6 +415,8 @@ static void on_usage_reconcile(struct rpc_call *call, const ProtobufCMessage *me
 	Mayfly__V1__UsageDifference *differences[] = { &difference };
 	Mayfly__V1__UsageFigures figures = MAYFLY__V1__USAGE_FIGURES__INIT;
 	Mayfly__V1__UsageRow row = MAYFLY__V1__USAGE_ROW__INIT;
+	Mayfly__V1__UsageCpu cpu = MAYFLY__V1__USAGE_CPU__INIT, fine = MAYFLY__V1__USAGE_CPU__INIT;
+	Mayfly__V1__UsageCpu *cpus[] = { &cpu, &fine };
 	char *names[] = { (char *)"billed_ms" };
 
 	row.function_name = (char *)"f";
@@ -424,7 +426,20 @@ static void on_usage_reconcile(struct rpc_call *call, const ProtobufCMessage *me
 	difference.figures = names;
 	difference.n_figures = 1;
 	sums.differences = differences;
-	sums.n_differences = sums.difference_count = 1;
+	sums.n_differences = 1;
+	cpu.tenant = (char *)"123456789012";
+	cpu.function_name = (char *)"f";
+	cpu.version = (char *)"7";
+	cpu.difference = (char *)"more CPU time than was billed";
+	cpu.serve_us = 2500000;
+	cpu.billed_ms = 12;
+	fine.version = (char *)"8";
+	sums.cpu = cpus;
+	sums.n_cpu = sums.cpu_versions = 2;
+	sums.cpu_differences = 1;
+	sums.difference_count = 2;
+	sums.sandboxes_counted = 3;
+	sums.sandboxes_uncounted = 1;
 	rpc_call_reply(call, &sums.base);
 }
 

@@ -60,6 +60,7 @@ struct fixture {
 	unsigned clone_weight;  /* of the last one */
 	char weighed_group[16]; /* whose weight was set last, and to what */
 	unsigned weighed;
+	int64_t cpu_us; /* of every VM, as the host counts now; negative: it does not */
 	unsigned booted;
 	unsigned warmed;
 	unsigned pauses;
@@ -290,7 +291,23 @@ static void driver_pause(struct vm *vm, loop_fn *done _unused_, void *arg _unuse
 static void driver_facts(const struct vm *vm, struct vm_facts *ret)
 {
 	*ret = (struct vm_facts){ .pid = vm->f->manner != MANNER_NEVER_RUNS,
-				  .running = vm->running };
+				  .running = vm->running,
+				  .vcpus = 1,
+				  .cpu_us = vm->ended ? vm->f->cpu_us : -1 };
+}
+
+/* From a job, too. */
+static int driver_read_cpu(const struct vm_host *host, const char *cpu_group,
+			   const char *sandbox_id, uint64_t *ret_us)
+{
+	const struct fixture *f = (const struct fixture *)host;
+
+	assert_int_equal(strlen(cpu_group), TENANT_ID_DIGITS);
+	assert_int_equal(strlen(sandbox_id), HEX_ID_BYTES - 1);
+	if (f->cpu_us < 0)
+		return -ENOENT;
+	*ret_us = (uint64_t)f->cpu_us;
+	return 0;
 }
 
 static void driver_set_cpu_weight(struct vm_host *host, const char *cpu_group, unsigned weight)
@@ -503,6 +520,7 @@ static const struct vm_driver driver = {
 	.end = driver_end,
 	.facts = driver_facts,
 	.set_cpu_weight = driver_set_cpu_weight,
+	.read_cpu = driver_read_cpu,
 	.host_info = driver_host_info,
 	.template_get_base = driver_get_base,
 	.template_get_function = driver_get_function,

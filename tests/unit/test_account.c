@@ -45,10 +45,29 @@ static void open_account(struct fixture *f, int64_t answer_wait_us)
 	assert_int_equal(account_new(&config, f->loop, &f->account, NULL), 0);
 }
 
+/* By the host: a moment of g beyond what it may, f well within. */
+static struct account_host_use host_uses[2];
+
+static void set_host_uses(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(host_uses); i++) {
+		struct account_host_use *use = &host_uses[i];
+
+		*use = (struct account_host_use){ .tenant = TENANT,
+						  .version = "$LATEST",
+						  .sandboxes = 2,
+						  .serve_us = 1000,
+						  .beside_us = 5000,
+						  .cpus = 2 };
+		(void)snprintf(use->function, sizeof(use->function), "%s", i ? "f" : "g");
+	}
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
+	set_host_uses();
 	ledger_make(&f->place);
 	assert_int_equal(loop_new(2, &f->loop), 0);
 	open_account(f, LONG_WAIT_US);
@@ -271,7 +290,8 @@ struct reading {
 	uint64_t total;
 	int64_t figure;
 	struct account_reconciled reconciled;
-	struct account_difference difference; /* the first */
+	struct account_difference difference; /* the first, as the next */
+	struct account_host_check host;
 };
 
 static void on_rows(const struct account_rows *result, void *arg)
@@ -303,6 +323,8 @@ static void on_reconciled(const struct account_reconciled *result, void *arg)
 	};
 	if (result->count > 0)
 		reading->difference = result->differences[0];
+	if (result->host_count > 0)
+		reading->host = result->hosts[0];
 }
 
 static void pages_say_whether_there_is_more(void **state)
@@ -340,7 +362,9 @@ static void pages_say_whether_there_is_more(void **state)
 static void reconcile(struct fixture *f, struct reading *reading)
 {
 	*reading = (struct reading){ 0 };
-	assert_int_equal(account_reconcile(f->account, on_reconciled, reading), 0);
+	assert_int_equal(account_reconcile(f->account, host_uses, ARRAY_SIZE(host_uses),
+					   on_reconciled, reading),
+			 0);
 	RUN_UNTIL(f, reading->done);
 }
 
@@ -378,6 +402,59 @@ static void counters_rollups_and_records_agree_or_it_is_said(void **state)
 	assert_string_equal(reading.difference.counted.function, "g");
 	assert_int_equal(reading.difference.counted.figures[LEDGER_INVOCATIONS], 1);
 	assert_int_equal(reading.difference.claimed.figures[LEDGER_INVOCATIONS], 2);
+}
+
+static void cpu_time_is_held_against_what_was_billed(void **state)
+{
+	struct fixture *f = *state;
+	struct invocation invocations[4];
+	struct reading reading;
+	/* Two invocations of 2 ms, two threads each. */
+	const uint64_t allowed_us = 2 * 2 * 2 * 1000 + 2 * ACCOUNT_AROUND_US + 5000;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(invocations); i++)
+		run(f, i, &invocations[i]);
+	RUN_UNTIL(f, invocations[3].answered);
+	host_uses[0].serve_us = allowed_us;
+	reconcile(f, &reading);
+	assert_int_equal(reading.total, 0);
+	assert_int_equal(reading.reconciled.host_count, 2);
+	assert_string_equal(reading.host.use.function, "g"); /* it used more */
+	assert_int_equal(reading.host.invocations, 2);
+	assert_int_equal(reading.host.billed_ms, 4);
+	assert_int_equal(reading.host.allowed_us, allowed_us);
+	assert_null(reading.host.difference);
+
+	host_uses[0].serve_us = allowed_us + 1;
+	host_uses[1].serve_us = 0; /* it slept */
+	reconcile(f, &reading);
+	assert_int_equal(reading.total, 1);
+	assert_int_equal(reading.count, 0);
+	assert_int_equal(reading.reconciled.host_differences, 1);
+	assert_string_equal(reading.host.use.function, "g");
+	assert_string_equal(reading.host.difference, "more CPU time than was billed");
+}
+
+static void what_was_billed_had_a_sandbox(void **state)
+{
+	struct fixture *f = *state;
+	struct invocation invocation;
+	struct reading reading;
+
+	run(f, 0, &invocation);
+	RUN_UNTIL(f, invocation.answered);
+	host_uses[0].sandboxes = 0;
+	host_uses[0].serve_us = 0;
+	reconcile(f, &reading);
+	assert_int_equal(reading.total, 1);
+	assert_string_equal(reading.host.difference, "billed, and there was no sandbox");
+	/* Nor is one known by another name. */
+	host_uses[0].sandboxes = 1;
+	(void)snprintf(host_uses[0].version, sizeof(host_uses[0].version), "7");
+	reconcile(f, &reading);
+	assert_int_equal(reading.total, 1);
+	assert_string_equal(reading.host.use.version, "$LATEST");
+	assert_int_equal(reading.reconciled.host_count, 3);
 }
 
 static void old_records_are_deleted_in_time(void **state)
@@ -505,6 +582,8 @@ int main(void)
 		TEST(the_end_does_not_wait_for_a_full_disk),
 		TEST(pages_say_whether_there_is_more),
 		TEST(counters_rollups_and_records_agree_or_it_is_said),
+		TEST(cpu_time_is_held_against_what_was_billed),
+		TEST(what_was_billed_had_a_sandbox),
 		TEST(old_records_are_deleted_in_time),
 		TEST(a_listener_hears_of_durable_records),
 		TEST(cost_is_exact),

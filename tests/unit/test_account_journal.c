@@ -33,6 +33,12 @@ struct fixture {
 		assert_true(condition);                                                            \
 	} while (0)
 
+/* Of all that run here. */
+static const struct account_host_use host_uses[] = {
+	{ .tenant = TENANT, .function = "f", .version = "$LATEST", .sandboxes = 1, .cpus = 2 },
+	{ .tenant = TENANT, .function = "g", .version = "$LATEST", .sandboxes = 1, .cpus = 2 },
+};
+
 static void open_account(struct fixture *f, bool answers)
 {
 	const struct account_config config = {
@@ -211,6 +217,7 @@ struct reading {
 	uint64_t differences;
 	uint64_t counted;
 	uint64_t waiting;
+	uint64_t billed_ms; /* held against the host's CPU time */
 };
 
 static void on_rows(const struct account_rows *result, void *arg)
@@ -239,6 +246,8 @@ static void on_reconciled(const struct account_reconciled *result, void *arg)
 	reading->differences = result->total;
 	reading->counted = result->counted_since_start;
 	reading->waiting = result->waiting;
+	for (size_t i = 0; i < result->host_count; i++)
+		reading->billed_ms += result->hosts[i].billed_ms;
 	reading->done = true;
 }
 
@@ -260,13 +269,40 @@ static void whoever_was_answered_is_found(void **state)
 	assert_non_null(f->account->first);
 	assert_int_equal(account_query(f->account, &query, on_rows, &rows), 0);
 	assert_int_equal(account_read(f->account, &filter, 0, 1000, on_records, &records), 0);
-	assert_int_equal(account_reconcile(f->account, on_reconciled, &reconciled), 0);
+	assert_int_equal(account_reconcile(f->account, host_uses, 2, on_reconciled, &reconciled),
+			 0);
 	RUN_UNTIL(f, rows.done && records.done && reconciled.done);
 	assert_int_equal(rows.invocations, 300);
 	assert_int_equal(records.invocations, 300);
 	assert_int_equal(reconciled.counted, 300);
 	assert_int_equal(reconciled.differences, 0);
 	assert_int_equal(reconciled.waiting, 0);
+}
+
+/* It ran in a sandbox of that life, of which no host counts anything any more. */
+static void a_former_life_s_record_needs_no_sandbox_of_this_one(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *lock = lock_ledger(f);
+	struct reading reading = { 0 };
+	struct invocation invocation;
+
+	run(f, 1, &invocation);
+	RUN_UNTIL(f, invocation.answered);
+	assert_int_equal(sqlite3_close(lock), SQLITE_OK);
+	live_again(f, true);
+	assert_int_equal(account_reconcile(f->account, NULL, 0, on_reconciled, &reading), 0);
+	RUN_UNTIL(f, reading.done);
+	assert_int_equal(reading.counted, 1);
+	assert_int_equal(reading.differences, 0);
+	assert_int_equal(reading.billed_ms, 0);
+	run(f, 2, &invocation);
+	RUN_UNTIL(f, invocation.answered);
+	reading.done = false;
+	assert_int_equal(account_reconcile(f->account, NULL, 0, on_reconciled, &reading), 0);
+	RUN_UNTIL(f, reading.done);
+	assert_int_equal(reading.differences, 1);
+	assert_int_equal(reading.billed_ms, 2);
 }
 
 static void a_full_disk_takes_back_no_answer(void **state)
@@ -292,9 +328,11 @@ static void a_full_disk_takes_back_no_answer(void **state)
 	RUN_UNTIL(f, b.answered);
 	assert_int_equal(b.code, ERROR_NONE);
 	/* Reading does not wait for a disk. */
-	assert_int_equal(account_reconcile(f->account, on_reconciled, &reading), 0);
+	assert_int_equal(account_reconcile(f->account, host_uses, 2, on_reconciled, &reading), 0);
 	RUN_UNTIL(f, reading.done);
 	assert_int_equal(reading.waiting, 2);
+	/* What is not in the ledger yet is known to have run. */
+	assert_int_equal(reading.billed_ms, 4);
 	/* A life that ends now takes nothing with it. */
 	ledger_limit_files(0);
 	live_again(f, true);
@@ -352,6 +390,7 @@ int main(void)
 		TEST(what_was_answered_outlives_the_agent),
 		TEST(who_does_not_use_the_journal_still_empties_it),
 		TEST(whoever_was_answered_is_found),
+		TEST(a_former_life_s_record_needs_no_sandbox_of_this_one),
 		TEST(a_full_disk_takes_back_no_answer),
 		TEST(the_end_commits_all_at_once),
 		TEST(beyond_the_journal_answers_wait),

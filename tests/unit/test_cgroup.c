@@ -89,6 +89,7 @@ static void none_is_said(void **state _unused_)
 {
 	const struct cgroup_limits limits = { .memory_bytes = 1 };
 	struct cgroups cgroups;
+	uint64_t cpu_us;
 
 	open_with("", &cgroups);
 	assert_int_equal(cgroups.mode, CGROUP_NONE);
@@ -97,6 +98,7 @@ static void none_is_said(void **state _unused_)
 	assert_int_equal(cgroup_remove(&cgroups, NULL, "vm"), 0);
 	assert_int_equal(cgroup_remove(&cgroups, "7", "vm"), 0);
 	assert_int_equal(cgroup_set_weight(&cgroups, "7", 1), 0);
+	assert_int_equal(cgroup_read_cpu(&cgroups, "7", "vm", &cpu_us), -ENOENT);
 	cgroups_close(&cgroups);
 }
 
@@ -146,7 +148,8 @@ static void version_1_writes_limits(void **state _unused_)
 	put("cpu/mayfly-vm/vm/cgroup.procs", "");
 	put("cpu/mayfly-vm/vm/cpu.cfs_quota_us", "");
 	put("cpu/mayfly-vm/vm/cpu.cfs_period_us", "");
-	open_with("4:memory:/agent\n2:cpu:/\n0::/\n", &cgroups);
+	put("cpuacct/mayfly-vm/vm/cgroup.procs", "");
+	open_with("4:memory:/agent\n3:cpuacct:/\n2:cpu:/\n0::/\n", &cgroups);
 	assert_int_equal(cgroups.mode, CGROUP_V1);
 	assert_null(cgroups.warning);
 	assert_int_equal(cgroup_create(&cgroups, "vm", 42, &limits), 0);
@@ -155,6 +158,7 @@ static void version_1_writes_limits(void **state _unused_)
 	check("cpu/mayfly-vm/vm/cpu.cfs_quota_us", "7235");
 	check("cpu/mayfly-vm/vm/cpu.cfs_period_us", "100000");
 	check("cpu/mayfly-vm/vm/cgroup.procs", "42");
+	check("cpuacct/mayfly-vm/vm/cgroup.procs", "42");
 	cgroups_close(&cgroups);
 }
 
@@ -211,7 +215,8 @@ static void version_1_owners_have_shares(void **state _unused_)
 	put("memory/mayfly-vm/vm/memory.limit_in_bytes", "");
 	put("cpu/mayfly-vm/210987654321/cpu.shares", "");
 	put("cpu/mayfly-vm/210987654321/vm/cgroup.procs", "");
-	open_with("4:memory:/\n2:cpu:/\n", &cgroups);
+	put("cpuacct/mayfly-vm/210987654321/vm/cgroup.procs", "");
+	open_with("4:memory:/\n3:cpuacct:/\n2:cpu:/\n", &cgroups);
 	assert_null(cgroups.warning);
 	assert_int_equal(cgroup_create(&cgroups, "vm", 42, &limits), 0);
 	/* Memory is no matter of owners: its limits are each VM's. */
@@ -219,6 +224,8 @@ static void version_1_owners_have_shares(void **state _unused_)
 	check("memory/mayfly-vm/vm/cgroup.procs", "42");
 	check("cpu/mayfly-vm/210987654321/cpu.shares", "512");
 	check("cpu/mayfly-vm/210987654321/vm/cgroup.procs", "42");
+	/* As above, for both may be one hierarchy. */
+	check("cpuacct/mayfly-vm/210987654321/vm/cgroup.procs", "42");
 	put("cpu/mayfly-vm/210987654321/cpu.shares", "");
 	assert_int_equal(cgroup_set_weight(&cgroups, "210987654321", 1), 0);
 	check("cpu/mayfly-vm/210987654321/cpu.shares", "10");
@@ -265,6 +272,48 @@ static void leftovers_are_removed(void **state _unused_)
 	cgroups_close(&cgroups);
 }
 
+static void cpu_time_is_read(void **state _unused_)
+{
+	const struct cgroup_limits limits = { .memory_bytes = 1, .group = "7", .weight = 100 };
+	struct cgroups v2, v1;
+	uint64_t cpu_us = 0;
+
+	put("cgroup.controllers", "cpu memory\n");
+	put("service/cgroup.subtree_control", "");
+	put("service/mayfly-vm/cgroup.subtree_control", "");
+	put("service/mayfly-vm/7/vm/cpu.stat", "usage_usec 1234567\nuser_usec 9\nsystem_usec 8\n");
+	open_with("0::/service\n", &v2);
+	assert_int_equal(cgroup_read_cpu(&v2, "7", "vm", &cpu_us), 0);
+	assert_int_equal(cpu_us, 1234567);
+	assert_int_equal(cgroup_read_cpu(&v2, "7", "other", &cpu_us), -ENOENT);
+	assert_int_equal(cgroup_read_cpu(&v2, NULL, "vm", &cpu_us), -ENOENT);
+	put("service/mayfly-vm/7/vm/cpu.stat", "user_usec 9\n");
+	assert_int_equal(cgroup_read_cpu(&v2, "7", "vm", &cpu_us), -EBADMSG);
+	put("service/mayfly-vm/7/vm/cpu.stat", "usage_usec 99999999999999999999999\n");
+	assert_int_equal(cgroup_read_cpu(&v2, "7", "vm", &cpu_us), -EBADMSG);
+	cgroups_close(&v2);
+
+	assert_int_equal(unlink_at("cgroup.controllers"), 0);
+	put("memory/tasks", "");
+	put("cpu/tasks", "");
+	put("cpuacct/mayfly-vm/7/vm/cgroup.procs", "");
+	put("memory/mayfly-vm/vm/cgroup.procs", "");
+	put("memory/mayfly-vm/vm/memory.limit_in_bytes", "");
+	put("cpu/mayfly-vm/7/cpu.shares", "");
+	put("cpu/mayfly-vm/7/vm/cgroup.procs", "");
+	open_with("1:memory:/\n2:cpu:/\n3:cpuacct:/\n", &v1);
+	assert_int_equal(v1.mode, CGROUP_V1);
+	assert_int_equal(cgroup_create(&v1, "vm", 42, &limits), 0);
+	assert_int_equal(cgroup_read_cpu(&v1, "7", "vm", &cpu_us), -ENOENT);
+	put("cpuacct/mayfly-vm/7/vm/cpuacct.usage", "5000999\n");
+	assert_int_equal(cgroup_read_cpu(&v1, "7", "vm", &cpu_us), 0);
+	assert_int_equal(cpu_us, 5000);
+	put("cpuacct/mayfly-vm/7/vm/cpuacct.usage", "-1\n");
+	assert_int_equal(cgroup_read_cpu(&v1, "7", "vm", &cpu_us), -EBADMSG);
+	assert_int_equal(cpu_us, 5000);
+	cgroups_close(&v1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +329,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(version_1_owners_have_shares, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_owner_s_group_goes_with_its_last_vm, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(cpu_time_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(leftovers_are_removed, set_up, tear_down),
 	};
 

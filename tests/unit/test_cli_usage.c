@@ -99,9 +99,23 @@ static void a_difference_is_told_and_fails(void **state _unused_)
 	_cleanup_output_ struct output o = run("usage", "reconcile", NULL);
 
 	assert_int_equal(o.code, 1);
-	assert_non_null(strstr(buf_string(&o.out), "1 differences\n"));
+	assert_non_null(strstr(buf_string(&o.out), "2 differences\n"));
 	assert_non_null(strstr(buf_string(&o.out), "billed_ms"));
+	assert_non_null(strstr(buf_string(&o.out), "3 sandboxes counted"));
+	assert_non_null(strstr(buf_string(&o.out), "more CPU time than was billed"));
+	assert_null(strstr(buf_string(&o.out), "within"));
 	assert_non_null(strstr(buf_string(&o.err), "does not agree with itself"));
+}
+
+static void cpu_time_of_all_versions_is_shown_on_demand(void **state _unused_)
+{
+	_cleanup_output_ struct output o = run("usage", "reconcile", "--cpu", NULL);
+	_cleanup_output_ struct output json = run("usage", "reconcile", "--output", "json", NULL);
+
+	assert_non_null(strstr(buf_string(&o.out), "more CPU time than was billed"));
+	assert_non_null(strstr(buf_string(&o.out), "within"));
+	assert_non_null(strstr(buf_string(&json.out), "\"ServeUs\": 2500000"));
+	assert_non_null(strstr(buf_string(&json.out), "\"CpuDifferences\": 1"));
 }
 
 static void money_has_all_its_digits(void **state _unused_)
@@ -132,6 +146,7 @@ int main(void)
 		cmocka_unit_test(the_last_month_ends_with_the_year),
 		cmocka_unit_test(wrong_options_are_refused),
 		cmocka_unit_test(a_difference_is_told_and_fails),
+		cmocka_unit_test(cpu_time_of_all_versions_is_shown_on_demand),
 		cmocka_unit_test(money_has_all_its_digits),
 	};
 

@@ -83,7 +83,7 @@ static int set_up_trimmed(void **state, unsigned trimmed)
 	assert_int_equal(deleted, trimmed);
 	config.ledger = node->place.ledger;
 	assert_int_equal(account_new(&config, node->harness.loop, &node->account, NULL), 0);
-	assert_int_equal(usage_service_register(node->harness.server, node->account,
+	assert_int_equal(usage_service_register(node->harness.server, node->account, NULL,
 						&node->harness.context, &node->service, NULL),
 			 0);
 	node->harness.stop = stop_service;
