@@ -2,6 +2,7 @@
 #include "agent/events/event_delivery.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/events/event_outcome.h"
@@ -327,7 +328,27 @@ void event_delivery_settle(struct delivery *delivery, enum delivery_verdict verd
 	event_op_forget_body(&delivery->op);
 	delivery->op.change =
 		verdict == DELIVERY_AGAIN ? EVENT_UPDATE_DELIVERY : EVENT_DELETE_DELIVERY;
-	event_writer_add(&delivery->queue->writer, &delivery->op);
+	event_writer_add_all(&delivery->queue->writer, &delivery->op, TAKE_PTR(delivery->told));
+}
+
+void event_delivery_cut(struct delivery *delivery, const char *function, const char *qualifier)
+{
+	/* As far as anybody is told, it was an event that ended before its first try. */
+	struct event event = { .queue = delivery->queue,
+			       .end = EVENT_RECURSION,
+			       .op = { .record = delivery->op.record, .body = delivery->op.body } };
+	struct event_record *record = &event.op.record;
+
+	(void)snprintf(record->function, sizeof(record->function), "%s", function);
+	(void)snprintf(record->qualifier, sizeof(record->qualifier), "%s", qualifier);
+	memcpy(record->request_id, delivery->what.id, sizeof(record->request_id));
+	record->errors = 0;
+	record->hops++;
+	/* Who was told of an end does not come to another one: that would have none. */
+	if (strcmp(delivery->what.condition, event_end_name(EVENT_RECURSION)) != 0)
+		delivery->told = event_delivery_make(&event, NULL);
+	event_delivery_settle(delivery, DELIVERY_CIRCLE,
+			      "Destinations lead from function to function in a circle.");
 }
 
 static void on_settled(struct delivery *delivery)

@@ -31,6 +31,9 @@ struct delivery;
 void event_target_try(struct delivery *delivery);
 void event_delivery_settle(struct delivery *delivery, enum delivery_verdict verdict,
 			   const char *why);
+/* It would have invoked that function once too often: settled, and what that function's failures go
+ * to is told of the event that it does not get, in one step with it. */
+void event_delivery_cut(struct delivery *delivery, const char *function, const char *qualifier);
 
 struct delivery {
 	struct event_op op; /* first: the writer knows only it */
@@ -40,5 +43,6 @@ struct delivery {
 	struct delivery_line *line;
 	struct attempt *attempt; /* of event_target.c, owned, while there is one */
 	enum delivery_verdict verdict;
+	struct event_op *told;        /* linked: what follows from it, to be written with its end */
 	struct delivery *prev, *next; /* of all */
 };

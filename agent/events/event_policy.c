@@ -10,6 +10,7 @@ const char *event_end_name(enum event_end end)
 		[EVENT_AGE_EXCEEDED] = "EventAgeExceeded",
 		[EVENT_ZERO_RESERVED_CONCURRENCY] = "ZeroReservedConcurrency",
 		[EVENT_FUNCTION_GONE] = "FunctionDeleted",
+		[EVENT_RECURSION] = "RecursiveInvocation",
 	};
 
 	return names[end];

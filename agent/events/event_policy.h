@@ -35,9 +35,10 @@ enum event_end {
 	EVENT_AGE_EXCEEDED,
 	EVENT_ZERO_RESERVED_CONCURRENCY,
 	EVENT_FUNCTION_GONE,
+	EVENT_RECURSION, /* it was not invoked: destinations lead in a circle */
 };
 
-/* Lambda's word for it; the last has none there. */
+/* Lambda's word for it; it has none for the last two, and the last is that of its exception. */
 const char *event_end_name(enum event_end end);
 
 bool event_is_too_old(const struct event_policy *policy, const struct event_record *record,

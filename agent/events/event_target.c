@@ -70,6 +70,15 @@ static const char *end_tenant_for(const struct delivery *delivery, const struct 
 		       : NULL;
 }
 
+/* One function may be told of a chain's end beyond it; what that one's destinations are is not. */
+static bool is_too_far(const struct delivery *delivery)
+{
+	unsigned hops = delivery->op.record.hops;
+	bool tells_of_end = strcmp(delivery->what.condition, event_end_name(EVENT_RECURSION)) == 0;
+
+	return hops + 1 >= EVENT_HOPS_MAX && !(tells_of_end && hops == EVENT_HOPS_MAX);
+}
+
 static int invoke(struct delivery *delivery, const struct destination *to)
 {
 	const struct event_record *record = &delivery->op.record;
@@ -85,10 +94,9 @@ static int invoke(struct delivery *delivery, const struct destination *to)
 		.deadline_us = INT64_MAX,
 	};
 
-	if (record->hops + 1 >= EVENT_HOPS_MAX) {
+	if (is_too_far(delivery)) {
 		count_circle(delivery, to);
-		event_delivery_settle(delivery, DELIVERY_CIRCLE,
-				      "Destinations lead from function to function in a circle.");
+		event_delivery_cut(delivery, to->name, to->qualifier);
 		return 0;
 	}
 	return event_queue_submit_onward(delivery->queue, &request, record->hops + 1, on_taken,

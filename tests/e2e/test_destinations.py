@@ -252,14 +252,23 @@ def check_a_circle(node):
     record has the event and the answer, so that of an echo is twice as large each time."""
     quiet = {"index.py": CODE["index.py"].replace('{"echo": event}', "None")}
     one, two = node.create(e2e.PYTHON, quiet), node.create(e2e.PYTHON, quiet)
-    put(node, one, on_success=FUNCTION + two)
-    put(node, two, on_success=FUNCTION + one)
+    put(node, one, on_success=FUNCTION + two, on_failure=QUEUE + "circle")
+    put(node, two, on_success=FUNCTION + one, on_failure=QUEUE + "not-here")
     send(node, one, 1)
     e2e.wait_until(lambda: metric(node, "mayfly_recursive_invocations_dropped_total", one) == 1, 180,
                    "the end of the circle", 0.3)
     wait_ended(node)
     runs = sum(text.count("SEEN ") for text in (node.log_text(one), node.log_text(two)))
     assert runs == 16, runs
+    # What was not invoked any more is told of.
+    message = wait_messages(node, "circle", 1)[0]
+    record = json.loads(message.body)
+    assert record["requestContext"] == {
+        "requestId": message.request_id, "functionArn": f"{FUNCTION}{one}:$LATEST", "condition": "RecursiveInvocation",
+        "approximateInvokeCount": 0}
+    assert record["requestPayload"]["requestContext"]["functionArn"] == f"{FUNCTION}{two}:$LATEST"
+    assert "responseContext" not in record and message.condition == "RecursiveInvocation"
+    assert messages(node, "not-here") == []
 
 
 @pytest.fixture

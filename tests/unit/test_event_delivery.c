@@ -66,7 +66,7 @@ static void send_and_wait(const char *payload)
 static struct {
 	unsigned count;
 	struct queue_message message; /* the last */
-	char body[1024];
+	char body[16384];
 	char error_message[64];
 	bool is_read;
 } found;
@@ -248,6 +248,77 @@ static void test_a_circle_ends(void **state _unused_)
 	assert_int_equal(place->tried, EVENT_HOPS_MAX);
 	assert_int_equal(counted[METRICS_RECURSION_DROPPED], 1);
 	assert_string_equal(counted_last, "f"); /* that was not invoked */
+	assert_int_equal(count_stored(), 0);
+}
+
+static const char *text_at(const json_t *record, const char *first, const char *second)
+{
+	const json_t *inner = json_object_get(json_object_get(record, first), second);
+
+	return json_is_string(inner) ? json_string_value(inner) : "";
+}
+
+/* What the function that was not invoked would have got, by its failure destination and as a dead
+ * letter. */
+static void test_the_end_of_a_circle_is_told(void **state _unused_)
+{
+	struct event_queue_config config = config_of();
+	json_t *record, *request;
+
+	function.config.dead_letter_target = (char *)QUEUE_ARN "dead";
+	open_queue(&config);
+	set_of("f", FUNCTION_ARN "g:live", QUEUE_ARN "lost");
+	set_of("g", FUNCTION_ARN "f:live", QUEUE_ARN "of-g");
+	submit_of(TENANT, "1");
+	turn_until(is_dropped);
+	assert_int_equal(place->tried, EVENT_HOPS_MAX);
+	assert_int_equal(look("of-g"), 0);
+	assert_int_equal(look("lost"), 1);
+	assert_string_equal(found.message.condition, "RecursiveInvocation");
+	assert_string_equal(found.message.function, "f");
+	assert_string_equal(found.message.qualifier, "live");
+	record = json_loads(found.body, 0, NULL);
+	assert_string_equal(text_at(record, "requestContext", "condition"), "RecursiveInvocation");
+	assert_string_equal(text_at(record, "requestContext", "functionArn"),
+			    FUNCTION_ARN "f:live");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(record, "requestContext"),
+						   "approximateInvokeCount")),
+		0);
+	assert_null(json_object_get(record, "responseContext"));
+	request = json_object_get(record, "requestPayload");
+	assert_string_equal(text_at(request, "requestContext", "functionArn"),
+			    FUNCTION_ARN "g:live");
+	json_decref(record);
+	assert_int_equal(look("dead"), 1);
+	assert_true(found.message.is_dead_letter);
+	assert_string_equal(found.error_message, "RecursiveInvocation");
+	assert_string_equal(found.message.function, "f");
+	assert_non_null(strstr(found.body, "\"condition\":\"Success\""));
+	assert_int_equal(counted[METRICS_RECURSION_DROPPED], 1);
+	assert_int_equal(counted[METRICS_DESTINATION_FAILED], 0);
+}
+
+static bool all_are_dropped(void)
+{
+	return counted[METRICS_RECURSION_DROPPED] >= 3 && all_told();
+}
+
+/* One function more, whose own destinations lead back: nobody is told for ever. */
+static void test_a_function_is_told_of_a_circle(void **state _unused_)
+{
+	struct event_queue_config config = config_of();
+
+	open_queue(&config);
+	set_of("f", FUNCTION_ARN "g:live", FUNCTION_ARN "h:live");
+	set_of("g", FUNCTION_ARN "f:live", "");
+	set_of("h", FUNCTION_ARN "f:live", FUNCTION_ARN "f:live");
+	submit_of(TENANT, "1");
+	turn_until(all_are_dropped);
+	assert_int_equal(place->tried, EVENT_HOPS_MAX + 1);
+	assert_string_equal(place->tries[EVENT_HOPS_MAX].name, "h");
+	/* The circle, h's outcome, and what would have told h of the end of that. */
+	assert_int_equal(counted[METRICS_RECURSION_DROPPED], 3);
 	assert_int_equal(count_stored(), 0);
 }
 
@@ -635,6 +706,8 @@ int main(void)
 		TEST(test_a_deleted_function_tells_nobody),
 		TEST(test_a_function_is_told),
 		TEST(test_a_circle_ends),
+		TEST(test_the_end_of_a_circle_is_told),
+		TEST(test_a_function_is_told_of_a_circle),
 		TEST(test_a_circle_ends_across_agents),
 		TEST(test_a_webhook_is_told_and_told_again),
 		TEST(test_posts_are_signed),

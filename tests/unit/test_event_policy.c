@@ -95,6 +95,7 @@ static void test_ends(void **state _unused_)
 	assert_string_equal(event_end_name(EVENT_ZERO_RESERVED_CONCURRENCY),
 			    "ZeroReservedConcurrency");
 	assert_string_equal(event_end_name(EVENT_RETRIES_EXHAUSTED), "RetriesExhausted");
+	assert_string_equal(event_end_name(EVENT_RECURSION), "RecursiveInvocation");
 	assert_string_equal(event_end_name(EVENT_AGE_EXCEEDED), "EventAgeExceeded");
 }
 
