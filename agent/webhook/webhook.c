@@ -14,9 +14,10 @@ struct webhooks {
 	struct webhooks_config config;
 	char *ca_file; /* owned; what config points to */
 	struct loop *loop;
-	CURLM *multi; /* the thread's, but for curl_multi_wakeup() */
+	CURLM *multi;    /* the thread's, but for curl_multi_wakeup(); NULL before the first post */
+	bool has_curl;   /* the loop's, as what follows: it was made ready */
+	bool is_running; /* the thread */
 	pthread_t thread;
-	bool is_running; /* the loop's */
 	pthread_mutex_t lock;
 	struct webhook_post *first, *last; /* under lock, as what follows: not begun */
 	bool is_stopping;
@@ -43,6 +44,28 @@ static void answer(struct webhook_transfer *transfer)
 	loop_post(transfer->webhooks->loop, on_answer, transfer);
 }
 
+static struct webhook_transfer *transfer_new(struct webhooks *webhooks, struct webhook_post *post)
+{
+	struct webhook_transfer *transfer = calloc(1, sizeof(*transfer));
+
+	if (!transfer)
+		abort(); /* as loop_post() */
+	transfer->webhooks = webhooks;
+	transfer->post = post;
+	pthread_mutex_lock(&webhooks->lock);
+	LIST_INSERT_HEAD(&webhooks->transfers, transfer, link);
+	pthread_mutex_unlock(&webhooks->lock);
+	return transfer;
+}
+
+/* This node cannot now. */
+static void put_off(struct webhook_transfer *transfer, const char *why)
+{
+	transfer->result = WEBHOOK_AGAIN;
+	(void)snprintf(transfer->why, sizeof(transfer->why), "%s", why);
+	answer(transfer);
+}
+
 /* -- the thread -- */
 
 static struct webhook_post *take(struct webhooks *webhooks, bool *ret_is_stopping)
@@ -59,21 +82,12 @@ static struct webhook_post *take(struct webhooks *webhooks, bool *ret_is_stoppin
 
 static void begin(struct webhooks *webhooks, struct webhook_post *post)
 {
-	struct webhook_transfer *transfer = calloc(1, sizeof(*transfer));
+	struct webhook_transfer *transfer = transfer_new(webhooks, post);
 
-	if (!transfer)
-		abort(); /* as loop_post() */
-	transfer->webhooks = webhooks;
-	transfer->post = post;
-	pthread_mutex_lock(&webhooks->lock);
-	LIST_INSERT_HEAD(&webhooks->transfers, transfer, link);
-	pthread_mutex_unlock(&webhooks->lock);
 	if (webhook_transfer_prepare(transfer, &webhooks->config) == 0 &&
 	    curl_multi_add_handle(webhooks->multi, transfer->easy) == CURLM_OK)
 		return;
-	transfer->result = WEBHOOK_AGAIN;
-	(void)snprintf(transfer->why, sizeof(transfer->why), "Memory is short.");
-	answer(transfer);
+	put_off(transfer, "Memory is short.");
 }
 
 static void end_those_done(struct webhooks *webhooks)
@@ -130,10 +144,31 @@ static int start_thread(struct webhooks *webhooks)
 	return -r;
 }
 
+/* A node that has no webhooks has neither libcurl's state nor the thread. What fails is tried again
+ * with the next post. */
+static int start(struct webhooks *webhooks)
+{
+	if (webhooks->is_running)
+		return 0;
+	if (!webhooks->has_curl && curl_global_init(CURL_GLOBAL_DEFAULT))
+		return -ENOMEM;
+	webhooks->has_curl = true;
+	if (!webhooks->multi)
+		webhooks->multi = curl_multi_init();
+	if (!webhooks->multi ||
+	    curl_multi_setopt(webhooks->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT))
+		return -ENOMEM;
+	return start_thread(webhooks);
+}
+
 /* -- the door -- */
 
 void webhooks_submit(struct webhooks *webhooks, struct webhook_post *post)
 {
+	if (start(webhooks) < 0) {
+		put_off(transfer_new(webhooks, post), "This node cannot start to post now.");
+		return;
+	}
 	post->next = NULL;
 	pthread_mutex_lock(&webhooks->lock);
 	if (webhooks->last)
@@ -149,7 +184,6 @@ int webhooks_new(const struct webhooks_config *config, struct loop *loop, struct
 		 struct error *error)
 {
 	_cleanup_(webhooks_free_p) struct webhooks *webhooks = calloc(1, sizeof(*webhooks));
-	int r;
 
 	if (!webhooks)
 		return error_set_errno(error, ENOMEM, "Cannot post to webhooks");
@@ -159,17 +193,10 @@ int webhooks_new(const struct webhooks_config *config, struct loop *loop, struct
 	webhooks->config = *config;
 	webhooks->ca_file = strdup(config->ca_file);
 	webhooks->config.ca_file = webhooks->ca_file;
-	if (!webhooks->ca_file || curl_global_init(CURL_GLOBAL_DEFAULT))
+	if (!webhooks->ca_file)
 		return error_set_errno(error, ENOMEM, "Cannot post to webhooks");
 	if (config->ca_file[0] && access(config->ca_file, R_OK) < 0)
 		return error_set_errno(error, errno, "Cannot read %s", config->ca_file);
-	webhooks->multi = curl_multi_init();
-	if (!webhooks->multi ||
-	    curl_multi_setopt(webhooks->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT))
-		return error_set_errno(error, ENOMEM, "Cannot post to webhooks");
-	r = start_thread(webhooks);
-	if (r < 0)
-		return error_set_errno(error, r, "Cannot post to webhooks");
 	*ret = TAKE_PTR(webhooks);
 	return 0;
 }

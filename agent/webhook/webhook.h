@@ -4,8 +4,8 @@
 /* Posts JSON to addresses that tenants name. What may be reached is the operator's decision: by
  * default https alone, with a certificate that is right for the name, at addresses of the public
  * internet, looked at where the connection is made, so that no name server leads elsewhere. No
- * redirects, no proxy, a bounded answer, bounded time. A thread of its own does it. Calls and
- * callbacks: loop thread. */
+ * redirects, no proxy, a bounded answer, bounded time. A thread of its own does it, from the first
+ * post on. Calls and callbacks: loop thread. */
 
 #include "agent/core/loop.h"
 #include "agent/webhook/webhook_signature.h"

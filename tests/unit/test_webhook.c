@@ -12,11 +12,14 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/webhook/webhook.h"
 #include "mayfly/clock.h"
@@ -190,6 +193,61 @@ static void test_a_post(void **state _unused_)
 	assert_null(strstr(server.request, "webhook-signature"));
 	assert_null(strstr(server.request, "Expect"));
 	assert_non_null(strstr(server.request, "\r\n\r\n{\"n\":1}"));
+}
+
+static unsigned count_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *entry;
+	unsigned count = 0;
+
+	assert_non_null(tasks);
+	while ((entry = readdir(tasks)))
+		count += entry->d_name[0] != '.';
+	(void)closedir(tasks);
+	return count;
+}
+
+/* Who has no webhooks has no thread for them. */
+static void test_the_thread_comes_with_the_first_post(void **state _unused_)
+{
+	unsigned before = count_threads();
+	struct attempt attempt;
+
+	start_webhooks(true, true, 10000);
+	assert_int_equal(count_threads(), before);
+	webhooks = webhooks_free(webhooks);
+	start_webhooks(true, true, 10000);
+	for (unsigned i = 0; i < 2; i++) {
+		post(&attempt, "127.0.0.1");
+		assert_int_equal(attempt.result, WEBHOOK_TAKEN);
+		assert_int_equal(count_threads(), before + 1);
+	}
+	webhooks = webhooks_free(webhooks);
+	assert_int_equal(count_threads(), before);
+}
+
+/* Root may have any number of threads, so it is somebody else meanwhile. */
+static void test_no_thread_to_be_had(void **state _unused_)
+{
+	struct rlimit limit, none = { 0 };
+	uid_t own = getuid();
+	struct attempt attempt;
+
+	start_webhooks(true, true, 10000);
+	assert_int_equal(getrlimit(RLIMIT_NPROC, &limit), 0);
+	none.rlim_max = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NPROC, &none), 0);
+	if (own == 0)
+		assert_int_equal(setresuid(65534, 65534, 0), 0);
+	post(&attempt, "127.0.0.1");
+	if (own == 0)
+		assert_int_equal(setresuid(0, 0, 0), 0);
+	assert_int_equal(setrlimit(RLIMIT_NPROC, &limit), 0);
+	assert_int_equal(attempt.result, WEBHOOK_AGAIN);
+	assert_string_equal(attempt.why, "This node cannot start to post now.");
+	post(&attempt, "127.0.0.1");
+	assert_int_equal(attempt.result, WEBHOOK_TAKEN);
 }
 
 static void check_signatures(const struct webhook_keys *with)
@@ -377,6 +435,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_post),
+		TEST(test_the_thread_comes_with_the_first_post),
+		TEST(test_no_thread_to_be_had),
 		TEST(test_signatures),
 		TEST(test_what_answers_mean),
 		TEST(test_a_flood),
