@@ -168,19 +168,6 @@ static int run_put(struct context *context, const struct arguments *arguments)
 	return r < 0 ? r : print_config(context, config);
 }
 
-static int run_update(struct context *context, const struct arguments *arguments)
-{
-	_cleanup_message_ Mayfly__V1__EventInvokeConfig *config = NULL;
-	Mayfly__V1__PutEventInvokeConfigRequest request =
-		MAYFLY__V1__PUT_EVENT_INVOKE_CONFIG_REQUEST__INIT;
-	_cleanup_(destinations_clear) struct destinations destinations = { 0 };
-	int r = fill(context, arguments, &request, &destinations);
-
-	if (r == 0)
-		r = client_event_config_update(context->client, &request, &config, &context->error);
-	return r < 0 ? r : print_config(context, config);
-}
-
 static Mayfly__V1__GetEventInvokeConfigRequest named(const struct arguments *arguments)
 {
 	Mayfly__V1__GetEventInvokeConfigRequest request =
@@ -191,6 +178,45 @@ static Mayfly__V1__GetEventInvokeConfigRequest named(const struct arguments *arg
 	if (qualifier)
 		request.qualifier = (char *)qualifier;
 	return request;
+}
+
+/* To the node both are one setting; an option of one of them leaves the other. */
+static int keep_other(struct context *context, const struct arguments *arguments,
+		      const Mayfly__V1__PutEventInvokeConfigRequest *update,
+		      struct destinations *to, Mayfly__V1__EventInvokeConfig **ret_now)
+{
+	Mayfly__V1__GetEventInvokeConfigRequest request = named(arguments);
+	int r;
+
+	if (!update->destination_config || argument(arguments, DESTINATIONS) ||
+	    (to->config.on_success && to->config.on_failure))
+		return 0;
+	r = client_event_config_get(context->client, &request, ret_now, &context->error);
+	if (r < 0)
+		return r;
+	if (!to->config.on_success)
+		to->on_success.destination = (char *)(uintptr_t)on_success_of(*ret_now);
+	else
+		to->on_failure.destination = (char *)(uintptr_t)on_failure_of(*ret_now);
+	to->config.on_success = &to->on_success;
+	to->config.on_failure = &to->on_failure;
+	return 0;
+}
+
+static int run_update(struct context *context, const struct arguments *arguments)
+{
+	_cleanup_message_ Mayfly__V1__EventInvokeConfig *config = NULL;
+	Mayfly__V1__PutEventInvokeConfigRequest request =
+		MAYFLY__V1__PUT_EVENT_INVOKE_CONFIG_REQUEST__INIT;
+	_cleanup_(destinations_clear) struct destinations destinations = { 0 };
+	_cleanup_message_ Mayfly__V1__EventInvokeConfig *now = NULL;
+	int r = fill(context, arguments, &request, &destinations);
+
+	if (r == 0)
+		r = keep_other(context, arguments, &request, &destinations, &now);
+	if (r == 0)
+		r = client_event_config_update(context->client, &request, &config, &context->error);
+	return r < 0 ? r : print_config(context, config);
 }
 
 static int run_get(struct context *context, const struct arguments *arguments)
@@ -300,7 +326,9 @@ const struct verb verb_events_update_config = {
 	.max = 1,
 	.name_option = "function-name",
 	.summary = "Change how events of a function are tried",
-	.help = "What is not given stays as it is.\n\n"
+	.help = "What is not given stays as it is. --destination-config is one setting: with it "
+		"the\n"
+		"destination that it does not name is none.\n\n"
 		"Example:\n"
 		"  mayfly events update-config area --maximum-event-age-in-seconds 3600\n",
 	.options = change_options,

@@ -195,6 +195,11 @@ static int take_destination(const struct event_service *service,
 	return 0;
 }
 
+static bool has_destination(const Mayfly__V1__DestinationConfig *config)
+{
+	return config && (config->on_success || config->on_failure);
+}
+
 static int take_destinations(const struct event_service *service,
 			     const struct event_settings_key *key,
 			     const Mayfly__V1__DestinationConfig *config,
@@ -202,6 +207,9 @@ static int take_destinations(const struct event_service *service,
 {
 	int r = 0;
 
+	/* One setting, as in Lambda: who names one destination has no other from then on. */
+	if (has_destination(config))
+		settings->on_success[0] = settings->on_failure[0] = 0;
 	if (config && config->on_success)
 		r = take_destination(service, key, config->on_success->destination,
 				     settings->on_success, error);
@@ -209,11 +217,6 @@ static int take_destinations(const struct event_service *service,
 		r = take_destination(service, key, config->on_failure->destination,
 				     settings->on_failure, error);
 	return r;
-}
-
-static bool has_destination(const Mayfly__V1__DestinationConfig *config)
-{
-	return config && (config->on_success || config->on_failure);
 }
 
 /* Into what is in *settings. */

@@ -166,14 +166,17 @@ def check_what_is_refused(node, name):
                 "arn:aws:s3:::bucket", "https://", "https://user@host/", "ftp://host/"):
         assert refused(on_failure=arn) == f"The destination ARN {arn} is invalid."
     assert "https://" in refused(on_failure="http://hooks.example.com/")
-    # Put replaces, Update leaves the other as it is, empty takes it back.
+    # Put replaces; Update leaves the other settings, of which both destinations are one.
     put(node, name, on_success="https://hooks.example.com/a", maximum_retry_attempts=0)
-    config = put(node, name, on_failure=QUEUE + "x", update=True)
+    config = put(node, name, update=True, maximum_event_age_in_seconds=60)
     assert config.destination_config.on_success.destination == "https://hooks.example.com/a"
-    assert config.destination_config.on_failure.destination == QUEUE + "x"
     assert config.maximum_retry_attempts == 0
-    config = put(node, name, on_success="", update=True)
+    config = put(node, name, on_failure=QUEUE + "x", update=True)
     assert config.destination_config.on_success.destination == ""
+    assert config.destination_config.on_failure.destination == QUEUE + "x"
+    assert (config.maximum_retry_attempts, config.maximum_event_age_in_seconds) == (0, 60)
+    config = put(node, name, on_success="", update=True)
+    assert config.destination_config.on_failure.destination == ""
     config = put(node, name, on_failure=QUEUE + "y")
     assert config.destination_config.HasField("on_success") and not config.HasField("maximum_retry_attempts")
 
@@ -239,9 +242,13 @@ def check_command(node, build, name, other):
     assert json.loads(mayfly("queue", "purge", "dead", "--output", "json")) == {"Deleted": 0}
     assert json.loads(mayfly("queue", "list", "--output", "json")) == {"Queues": []}
     assert QUEUE + "failed" in mayfly("events", "get-config", name)
-    shown = json.loads(mayfly("events", "update-config", name, "--on-success", "", "--destination-config",
-                              f"OnFailure={{Destination={QUEUE}failed}}", "--output", "json"))
-    assert shown["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {"Destination": QUEUE + "failed"}}
+    failed = {"Destination": QUEUE + "failed"}
+    # An option of one destination leaves the other; as the aws command has it, it does not.
+    for options, success, failure in ((("--on-success", QUEUE + "good"), {"Destination": QUEUE + "good"}, failed),
+                                      (("--on-failure", ""), {"Destination": QUEUE + "good"}, {}),
+                                      (("--destination-config", f"OnFailure={{Destination={QUEUE}failed}}"), {}, failed)):
+        shown = json.loads(mayfly("events", "update-config", name, *options, "--output", "json"))
+        assert shown["DestinationConfig"] == {"OnSuccess": success, "OnFailure": failure}, options
     shown = json.loads(mayfly("function", "update-configuration", name, "--dead-letter-config",
                               f"TargetArn={QUEUE}dead", "--output", "json"))
     assert shown["DeadLetterConfig"] == {"TargetArn": QUEUE + "dead"}
