@@ -273,9 +273,11 @@ static void call_decode(struct rpc_call *call)
 					"The call has no request message");
 		return;
 	}
-	if (!grpc_byte_buffer_reader_init(&reader, call->received)) {
-		(void)error_set(&call->decode_error, ERROR_INVALID_PARAMETER, NULL,
-				"The request cannot be decompressed");
+	/* Core has refused what says so in its headers. */
+	if (call->received->data.raw.compression != GRPC_COMPRESS_NONE ||
+	    !grpc_byte_buffer_reader_init(&reader, call->received)) {
+		(void)error_set(&call->decode_error, ERROR_UNIMPLEMENTED, NULL,
+				"Compressed requests are not taken");
 		return;
 	}
 	grpc_slice bytes = grpc_byte_buffer_reader_readall(&reader);

@@ -6,6 +6,7 @@
 #include "rpc/internal.h"
 
 #include <errno.h>
+#include <grpc/compression.h>
 #include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <time.h>
@@ -31,7 +32,9 @@ void rpc_log_from_core(void)
 
 static grpc_server *core_new(uint32_t max_receive_bytes)
 {
-	/* Two servers must not share a port silently; quiet streams may be kept alive. */
+	/* Two servers must not share a port silently; quiet streams may be kept alive. Compressed
+	 * messages are refused, and never inflated: core would do so before it looks at the size,
+	 * and a thousand times as many bytes can come out as went in. */
 	grpc_arg args[] = {
 		{ GRPC_ARG_INTEGER, (char *)GRPC_ARG_ALLOW_REUSEPORT, { .integer = 0 } },
 		{ GRPC_ARG_INTEGER,
@@ -49,6 +52,12 @@ static grpc_server *core_new(uint32_t max_receive_bytes)
 		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
 		  { .integer = HANDSHAKE_LIMIT_MS } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+		  { .integer = 1 << GRPC_COMPRESS_NONE } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION,
+		  { .integer = 0 } },
 	};
 	const grpc_channel_args all = { ARRAY_SIZE(args), args };
 	return grpc_server_create(&all, NULL);
