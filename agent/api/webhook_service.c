@@ -41,15 +41,15 @@ static void on_get(struct rpc_call *call, const ProtobufCMessage *message, void 
 		(const Mayfly__V1__GetWebhookSecretRequest *)message;
 	_cleanup_error_ struct error error = ERROR_INIT;
 	struct webhook_secrets secrets;
-	int r = webhook_secrets_check_url(from->url, &error);
+	int r;
 
-	if (r == 0) {
-		r = webhook_secrets_find(tenants, from->tenant, from->url, clock_realtime_us(),
-					 &secrets);
-		if (r < 0)
-			(void)error_set_errno(&error, r, "Cannot find the secret");
+	if (webhook_secrets_check_url(from->url, &error) < 0) {
+		rpc_call_fail(call, &error);
+		return;
 	}
+	r = webhook_secrets_find(tenants, from->tenant, from->url, clock_realtime_us(), &secrets);
 	if (r < 0) {
+		(void)error_set_errno(&error, r, "Cannot find the secret");
 		rpc_call_fail(call, &error);
 		return;
 	}

@@ -492,6 +492,27 @@ def test_unknown_callers_cannot_fill_the_audit_log(active):
     assert len(records) <= 122  # in two minutes, each with a line of what was left out
 
 
+def test_secrets_of_webhooks_are_for_admins(active):
+    """Of the own tenant: another one has another secret at the same address."""
+    url = "https://hooks.example.com/shared"
+    admin, developer, auditor = (Caller(active, make_key(active, GREEN, role)) for role in
+                                 ("ADMIN", "DEVELOPER", "AUDITOR"))
+    first = admin.method("WebhookService", "GetSecret", url=url).secret
+    assert first.startswith("whsec_")
+    assert Caller(active, make_key(active, BLUE, "ADMIN")).method("WebhookService", "GetSecret", url=url).secret != first
+    for caller in (developer, auditor):
+        for name in ("GetSecret", "RotateSecret"):
+            assert caller.method("WebhookService", name, url=url).status == Status.PERMISSION_DENIED
+    assert admin.method("WebhookService", "GetSecret", url=url).secret == first
+    rotated = admin.method("WebhookService", "RotateSecret", url=url)
+    assert rotated.previous_until_us - rotated.rotated_at_us == 86400 * 10**6
+    assert admin.method("WebhookService", "GetSecret", url=url) == rotated and rotated.secret != first
+    for name, fields, field in (("GetSecret", {"url": "ftp://host/"}, "url"), ("RotateSecret", {"url": ""}, "url"),
+                                ("RotateSecret", {"url": url, "overlap_s": 2**63}, "overlap_s")):
+        refusal = admin.method("WebhookService", name, **fields)
+        assert (refusal.status, refusal.field) == (Status.INVALID_ARGUMENT, field), refusal
+
+
 def test_no_secret_is_written_down(active):
     key = make_key(active, GREEN, "ADMIN")
     Caller(active, key).method("FunctionService", "List")
