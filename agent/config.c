@@ -271,11 +271,12 @@ static const struct config_row rows[] = {
 	{ "pool", "max_concurrent_restores", NUMBER(pool_max_concurrent_restores, 0, 1024),
 	  .initial = "0", .help = "Sandboxes being started at once. 0: as many as processors." },
 	{ "pool", "max_waiting", NUMBER(pool_max_waiting, 1, 10000000), .initial = "10000",
-	  .help = "Invocations that may wait for a sandbox; more are refused." },
+	  .help = "Invocations that may wait for a sandbox; more are refused. Tenants share the "
+		  "room by weight (docs/concurrency.md)." },
 	{ "pool", "max_waiting_mb", NUMBER(pool_max_waiting_mb, 8, 1ULL << 24), .initial = "256",
 	  .unit = "MiB",
-	  .help = "What the events of those may take in memory; more are refused. An event has up "
-		  "to 6 MiB." },
+	  .help = "What the events of those may take in memory; more are refused. Shared by "
+		  "weight, too. An event has up to 6 MiB." },
 	{ "pool", "max_wait_s", NUMBER(pool_max_wait_s, 1, HOUR_S), .initial = "300", .unit = "s",
 	  .help = "How long one may wait." },
 	{ "pool", "scaling", CHOICE(pool_scaling, scalings), .initial = "adaptive",

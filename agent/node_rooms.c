@@ -329,7 +329,6 @@ static int build_pool(struct node *node, struct error *error)
 		.sandbox_overhead_mb = (unsigned)config->pool_sandbox_overhead_mb,
 		.max_sandboxes = (unsigned)config->pool_max_sandboxes,
 		.max_starts = (unsigned)config->pool_max_concurrent_restores,
-		.max_waiting = (unsigned)config->pool_max_waiting,
 		.adaptive = config->pool_scaling == CONFIG_SCALING_ADAPTIVE,
 		.keep_alive_min_us = (int64_t)config->pool_keep_alive_min_s * USEC_PER_SEC,
 		.keep_alive_us = (int64_t)config->pool_keep_alive_s * USEC_PER_SEC,
@@ -353,7 +352,10 @@ static int build_pool(struct node *node, struct error *error)
 		.region = config->node_region,
 		.default_tenant = config->node_account_id,
 		.max_wait_us = (int64_t)config->pool_max_wait_s * USEC_PER_SEC,
+		.max_waiting = (unsigned)config->pool_max_waiting,
 		.max_waiting_bytes = config->pool_max_waiting_mb * MIB,
+		.tenant_weight = weight_of_tenant,
+		.tenant_weight_arg = node,
 		.limits = {
 			.tenant = (unsigned)config->limits_concurrency,
 			.of_tenant = concurrency_of_tenant,

@@ -160,6 +160,9 @@ json_t *json_from_gauges(const Mayfly__V1__Gauges *g)
 	json_put_number(object, "FunctionErrorsTotal", g->function_errors_total);
 	json_put_number(object, "ColdStartsTotal", g->cold_starts_total);
 	json_put_number(object, "ThrottlesTotal", g->throttles_total);
+	json_put_number(object, "WaitingBytes", g->waiting_bytes);
+	json_put_number(object, "WaitingRefusedTotal", g->waiting_refused_total);
+	json_put_number(object, "WaitingDisplacedTotal", g->waiting_displaced_total);
 	json_put_number(object, "EventsWaiting", g->events_waiting);
 	json_put_number(object, "EventsRunning", g->events_running);
 	json_put_number(object, "EventsReceivedTotal", g->events_received_total);

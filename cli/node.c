@@ -17,6 +17,9 @@ static void print_gauges(const Mayfly__V1__Gauges *g)
 		     (unsigned long long)g->function_errors_total, g->invocations_running,
 		     g->invocations_queued);
 	output_field("Throttles", "%llu", (unsigned long long)g->throttles_total);
+	output_field("No room to wait", "%llu at once, %llu later",
+		     (unsigned long long)g->waiting_refused_total,
+		     (unsigned long long)g->waiting_displaced_total);
 	output_field("Events", "%u waiting, %u running, %llu received, %llu dropped",
 		     g->events_waiting, g->events_running,
 		     (unsigned long long)g->events_received_total,

@@ -68,6 +68,9 @@ void node_fill_gauges(const struct node_service *service, Mayfly__V1__Gauges *to
 	to->function_errors_total = invoker.function_errors;
 	to->cold_starts_total = invoker.cold_starts;
 	to->throttles_total = invoker.throttles;
+	to->waiting_bytes = invoker.waiting_bytes;
+	to->waiting_refused_total = invoker.waiting_refused;
+	to->waiting_displaced_total = invoker.waiting_displaced;
 	if (service->config.events)
 		event_queue_gauges(service->config.events, &events);
 	to->events_waiting = events.waiting;

@@ -184,7 +184,8 @@ static const struct family {
 	{ "mayfly_errors_total", "counter", "Invocations that ended with a function error.",
 	  print_errors },
 	{ "mayfly_throttles_total", "counter",
-	  "Invocations refused by a limit of concurrency or rate, or by a budget.",
+	  "Invocations refused by a limit of concurrency or rate, by a budget, or for want of room "
+	  "to wait.",
 	  print_throttles },
 	{ "mayfly_starts_total", "counter", "Invocations by how their sandbox came to be.",
 	  print_starts },
@@ -343,6 +344,13 @@ static void print_node(struct page *page)
 		    "Invocations admitted and not answered.", invoker.running);
 	print_value(page, "mayfly_invocations_waiting", "gauge",
 		    "Invocations that wait for a sandbox.", pool.waiting);
+	print_value(page, "mayfly_waiting_bytes", "gauge", "Bytes of their events.",
+		    invoker.waiting_bytes);
+	print_value(page, "mayfly_waiting_refused_total", "counter",
+		    "Invocations refused because too much waited.", invoker.waiting_refused);
+	print_value(page, "mayfly_waiting_displaced_total", "counter",
+		    "The same, after they had waited, to make room for other tenants.",
+		    invoker.waiting_displaced);
 	print_value(page, "mayfly_sandbox_starts_total", "counter", "Sandboxes started.",
 		    pool.starts);
 	print_value(page, "mayfly_sandbox_start_failures_total", "counter",

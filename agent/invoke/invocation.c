@@ -22,33 +22,49 @@ struct sandbox_failure {
 	char text[160]; /* of the report */
 };
 
-/* -- what waits: requests are borrowed, so their bytes are in memory for as long -- */
+/* -- who waits: requests are borrowed, so their bytes are in memory for as long -- */
 
-int invocation_hold_event(struct invocation *invocation)
+static int refuse_to_wait(struct invocation *invocation)
 {
-	const struct invocation_request *request = &invocation->request;
-	struct invoker *invoker = invocation->invoker;
-	uint64_t bytes = request->payload.len + request->client_context.len;
+	int r = error_set(&invocation->error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
 
-	if (invocation->held_bytes > 0)
-		return 0;
-	if (invoker->waiting_bytes + bytes > invoker->max_waiting_bytes)
-		return error_set(&invocation->error, ERROR_TOO_MANY_REQUESTS, NULL,
-				 "Rate Exceeded.");
-	invoker->waiting_bytes += bytes;
-	invocation->held_bytes = bytes;
-	return 0;
+	error_set_reason(&invocation->error, THROTTLE_NODE);
+	metrics_count_throttle(invocation->invoker->metrics, invocation->tenant,
+			       invocation->function_name);
+	return r;
 }
 
-static void let_go_of_event(struct invocation *invocation)
+int invocation_enter_room(struct invocation *invocation)
 {
-	invocation->invoker->waiting_bytes -= invocation->held_bytes;
-	invocation->held_bytes = 0;
+	const struct invocation_request *request = &invocation->request;
+	int r;
+
+	if (invocation->waiter.tenant)
+		return 0;
+	r = waiting_room_enter(invocation->invoker->room, invocation->tenant,
+			       request->payload.len + request->client_context.len,
+			       &invocation->waiter);
+	if (r == -ENOMEM)
+		return error_set_errno(&invocation->error, r, "Cannot wait for a sandbox");
+	return r < 0 ? refuse_to_wait(invocation) : 0;
+}
+
+/* Nothing of it has run: it waits in the pool, or for its event to be checked. */
+void invocation_on_displaced(struct waiter *waiter, void *arg)
+{
+	struct invocation *invocation = container_of(waiter, struct invocation, waiter);
+	struct invoker *invoker = arg;
+
+	if (!event_check_cancel(invocation))
+		pool_cancel(invoker->pool, &invocation->demand);
+	timer_disarm(&invocation->wait_timer);
+	(void)!refuse_to_wait(invocation);
+	invocation_finish_later(invocation);
 }
 
 static void free_invocation(struct invocation *invocation)
 {
-	let_go_of_event(invocation);
+	waiting_room_leave(invocation->invoker->room, &invocation->waiter);
 	concurrency_give_back(invocation->invoker->concurrency, &invocation->grant);
 	invocation->invoker->running--;
 	timer_disarm(&invocation->wait_timer);
@@ -167,6 +183,16 @@ void invocation_finish(struct invocation *invocation)
 	count_metrics(invocation, &result.phases);
 	request->events->on_done(invocation, &result, request->user);
 	free_invocation(invocation);
+}
+
+static void finish_posted(void *arg)
+{
+	invocation_finish(arg);
+}
+
+void invocation_finish_later(struct invocation *invocation)
+{
+	loop_post(invocation->invoker->loop, finish_posted, invocation);
 }
 
 /* A frozen guest saw the event when it was thawed. QEMU may confirm that late, even after a short
@@ -318,7 +344,7 @@ static int begin(struct invocation *invocation, struct sandbox *sandbox)
 	int r;
 
 	timer_disarm(&invocation->wait_timer);
-	let_go_of_event(invocation);
+	waiting_room_leave(invocation->invoker->room, &invocation->waiter);
 	invocation->sandbox = sandbox;
 	invocation->stamps.bound_us = clock_monotonic_us();
 	invocation->bound_at_us = clock_realtime_us();
@@ -441,7 +467,7 @@ static int wait_for_sandbox(struct invocation *invocation)
 
 	if (until_us > invocation->request.deadline_us)
 		until_us = invocation->request.deadline_us;
-	r = invocation_hold_event(invocation);
+	r = invocation_enter_room(invocation);
 	if (r < 0) {
 		pool_cancel(invocation->invoker->pool, &invocation->demand);
 		return r;
@@ -450,6 +476,7 @@ static int wait_for_sandbox(struct invocation *invocation)
 		      invocation);
 	if (r >= 0)
 		return 0;
+	waiting_room_leave(invocation->invoker->room, &invocation->waiter);
 	pool_cancel(invocation->invoker->pool, &invocation->demand);
 	return error_set_errno(&invocation->error, r, "Cannot wait for a sandbox");
 }

@@ -33,8 +33,12 @@ struct invoker_config {
 	const char *default_tenant; /* for requests that name none */
 	double (*draw)(void *arg);  /* evenly from 0 to below 1, for weighted aliases; NULL: own */
 	void *draw_arg;
-	int64_t max_wait_us;              /* for a sandbox; 0: 5 minutes */
-	uint64_t max_waiting_bytes;       /* of events without a sandbox; 0: 256 MiB */
+	int64_t max_wait_us;        /* for a sandbox; 0: 5 minutes */
+	unsigned max_waiting;       /* without a sandbox; 0: 10,000 */
+	uint64_t max_waiting_bytes; /* of their events; 0: 256 MiB */
+	/* A tenant's part of both beside others', when they are used up; NULL: all the same. */
+	unsigned (*tenant_weight)(const char *tenant, void *arg);
+	void *tenant_weight_arg;
 	struct concurrency_limits limits; /* each 0: Lambda's */
 	unsigned max_metrics;             /* functions with rows of their own */
 };
@@ -142,6 +146,9 @@ struct invoker_gauges {
 	uint64_t function_errors;
 	uint64_t cold_starts;
 	uint64_t throttles;
+	uint64_t waiting_bytes;     /* of events without a sandbox */
+	uint64_t waiting_refused;   /* for want of room to wait in, at once */
+	uint64_t waiting_displaced; /* likewise, to make room for other tenants */
 };
 /* What runs and what is reserved. */
 void invoker_tenant_concurrency(const struct invoker *invoker, const char *tenant,

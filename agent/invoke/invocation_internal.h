@@ -8,7 +8,10 @@
 #include "agent/invoke/metering.h"
 #include "agent/invoke/phases.h"
 #include "agent/invoke/trace_id.h"
+#include "agent/invoke/waiting_room.h"
 #include "agent/logs/log_lines.h"
+
+TAILQ_HEAD(invocation_list, invocation);
 
 struct invoker {
 	struct loop *loop;
@@ -25,8 +28,10 @@ struct invoker {
 	void *draw_arg;
 	int64_t max_wait_us;
 	uint64_t max_waiting_bytes;
-	uint64_t waiting_bytes; /* of events held by invocation_hold_event() */
-	unsigned running;       /* invocations that exist */
+	struct waiting_room *room;
+	struct invocation_list checks; /* large events that are to be checked */
+	uint64_t checking_bytes;       /* of those that are being checked */
+	unsigned running;              /* invocations that exist */
 	uint64_t total;
 	uint64_t function_errors;
 	uint64_t cold_starts;
@@ -47,7 +52,7 @@ struct invocation {
 	struct phase_stamps stamps;
 	int64_t timeout_us;
 	struct timer wait_timer; /* while it waits in the pool */
-	uint64_t held_bytes;     /* its part of waiting_bytes */
+	struct waiter waiter;    /* in the room from then on, or from before its event is checked */
 	struct concurrency_grant grant;
 	bool spilled_over; /* its version has provisioned places, none was free */
 	bool retried;
@@ -74,6 +79,8 @@ struct invocation {
 	char *error_type;
 	struct buf error_body; /* of a streamed response that failed */
 
+	bool to_check; /* on the invoker's list */
+	TAILQ_ENTRY(invocation) check_link;
 	struct job check; /* of a large event */
 };
 
@@ -88,11 +95,24 @@ int admission_find(struct invocation *invocation, const struct function **ret) _
 /* JSON or not. Any thread. */
 int admission_parse_payload(struct slice payload, struct error *error) _must_use_;
 
+/* invoker.c */
+/* Goes on with one whose large event was checked. */
+void invocation_checked(struct invocation *invocation);
+
+/* event_check.c */
+/* Has the event checked when it is its turn; then follows invocation_checked(). It is in the
+ * waiting room. */
+void event_check_begin(struct invocation *invocation);
+/* It is not to be checked any more. False: its turn has come, or there was none to come. */
+bool event_check_cancel(struct invocation *invocation);
+
 /* invocation.c */
 extern const struct demand_events invocation_demand_events;
-/* Counts the event as waiting until it has a sandbox, unless it is counted already. A negative
- * errno with invocation->error when too much waits. */
-int invocation_hold_event(struct invocation *invocation) _must_use_;
+/* It waits, with its event, until it has a sandbox or ends, unless it does already; others may have
+ * to leave for it. A negative errno with invocation->error when there is no room. */
+int invocation_enter_room(struct invocation *invocation) _must_use_;
+/* The room's news; `arg` is the invoker. */
+void invocation_on_displaced(struct waiter *waiter, void *arg);
 /* Asks the pool. A negative errno with invocation->error: it is to be finished. */
 int invocation_place(struct invocation *invocation);
 /* The bound sandbox cannot go on: Sandbox.Failure for the function, the sandbox ends, `reason` is
@@ -102,6 +122,8 @@ void invocation_fail_sandbox(struct invocation *invocation, const char *reason);
 void invocation_protocol_error(struct invocation *invocation, const char *what);
 /* Gives the answer, then frees. Never to be called from within invoker_submit(). */
 void invocation_finish(struct invocation *invocation);
+/* When the loop turns: an answer that is known before invoker_submit() returned comes after it. */
+void invocation_finish_later(struct invocation *invocation);
 
 /* response.c */
 void response_set_overdue(struct invocation *invocation);

@@ -6,6 +6,7 @@
 #include "mayfly/log.h"
 
 #define MAX_WAIT_US         (300 * USEC_PER_SEC)
+#define MAX_WAITING         10000
 #define MAX_WAITING_BYTES   (256ULL << 20)
 #define PARSE_IN_LOOP_BYTES (16U << 10) /* about 0.1 ms; larger events are checked by a job */
 
@@ -114,6 +115,20 @@ static double draw_random(void *arg _unused_)
 	return (double)(bits >> 11) / (double)(UINT64_C(1) << 53);
 }
 
+static int make_room(struct invoker *invoker, const struct invoker_config *config)
+{
+	const struct waiting_room_config room = {
+		.max_waiting = or_default(config->max_waiting, MAX_WAITING),
+		.max_bytes = invoker->max_waiting_bytes,
+		.tenant_weight = config->tenant_weight,
+		.tenant_weight_arg = config->tenant_weight_arg,
+		.on_displaced = invocation_on_displaced,
+		.on_displaced_arg = invoker,
+	};
+
+	return waiting_room_new(&room, &invoker->room);
+}
+
 int invoker_new(const struct invoker_config *config, struct loop *loop, struct directory *directory,
 		struct pool *pool, struct account *account, struct invoker **ret,
 		struct error *error)
@@ -137,9 +152,12 @@ int invoker_new(const struct invoker_config *config, struct loop *loop, struct d
 		.max_waiting_bytes = config->max_waiting_bytes > 0 ? config->max_waiting_bytes
 								   : MAX_WAITING_BYTES,
 	};
+	TAILQ_INIT(&invoker->checks);
 	if (!invoker->region || !invoker->default_tenant)
 		return error_set_errno(error, ENOMEM, "Cannot make the invoker");
 	r = concurrency_new(&limits, &invoker->concurrency);
+	if (r >= 0)
+		r = make_room(invoker, config);
 	if (r < 0)
 		return error_set_errno(error, r, "Cannot make the invoker");
 	r = metrics_new(config->max_metrics, &invoker->metrics);
@@ -163,6 +181,7 @@ struct invoker *invoker_free(struct invoker *invoker)
 	if (!invoker)
 		return NULL;
 	concurrency_free(invoker->concurrency);
+	waiting_room_free(invoker->room);
 	metrics_free(invoker->metrics);
 	metering_free(invoker->metering);
 	free(invoker->region);
@@ -173,27 +192,9 @@ struct invoker *invoker_free(struct invoker *invoker)
 
 /* -- admission -- */
 
-static void finish_posted(void *arg)
-{
-	invocation_finish(arg);
-}
-
-/* An answer that is known before invoker_submit() returned comes after it. */
-static void finish_later(struct invocation *invocation)
-{
-	loop_post(invocation->invoker->loop, finish_posted, invocation);
-}
-
 static bool is_to_run(const struct invocation *invocation)
 {
 	return invocation->request.type == INVOCATION_REQUEST_RESPONSE;
-}
-
-static void check_work(struct job *job)
-{
-	struct invocation *invocation = container_of(job, struct invocation, check);
-
-	(void)!admission_parse_payload(invocation->request.payload, &invocation->error);
 }
 
 /* A negative errno with invocation->error. */
@@ -210,10 +211,8 @@ static int start(struct invocation *invocation)
 	return invocation_place(invocation);
 }
 
-static void check_done(struct job *job)
+void invocation_checked(struct invocation *invocation)
 {
-	struct invocation *invocation = container_of(job, struct invocation, check);
-
 	if (invocation->error.code == ERROR_NONE && is_to_run(invocation) && start(invocation) >= 0)
 		return;
 	invocation_finish(invocation);
@@ -228,10 +227,9 @@ static int admit(struct invocation *invocation)
 	if (admission_check(invocation) < 0 || admission_find(invocation, &function) < 0)
 		return 1;
 	if (payload.len > PARSE_IN_LOOP_BYTES && invocation->request.type != INVOCATION_DRY_RUN) {
-		if (invocation_hold_event(invocation) < 0)
+		if (invocation_enter_room(invocation) < 0)
 			return 1;
-		invocation->check = (struct job){ .work = check_work, .done = check_done };
-		loop_submit(invocation->invoker->loop, &invocation->check);
+		event_check_begin(invocation);
 		return 0;
 	}
 	if (payload.len > 0 && admission_parse_payload(payload, &invocation->error) < 0)
@@ -263,7 +261,7 @@ int invoker_submit(struct invoker *invoker, const struct invocation_request *req
 	invoker->running++;
 	*ret = invocation;
 	if (admit(invocation) > 0)
-		finish_later(invocation);
+		invocation_finish_later(invocation);
 	return 0;
 }
 
@@ -328,11 +326,17 @@ const struct metrics *invoker_metrics(const struct invoker *invoker)
 
 void invoker_gauges(const struct invoker *invoker, struct invoker_gauges *ret)
 {
+	struct waiting_room_gauges room;
+
+	waiting_room_gauges(invoker->room, &room);
 	*ret = (struct invoker_gauges){
 		.running = invoker->running,
 		.total = invoker->total,
 		.function_errors = invoker->function_errors,
 		.cold_starts = invoker->cold_starts,
 		.throttles = concurrency_throttles(invoker->concurrency),
+		.waiting_bytes = room.bytes,
+		.waiting_refused = room.refused,
+		.waiting_displaced = room.displaced,
 	};
 }

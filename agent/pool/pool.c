@@ -250,14 +250,11 @@ void pool_function_deleted(struct pool *pool, const struct function *function)
 
 static int may_wait(const struct version *version, struct error *error)
 {
-	if (version->failure.code != ERROR_NONE) {
-		if (error)
-			(void)!error_copy(error, &version->failure);
-		return -error_kind(version->failure.code)->errno_value;
-	}
-	if (version->pool->waiting >= version->pool->config.max_waiting)
-		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL, "Rate Exceeded.");
-	return 0;
+	if (version->failure.code == ERROR_NONE)
+		return 0;
+	if (error)
+		(void)!error_copy(error, &version->failure);
+	return -error_kind(version->failure.code)->errno_value;
 }
 
 int pool_acquire(struct pool *pool, const struct function *function, struct demand *demand,
@@ -393,7 +390,6 @@ static void fill_defaults(struct pool_config *config, const struct vm_host_info 
 	DEFAULT(sandbox_overhead_mb, 32);
 	DEFAULT(max_sandboxes, 4096);
 	DEFAULT(max_starts, processors > 0 ? (unsigned)processors : 1);
-	DEFAULT(max_waiting, 10000);
 	DEFAULT(share_idle_us, 10 * USEC_PER_SEC);
 	DEFAULT(keep_alive_us, 600 * USEC_PER_SEC);
 	DEFAULT(keep_alive_min_us, 60 * USEC_PER_SEC);

@@ -45,8 +45,7 @@ struct pool_config {
 	unsigned memory_commit_percent; /* 0: 10 */
 	unsigned sandbox_overhead_mb;   /* 0: 32 */
 	unsigned max_sandboxes;         /* 0: 4,096 */
-	unsigned max_starts;  /* starts at once, long INITs aside; 0: as many as processors */
-	unsigned max_waiting; /* demands in queues; 0: 10,000 */
+	unsigned max_starts; /* starts at once, long INITs aside; 0: as many as processors */
 
 	/* Fixed: idle sandboxes end after keep_alive_us. Adaptive: by when their version is asked
 	 * for (arrivals.h), at the earliest and the latest after these. */

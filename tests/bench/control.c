@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What limits, budgets, metrics and the ledger cost an invocation together, on the way that every
- * one takes: a place, a record, the answer released by its commit, the place given back. Functions
- * are an echo within this process, so that nothing else is measured; the baseline is the same loop
- * with the echo alone.
+ * one takes: a place, a record, the answer released by its commit, the place given back; and room
+ * to wait in, which not all need. Functions are an echo within this process, so that nothing else
+ * is measured; the baseline is the same loop with the echo alone.
  *
  * usage: mayfly-bench-control [FOLDER]     (default /var/tmp; the disk under it is part of the
  * figures) */
@@ -17,6 +17,7 @@
 #include "agent/functions/function.h"
 #include "agent/invoke/concurrency.h"
 #include "agent/invoke/metrics.h"
+#include "agent/invoke/waiting_room.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/id.h"
@@ -28,6 +29,7 @@
 struct run {
 	struct loop *loop;
 	struct concurrency *concurrency; /* NULL: the baseline */
+	struct waiting_room *room;
 	struct metrics *metrics;
 	struct account *account;
 	unsigned begun, ended;
@@ -37,6 +39,7 @@ struct run {
 struct echo {
 	struct run *run;
 	struct concurrency_grant grant;
+	struct waiter waiter;
 	struct account_entry *entry;
 	char tenant[TENANT_ID_DIGITS + 1];
 	char function[32];
@@ -126,6 +129,9 @@ static void begin(void *arg)
 	if (account_admit(run->account, &echo->entry, &error) < 0)
 		die("be admitted", &error);
 	account_reserve_budgets(run->account, echo->entry, echo->tenant, echo->function);
+	if (waiting_room_enter(run->room, echo->tenant, 20, &echo->waiter) < 0)
+		die("wait", &error);
+	waiting_room_leave(run->room, &echo->waiter);
 	fill(echo, &echo->entry->record);
 	account_record(run->account, TAKE_PTR(echo->entry), on_recorded, echo);
 }
@@ -187,6 +193,7 @@ static void with_control(const char *folder, unsigned under_way, double baseline
 	const struct concurrency_limits limits = { .tenant = 1000000,
 						   .requests = 1000,
 						   .scaling = 1000000 };
+	const struct waiting_room_config room = { .max_waiting = 10000, .max_bytes = 256U << 20 };
 	_cleanup_error_ struct error error = ERROR_INIT;
 	char state[256], path[300], journal[300];
 	struct run run = { 0 };
@@ -211,6 +218,7 @@ static void with_control(const char *folder, unsigned under_way, double baseline
 	if (account_new(&config, run.loop, &run.account, &error) < 0)
 		die("open the account", &error);
 	if (concurrency_new(&limits, &run.concurrency) < 0 ||
+	    waiting_room_new(&room, &run.room) < 0 ||
 	    metrics_new(METRICS_FUNCTIONS_DEFAULT, &run.metrics) < 0)
 		exit(1);
 	cpu = measure(&run, under_way, &wall_us);
@@ -220,6 +228,7 @@ static void with_control(const char *folder, unsigned under_way, double baseline
 	account_free(run.account);
 	ledger_close(ledger);
 	concurrency_free(run.concurrency);
+	waiting_room_free(run.room);
 	metrics_free(run.metrics);
 	(void)loop_free(run.loop);
 	if (fs_remove_tree(state) < 0)

@@ -441,12 +441,13 @@ class Node:
         response, call = self.invocations.Invoke.with_call(request, timeout=timeout)
         return Result(self.protocol, response, call)
 
-    def start_invocation(self, name, event=None, timeout=180):
+    def start_invocation(self, name, event=None, timeout=180, **options):
         """The same, not waited for: a grpc future."""
         i = self.protocol.invoke
         payload = b"" if event is None else json.dumps(event).encode()
         return self.invocations.Invoke.future(
-            i.InvokeRequest(function_name=name, payload=payload, log_type=i.LOG_TYPE_TAIL), timeout=timeout)
+            i.InvokeRequest(function_name=name, payload=payload, log_type=i.LOG_TYPE_TAIL, **options),
+            timeout=timeout)
 
     def result(self, future):
         response = future.result()

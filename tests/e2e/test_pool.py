@@ -124,9 +124,70 @@ def test_bound_of_waiting_invocations(private_node):
         except e2e.grpc.RpcError as error:
             refusal = e2e.Refusal(node.protocol, error)
             assert refusal.status == e2e.grpc.StatusCode.RESOURCE_EXHAUSTED, refusal
-            assert refusal.reason == "TooManyRequestsException"
+            assert (refusal.reason, refusal.limit) == ("TooManyRequestsException", "NodeWaitingLimitExceeded")
             outcomes.append("refused")
     assert outcomes.count(1) == 3 and outcomes.count("refused") == 5, outcomes
+    gauges = node.gauges()
+    assert (gauges.waiting_refused_total, gauges.waiting_displaced_total, gauges.waiting_bytes) == (5, 0, 0)
+
+
+def test_one_tenant_s_flood_leaves_room_for_others(private_node):
+    """Its youngest leave, an event among them, which is tried again. Who was refused has not run."""
+    flooder, other, large = "123456789012", "222222222222", {"pad": "x" * (3 << 20)}
+    node = private_node({"node.tenants_on_tcg": "yes", "pool.max_sandboxes": 2, "pool.max_waiting": 4,
+                         "pool.max_waiting_mb": 8, "pool.spares": 0, "events.max_retries": 0,
+                         "events.delay_first_ms": 500})
+    i, t = node.protocol.invoke, node.protocol.tenant
+    node.protocol.tenant_grpc.TenantServiceStub(node.channel).Create(
+        t.CreateTenantRequest(tenant=other, name="other"), timeout=30)
+    name = node.create(e2e.PYTHON, SLOW, timeout_seconds=60)
+    node.functions.Create(node.create_request(name, e2e.PYTHON, SLOW, tenant=other, timeout_seconds=60), timeout=60)
+    e2e.wait_until(lambda: node.functions.Get(node.protocol.function.GetFunctionRequest(
+        tenant=other, function_name=name), timeout=30).state == node.protocol.function.FUNCTION_STATE_ACTIVE,
+        120, "the other's function Active")
+    futures = {}
+
+    def start(key, event, tenant=flooder):
+        futures[key] = node.start_invocation(name, event, tenant=tenant)
+
+    def wait_queued(count):
+        e2e.wait_until(lambda: node.gauges().invocations_queued == count, 30, f"{count} that wait", 0.05)
+
+    start("busy 1", {"sleep": 5})
+    start("busy 2", {"sleep": 5})
+    e2e.wait_until(lambda: node.gauges().sandboxes_busy == 2, 60, "both sandboxes in use", 0.05)
+    for count, key in enumerate(("large", "larger"), 1):
+        start(key, large)
+        wait_queued(count)
+    start("small", {})
+    wait_queued(3)
+    event = node.invocations.Invoke(i.InvokeRequest(
+        function_name=name, payload=b"{}", invocation_type=i.INVOCATION_TYPE_EVENT), timeout=30)
+    wait_queued(4)
+    # Its own do not displace each other.
+    for payload in ({}, large):
+        refusal = node.refusal(node.invocations.Invoke, i.InvokeRequest(
+            function_name=name, payload=e2e.json.dumps(payload).encode()))
+        assert (refusal.message, refusal.limit) == ("Rate Exceeded.", "NodeWaitingLimitExceeded")
+    start("other's large", large, other)
+    refusal = node.refusal(lambda **_: futures["larger"].result())
+    assert (refusal.status, refusal.message) == (e2e.grpc.StatusCode.RESOURCE_EXHAUSTED, "Rate Exceeded.")
+    assert (refusal.reason, refusal.limit) == ("TooManyRequestsException", "NodeWaitingLimitExceeded")
+    wait_queued(4)
+    start("other's small", {}, other)
+    e2e.wait_until(lambda: node.gauges().waiting_displaced_total == 2, 30, "the event displaced", 0.05)
+    assert node.gauges().sandboxes_busy == 2
+    del futures["larger"]
+    results = {key: node.result(future) for key, future in futures.items()}
+    assert {result.json for result in results.values()} == {1}
+    e2e.wait_until(lambda: node.gauges().events_waiting + node.gauges().events_running == 0, 60, "the event's end")
+    assert node.gauges().events_dropped_total == 0
+    # All who ran are billed, once; none else.
+    u = node.protocol.usage
+    node.usage.Reconcile(u.ReconcileUsageRequest(), timeout=60)
+    records = [r.request_id for tenant in (flooder, other) for page in node.usage.Export(
+        u.ExportUsageRequest(tenant=tenant), timeout=60) for r in page.records]
+    assert sorted(records) == sorted([event.request_id] + [r.request_id for r in results.values()])
 
 
 def test_spares_appear_and_are_used(private_node):

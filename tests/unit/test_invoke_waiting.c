@@ -36,6 +36,7 @@ static struct function function = { .tenant = (char *)"123456789012",
 static const struct alias *alias; /* that any qualifier names */
 static bool idle;                 /* whether a sandbox is at hand */
 static unsigned cancelled;
+static unsigned acquired; /* in the pool's queue, or they were */
 
 /* Nothing is provisioned. */
 unsigned directory_provision_each(const struct directory *d _unused_, const char *tenant _unused_,
@@ -124,6 +125,7 @@ int pool_acquire(struct pool *pool _unused_, const struct function *f _unused_,
 		 struct demand *demand, struct sandbox **ret, struct error *error _unused_)
 {
 	demand->queued_us = clock_monotonic_us();
+	acquired += !idle;
 	*ret = (struct sandbox *)&function;
 	return idle;
 }
@@ -281,10 +283,11 @@ static void on_done(struct invocation *invocation _unused_, const struct invocat
 
 static const struct invocation_events events = { .on_done = on_done };
 
-static void ask_as(struct fixture *f, struct asker *asker, struct slice payload,
-		   enum invocation_type type, const char *request_id)
+static void ask_for(struct fixture *f, struct asker *asker, const char *tenant,
+		    struct slice payload, enum invocation_type type, const char *request_id)
 {
-	struct invocation_request request = { .function_name = "f",
+	struct invocation_request request = { .tenant = tenant,
+					      .function_name = "f",
 					      .qualifier = "live",
 					      .type = type,
 					      .request_id = request_id,
@@ -298,6 +301,12 @@ static void ask_as(struct fixture *f, struct asker *asker, struct slice payload,
 	assert_false(asker->answered);
 }
 
+static void ask_as(struct fixture *f, struct asker *asker, struct slice payload,
+		   enum invocation_type type, const char *request_id)
+{
+	ask_for(f, asker, NULL, payload, type, request_id);
+}
+
 static void ask(struct fixture *f, struct asker *asker, struct slice payload)
 {
 	ask_as(f, asker, payload, INVOCATION_REQUEST_RESPONSE, NULL);
@@ -306,6 +315,14 @@ static void ask(struct fixture *f, struct asker *asker, struct slice payload)
 static struct slice large(struct fixture *f)
 {
 	return slice_new(f->large, LARGE_BYTES);
+}
+
+static uint64_t waiting_bytes(const struct fixture *f)
+{
+	struct invoker_gauges gauges;
+
+	invoker_gauges(f->invoker, &gauges);
+	return gauges.waiting_bytes;
 }
 
 #define RUN_UNTIL(f, condition)                                                                    \
@@ -349,15 +366,27 @@ static void assert_refused(struct fixture *f, struct asker *asker)
 	assert_string_equal(asker->text, "Rate Exceeded.");
 }
 
-static void make_invoker(struct fixture *f, unsigned concurrency)
+static void assert_has_no_room(struct fixture *f, struct asker *asker)
+{
+	assert_refused(f, asker);
+	assert_string_equal(asker->reason, THROTTLE_NODE);
+}
+
+static void make_invoker_with(struct fixture *f, unsigned concurrency, unsigned places)
 {
 	struct invoker_config config = { .region = "us-east-1",
 					 .default_tenant = "123456789012",
+					 .max_waiting = places,
 					 .max_waiting_bytes = 8 * MIB,
 					 .limits.tenant = concurrency };
 
 	invoker_free(f->invoker);
 	assert_int_equal(invoker_new(&config, f->loop, NULL, NULL, NULL, &f->invoker, NULL), 0);
+}
+
+static void make_invoker(struct fixture *f, unsigned concurrency)
+{
+	make_invoker_with(f, concurrency, 0);
 }
 
 static int set_up(void **state)
@@ -371,7 +400,7 @@ static int set_up(void **state)
 	f->large[0] = f->large[LARGE_BYTES - 1] = '"';
 	alias = NULL;
 	idle = ledger_fails = records_late = false;
-	cancelled = 0;
+	cancelled = acquired = 0;
 	*state = f;
 	return 0;
 }
@@ -382,7 +411,7 @@ static int tear_down(void **state)
 
 	assert_int_equal(f->invoker->running, 0);
 	assert_int_equal(admitted, 0);
-	assert_int_equal(f->invoker->waiting_bytes, 0);
+	assert_int_equal(waiting_bytes(f), 0);
 	invoker_free(f->invoker);
 	loop_free(f->loop);
 	free(f->large);
@@ -400,15 +429,15 @@ static void more_than_the_bound_is_refused(void **state)
 	ask(f, &a, large(f));
 	/* Counted from the first moment, not when its JSON was read. */
 	ask(f, &b, large(f));
-	assert_refused(f, &b);
+	assert_has_no_room(f, &b);
 	RUN_UNTIL(f, is_waiting(&a));
-	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES);
+	assert_int_equal(waiting_bytes(f), LARGE_BYTES);
 	ask(f, &b, large(f));
 	assert_refused(f, &b);
 	/* There is room for a small one. */
 	ask(f, &c, slice_from_string("{}"));
 	assert_true(is_waiting(&c));
-	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES + 2);
+	assert_int_equal(waiting_bytes(f), LARGE_BYTES + 2);
 	give_up(&a);
 	give_up(&c);
 }
@@ -449,12 +478,12 @@ static void a_small_one_over_the_bound_leaves_the_queue(void **state)
 	small[0] = '1';
 	ask(f, &b, large(f));
 	RUN_UNTIL(f, is_waiting(&b));
-	while (f->invoker->waiting_bytes + sizeof(small) <= 8 * MIB) {
+	while (waiting_bytes(f) + sizeof(small) <= 8 * MIB) {
 		assert_true(count < ARRAY_SIZE(a));
 		ask(f, &a[count], slice_new(small, sizeof(small)));
 		assert_true(is_waiting(&a[count++]));
 	}
-	assert_int_equal(f->invoker->waiting_bytes, 8 * MIB);
+	assert_int_equal(waiting_bytes(f), 8 * MIB);
 	assert_int_equal(cancelled, 0);
 	give_up(&b);
 	ask(f, &b, large(f));
@@ -471,6 +500,165 @@ static void a_small_one_over_the_bound_leaves_the_queue(void **state)
 	give_up(&b);
 	while (count > 0)
 		give_up(&a[--count]);
+}
+
+/* -- other tenants -- */
+
+#define OTHER "999999999999"
+
+static void ask_as_other(struct fixture *f, struct asker *asker, struct slice payload)
+{
+	ask_for(f, asker, OTHER, payload, INVOCATION_REQUEST_RESPONSE, NULL);
+}
+
+static unsigned in_use(const struct fixture *f)
+{
+	struct concurrency_usage usage;
+
+	invoker_tenant_concurrency(f->invoker, "123456789012", &usage);
+	return usage.in_use;
+}
+
+/* As if there had been no room when it came: not bound, not recorded, not counted. */
+static void who_waits_leaves_for_another_tenant(void **state)
+{
+	static char medium[2 * MIB];
+	struct fixture *f = *state;
+	struct invoker_gauges gauges;
+	struct asker a, b, c;
+
+	memset(medium, ' ', sizeof(medium));
+	medium[0] = '1';
+	ask(f, &a, slice_from_string("{}"));
+	ask(f, &b, large(f));
+	RUN_UNTIL(f, is_waiting(&b));
+	assert_int_equal(in_use(f), 2);
+	invocation_abandon(b.invocation); /* nobody listens: all the same */
+	recorded.request_id[0] = '\0';
+	ask_as_other(f, &c, slice_new(medium, sizeof(medium)));
+	/* The pool has forgotten it already, so that no sandbox can be bound to it. */
+	assert_int_equal(cancelled, 1);
+	assert_false(b.answered);
+	assert_false(is_waiting(&b));
+	assert_has_no_room(f, &b);
+	assert_int_equal(in_use(f), 1);
+	assert_int_equal(admitted, 1);
+	assert_string_equal(recorded.request_id, "");
+	RUN_UNTIL(f, is_waiting(&c));
+	assert_true(is_waiting(&a));
+	assert_int_equal(waiting_bytes(f), 2 * MIB + 2);
+	invoker_gauges(f->invoker, &gauges);
+	assert_int_equal(gauges.waiting_displaced, 1);
+	assert_int_equal(gauges.waiting_refused, 0);
+	assert_int_equal(gauges.throttles, 0); /* of limits */
+	give_up(&a);
+	give_up(&c);
+}
+
+static void places_are_limited_too(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b, c, d;
+
+	make_invoker_with(f, 0, 2);
+	ask(f, &a, slice_from_string("{}"));
+	ask(f, &b, slice_from_string("{}"));
+	ask(f, &c, slice_from_string("{}"));
+	assert_has_no_room(f, &c);
+	assert_int_equal(cancelled, 1);
+	ask_as_other(f, &d, slice_from_string("{}"));
+	assert_has_no_room(f, &b);
+	ask_as_other(f, &c, slice_from_string("{}"));
+	assert_has_no_room(f, &c);
+	assert_true(is_waiting(&a) && is_waiting(&d));
+	give_up(&a);
+	give_up(&d);
+}
+
+/* A part of the room is checked at once; who is behind that never is, nor gets to the pool. */
+static void who_is_to_be_checked_leaves_too(void **state)
+{
+	static char medium[2 * MIB];
+	struct fixture *f = *state;
+	struct asker a, b, c, d;
+
+	memset(medium, ' ', sizeof(medium));
+	medium[0] = '1';
+	ask(f, &a, slice_from_string("{}"));
+	ask(f, &b, slice_new(medium, sizeof(medium)));
+	ask(f, &c, slice_new(f->large, 5 * MIB)); /* no JSON, which nobody finds out */
+	ask_as_other(f, &d, slice_new(medium, sizeof(medium)));
+	assert_int_equal(waiting_bytes(f), 2 * sizeof(medium) + 2);
+	assert_has_no_room(f, &c);
+	RUN_UNTIL(f, is_waiting(&b) && is_waiting(&d));
+	assert_int_equal(cancelled, 0);
+	assert_int_equal(acquired, 3);
+	assert_int_equal(in_use(f), 2);
+	give_up(&a);
+	give_up(&b);
+	give_up(&d);
+}
+
+/* The check cannot be stopped, and its bytes are there until it ends. */
+static void who_is_being_checked_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b, c;
+
+	ask(f, &a, slice_from_string("{}"));
+	ask(f, &b, large(f));
+	ask_as_other(f, &c, large(f));
+	assert_has_no_room(f, &c);
+	RUN_UNTIL(f, is_waiting(&b));
+	ask_as_other(f, &c, large(f));
+	assert_has_no_room(f, &b);
+	RUN_UNTIL(f, is_waiting(&c));
+	give_up(&a);
+	give_up(&c);
+}
+
+/* One that was to be queued is not: its caller is told, and has not been told otherwise. */
+static void an_event_that_is_to_be_checked_leaves_too(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b, c[7];
+	size_t i;
+
+	f->large[MIB - 1] = '"';
+	ask(f, &a, slice_from_string("{}"));
+	for (i = 0; i < ARRAY_SIZE(c); i++)
+		ask_as(f, &c[i], slice_new(f->large, MIB), INVOCATION_EVENT, NULL);
+	ask_for(f, &b, OTHER, slice_new(f->large, MIB), INVOCATION_EVENT, NULL);
+	assert_has_no_room(f, &c[ARRAY_SIZE(c) - 1]);
+	for (i = 0; i + 1 < ARRAY_SIZE(c); i++) {
+		RUN_UNTIL(f, c[i].answered);
+		assert_int_equal(c[i].status_code, 202);
+	}
+	RUN_UNTIL(f, b.answered);
+	assert_int_equal(b.status_code, 202);
+	give_up(&a);
+}
+
+/* What has a sandbox, be it since this moment, is none of those who wait. */
+static void who_is_bound_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct asker a, b, c;
+
+	ask(f, &a, slice_from_string("{}"));
+	ask(f, &b, large(f));
+	RUN_UNTIL(f, is_waiting(&b));
+	bind(&b);
+	ask_as_other(f, &c, large(f));
+	RUN_UNTIL(f, is_waiting(&c));
+	assert_int_equal(cancelled, 0);
+	assert_true(is_waiting(&a));
+	/* Its sandbox is lost before it saw the event: it waits again, if there is room. */
+	invocation_demand_events.on_lost(&b.invocation->demand, "lost", false);
+	assert_true(b.answered);
+	assert_has_no_room(f, &b);
+	give_up(&a);
+	give_up(&c);
 }
 
 /* What waits for a sandbox counts, and so does what is read in a job. */
@@ -523,11 +711,11 @@ static void a_sandbox_makes_room(void **state)
 	ask(f, &a, large(f));
 	RUN_UNTIL(f, is_waiting(&a));
 	bind(&a);
-	assert_int_equal(f->invoker->waiting_bytes, 0);
+	assert_int_equal(waiting_bytes(f), 0);
 	ask(f, &b, large(f));
 	RUN_UNTIL(f, is_waiting(&b));
 	lose(&a);
-	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES);
+	assert_int_equal(waiting_bytes(f), LARGE_BYTES);
 	give_up(&b);
 }
 
@@ -538,10 +726,10 @@ static void what_is_no_event_is_let_go(void **state)
 
 	f->large[0] = '{';
 	ask(f, &a, large(f));
-	assert_int_equal(f->invoker->waiting_bytes, LARGE_BYTES);
+	assert_int_equal(waiting_bytes(f), LARGE_BYTES);
 	RUN_UNTIL(f, a.answered);
 	assert_int_equal(a.code, ERROR_INVALID_REQUEST_CONTENT);
-	assert_int_equal(f->invoker->waiting_bytes, 0);
+	assert_int_equal(waiting_bytes(f), 0);
 }
 
 static double draw(void *point)
@@ -713,7 +901,7 @@ static void an_event_is_checked_and_not_run(void **state)
 	RUN_UNTIL(f, a.answered);
 	assert_int_equal(a.code, ERROR_INVALID_REQUEST_CONTENT);
 	assert_int_equal(f->invoker->total, 0);
-	assert_int_equal(f->invoker->waiting_bytes, 0);
+	assert_int_equal(waiting_bytes(f), 0);
 }
 
 static void nothing_runs_without_a_ledger(void **state)
@@ -736,6 +924,14 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_small_one_over_the_bound_leaves_the_queue, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(who_waits_leaves_for_another_tenant, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(places_are_limited_too, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_is_to_be_checked_leaves_too, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(who_is_being_checked_stays, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_event_that_is_to_be_checked_leaves_too, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(who_is_bound_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(who_is_over_the_limit_does_not_wait, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_sandbox_makes_room, set_up, tear_down),
