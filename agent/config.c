@@ -147,7 +147,8 @@ static const struct config_row rows[] = {
 	  .help = "How long a stop waits for running invocations before it ends them." },
 	{ "node", "tenants_on_tcg", FLAG(node_tenants_on_tcg), .initial = "no",
 	  .help = "Allow more tenants than one where microVMs run on TCG, for which QEMU promises "
-		  "no security. With KVM they are always allowed." },
+		  "no security. With KVM they are always allowed. Where they are not, only the "
+		  "default one's functions run." },
 
 	{ "api", "socket", PATH(api_socket), .initial = "/run/mayfly/mayfly.sock",
 	  .rule = rule_socket, .help = "The unix socket of the gRPC services, mode 0660." },

@@ -102,6 +102,13 @@ static int build_logs(struct node *node, struct error *error)
 	return log_store_open(&log_config, node->loop, &node->logs, error);
 }
 
+static const char *why_tenant_does_not_run(const char *id, void *arg)
+{
+	const struct node *node = arg;
+
+	return node->tenants ? tenants_why_not_run(node->tenants, id) : NULL;
+}
+
 /* 0: what the node gives to all. */
 static unsigned concurrency_of_tenant(const char *id, void *arg)
 {
@@ -320,6 +327,8 @@ static int build_pool(struct node *node, struct error *error)
 		.package_path_arg = node->directory,
 		.base_is_needed = base_is_needed,
 		.base_is_needed_arg = node->directory,
+		.why_not_run = why_tenant_does_not_run,
+		.why_not_run_arg = node,
 		.tenant_weight = weight_of_tenant,
 		.tenant_weight_arg = node,
 		.base_template_keep_us = (int64_t)config->pool_base_template_keep_s * USEC_PER_SEC,
@@ -378,6 +387,13 @@ static bool tenant_may_run(const char *id, void *arg)
 	return !tenant || tenant->state == TENANT_ACTIVE;
 }
 
+/* Its events wait as well while the node runs the default tenant's functions only. A schedule fires
+ * all the same: its event is one that waits. */
+static bool events_may_run(const char *id, void *arg)
+{
+	return tenant_may_run(id, arg) && !why_tenant_does_not_run(id, arg);
+}
+
 /* What posts to an address are signed with now. */
 static int keys_of_webhook(const char *tenant, const char *url, struct webhook_keys *ret, void *arg)
 {
@@ -402,7 +418,7 @@ static int build_events(struct node *node, struct error *error)
 		.invoker = node->invoker,
 		.waiting_of_tenant = waiting_events_of_tenant,
 		.waiting_of_tenant_arg = node,
-		.may_run = tenant_may_run,
+		.may_run = events_may_run,
 		.may_run_arg = node,
 		.webhook_keys = keys_of_webhook,
 		.webhook_keys_arg = node,

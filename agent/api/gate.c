@@ -148,6 +148,8 @@ static int let_in(struct rpc_call *call, ProtobufCMessage *request, const struct
 	gate_copy_text(known->tenant, sizeof(known->tenant), tenant);
 	r = tenants_check(gate->tenants, tenant, known->row->effect,
 			  known->principal.kind == PRINCIPAL_OPERATOR, e);
+	if (r == 0 && known->row->effect == ACCESS_INVOKE)
+		r = tenants_check_runs(gate->tenants, tenant, e);
 	return r < 0 || !named ? r : complete(named, tenant, e);
 }
 

@@ -146,8 +146,11 @@ static int fill_warnings(const struct node_service *service, const struct vm_hos
 {
 	size_t of_host = count_strings(info->warnings);
 	size_t of_agent = count_strings(service->config.warnings);
+	const char *of_tenants = service->config.context->tenants
+					 ? tenants_warning(service->config.context->tenants)
+					 : NULL;
 
-	lists->warnings = calloc(of_host + of_agent + 1, sizeof(char *));
+	lists->warnings = calloc(of_host + of_agent + 2, sizeof(char *));
 	if (!lists->warnings)
 		return -ENOMEM;
 	for (size_t i = 0; i < of_host; i++)
@@ -156,6 +159,8 @@ static int fill_warnings(const struct node_service *service, const struct vm_hos
 		lists->warnings[of_host + i] = borrow(service->config.warnings[i]);
 	node->warnings = lists->warnings;
 	node->n_warnings = of_host + of_agent;
+	if (of_tenants)
+		lists->warnings[node->n_warnings++] = borrow(of_tenants);
 	return 0;
 }
 

@@ -269,6 +269,8 @@ int pool_acquire(struct pool *pool, const struct function *function, struct dema
 	r = version_get(pool, function, &version, error);
 	if (r < 0)
 		return r;
+	if (version->barred)
+		return error_set(error, ERROR_ACCESS_DENIED, "tenant", "%s", version->barred);
 	demand->queued_us = clock_monotonic_us();
 	demand->version = NULL;
 	version_touch(version);

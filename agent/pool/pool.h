@@ -32,6 +32,11 @@ struct pool_config {
 	void *base_is_needed_arg;
 	int64_t base_template_keep_us; /* other ones go after so long without use; 0: never */
 
+	/* Why nothing of this tenant's may run, for the pool's life: then no sandbox of its
+	 * functions is started, whatever for. NULL: it may, and so may all without the hook. */
+	const char *(*why_not_run)(const char *tenant, void *arg);
+	void *why_not_run_arg;
+
 	/* A tenant's part of a node that is full, beside others'; NULL: all have the same. */
 	unsigned (*tenant_weight)(const char *tenant, void *arg);
 	void *tenant_weight_arg;

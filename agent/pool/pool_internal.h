@@ -74,6 +74,7 @@ struct version {
 	struct line_runtime runtime;
 	uint64_t cost_bytes; /* of one sandbox, against the budget */
 
+	const char *barred;  /* why nothing of it may run, or NULL: borrowed for the pool's life */
 	bool current;        /* else it drains */
 	bool preparing;      /* never current: its sandbox compiles, and ends */
 	unsigned references; /* being current, each sandbox, a template asked for */

@@ -93,6 +93,8 @@ static bool step(struct preparation *preparation)
 
 	if (preparation->template_asked)
 		return false;
+	if (version->barred)
+		return true; /* nothing of it may run, to compile neither */
 	if (preparation->started)
 		return TAILQ_EMPTY(&version->sandboxes) && version->code.jobs == 0;
 	if (pool->draining)
@@ -115,6 +117,17 @@ static bool step(struct preparation *preparation)
 	       sandbox_start(version, false, NULL) < 0;
 }
 
+/* A snapshot cannot be made without running what is in it. */
+static void end(struct preparation *preparation)
+{
+	const struct version *version = preparation->version;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	if (version->barred && version_has_snap_start(version))
+		(void)error_set(&error, ERROR_ACCESS_DENIED, "tenant", "%s", version->barred);
+	finish(preparation, error.code == ERROR_NONE ? NULL : &error);
+}
+
 void preparations_step(struct pool *pool)
 {
 	struct preparation *preparation, *next;
@@ -124,7 +137,7 @@ void preparations_step(struct pool *pool)
 		if (!step(preparation))
 			continue;
 		TAILQ_REMOVE(&pool->preparations, preparation, link);
-		finish(preparation, NULL);
+		end(preparation);
 	}
 }
 
@@ -140,7 +153,7 @@ static int prepare(struct pool *pool, const struct function *function,
 		return r;
 	version->preparing = true;
 	preparation->version = version;
-	if (!version_has_snap_start(version)) {
+	if (!version_has_snap_start(version) || version->barred) {
 		TAILQ_INSERT_TAIL(&pool->preparations, preparation, link);
 		pool_mark_dirty(pool);
 		return 0;

@@ -126,7 +126,9 @@ void pool_get_provision(struct pool *pool, const struct function *function,
 	ret->wanted = version->provisioned;
 	ret->allocated = version->provisioned_alive;
 	ret->available = count_available(version);
-	if (version->provision_failure[0])
+	if (version->barred)
+		ret->failure = version->barred;
+	else if (version->provision_failure[0])
 		ret->failure = version->provision_failure;
 	else if (version->failure.code != ERROR_NONE && ret->available < ret->wanted)
 		ret->failure = error_text(&version->failure);

@@ -130,6 +130,10 @@ int version_new(struct pool *pool, const struct function *function,
 	TAILQ_INSERT_TAIL(&pool->all, version, link);
 	version->pool = pool;
 	version->references = 1;
+	version->barred =
+		pool->config.why_not_run
+			? pool->config.why_not_run(function->tenant, pool->config.why_not_run_arg)
+			: NULL;
 	version->generation = generation;
 	version->number = function->version;
 	function_version_name(function->version, version->number_name);
@@ -395,6 +399,8 @@ unsigned version_wanted_starts(const struct version *version, bool *ret_for_dema
 	unsigned target;
 
 	*ret_for_demand = version->waiting > starting;
+	if (version->barred)
+		return 0;
 	if (*ret_for_demand)
 		return version->waiting - starting;
 	if (version->waiting == 0 && provision_wanted_starts(version) > 0)

@@ -40,6 +40,7 @@ struct tenants {
 	struct tenants_config config; /* default_tenant is owned */
 	struct entry *entries;        /* by id, in order of it */
 	unsigned count;               /* of those that are not deleted */
+	char *only_default_runs;      /* why others' functions do not, or NULL */
 	struct master_key master;
 	struct key_entry *keys; /* by id, in order of it */
 	struct webhook_root webhook_root;

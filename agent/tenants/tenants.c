@@ -72,6 +72,26 @@ int tenants_check(const struct tenants *tenants, const char *id, enum access_eff
 			 id);
 }
 
+/* Those that one node would have to keep apart, and cannot. */
+const char *tenants_why_not_run(const struct tenants *tenants, const char *id)
+{
+	return tenants->config.only_one && strcmp(id, tenants->config.default_tenant) != 0
+		       ? tenants->only_default_runs
+		       : NULL;
+}
+
+int tenants_check_runs(const struct tenants *tenants, const char *id, struct error *error)
+{
+	const char *why = tenants_why_not_run(tenants, id);
+
+	return why ? error_set(error, ERROR_ACCESS_DENIED, "tenant", "%s", why) : 0;
+}
+
+const char *tenants_warning(const struct tenants *tenants)
+{
+	return tenants->count > 1 ? tenants->only_default_runs : NULL;
+}
+
 int tenants_list(const struct tenants *tenants, unsigned max_items, const char *marker,
 		 struct tenants_page *ret, struct error *error)
 {
@@ -238,7 +258,12 @@ int tenants_open(const struct tenants_config *config, struct registry *registry,
 	tenants->config.default_tenant = strdup(config->default_tenant);
 	lane_init(&tenants->lane, loop, 1);
 	TAILQ_INIT(&tenants->edits);
-	if (!tenants->config.default_tenant)
+	if (!tenants->config.default_tenant ||
+	    (config->only_one &&
+	     asprintf(&tenants->only_default_runs,
+		      "Only functions of the node's default tenant run now: invocations of others "
+		      "are refused, and their events wait. %s",
+		      config->only_one) < 0))
 		return error_set_errno(error, ENOMEM, "Cannot open the tenants");
 	struct loading loading = { tenants, error };
 	r = load_master_key(tenants, error);
@@ -254,8 +279,8 @@ int tenants_open(const struct tenants_config *config, struct registry *registry,
 		r = make_default(tenants, error);
 	if (r < 0)
 		return r;
-	if (tenants->count > 1 && config->only_one)
-		log_warning("there are %u tenants. %s", tenants->count, config->only_one);
+	if (tenants_warning(tenants))
+		log_warning("there are %u tenants. %s", tenants->count, tenants_warning(tenants));
 	*ret = TAKE_PTR(tenants);
 	return 0;
 }
@@ -276,6 +301,7 @@ struct tenants *tenants_close(struct tenants *tenants)
 		free(entry);
 	}
 	free((char *)(uintptr_t)tenants->config.default_tenant);
+	free(tenants->only_default_runs);
 	free(tenants);
 	return NULL;
 }

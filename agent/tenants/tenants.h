@@ -18,7 +18,9 @@ struct tenants_config {
 	 */
 	const char *master_key_path;
 	bool make_master_key;
-	/* Why there may be no second tenant, a sentence; NULL: there may. Borrowed. */
+	/* Why there may be no second tenant, sentences; NULL: there may. Of those that are there
+	 * all the same, as when the node lost KVM, only the default one's functions run. Borrowed.
+	 */
 	const char *only_one;
 	/* Functions of a tenant, those being created included. */
 	unsigned (*count_functions)(const char *tenant, void *user);
@@ -58,6 +60,15 @@ unsigned tenants_count_functions(const struct tenants *tenants, const char *id);
 /* Is it there, and may this be done in it now? `is_operator`: who asks. */
 int tenants_check(const struct tenants *tenants, const char *id, enum access_effect effect,
 		  bool is_operator, struct error *error) _must_use_;
+
+/* Why this tenant's functions do not run on this node, whatever the tenant's state; NULL: they do.
+ * The same for as long as the tenants are open, and borrowed for as long. */
+const char *tenants_why_not_run(const struct tenants *tenants, const char *id);
+/* The same as an error. */
+int tenants_check_runs(const struct tenants *tenants, const char *id,
+		       struct error *error) _must_use_;
+/* What an operator must know of the tenants, or NULL. Borrowed likewise. */
+const char *tenants_warning(const struct tenants *tenants);
 
 /* In order of id, at most `max_items` (0 or more than a page: a page) after `marker`. */
 #define TENANTS_PAGE_ITEMS 50

@@ -519,3 +519,48 @@ def test_no_secret_is_written_down(active):
     assert key.secret_access_key not in active.log_path.read_text()
     for path in active.state.glob("registry.db*"):
         assert key.secret_access_key.encode() not in path.read_bytes()
+
+
+def test_without_kvm_and_without_the_switch_only_the_default_tenant_runs(active):
+    """Stands last: the node starts twice. What the others have waits until it may run."""
+    p, f, c, i = active.protocol, active.protocol.function, active.protocol.concurrency, active.protocol.invoke
+    if active.node.GetNode(p.node.GetNodeRequest(), timeout=30).accelerator != p.node.ACCELERATOR_TCG:
+        pytest.skip("this host has KVM")
+    place = {"tenant": BLUE, "function_name": "same", "qualifier": "1"}
+    active.functions.PublishVersion(f.PublishVersionRequest(tenant=BLUE, function_name="same"), timeout=60)
+    active.concurrency.PutProvisionedConcurrencyConfig(c.PutProvisionedConcurrencyConfigRequest(
+        provisioned_concurrent_executions=1, **place), timeout=60)
+
+    def provisioned():
+        return active.concurrency.GetProvisionedConcurrencyConfig(
+            c.GetProvisionedConcurrencyConfigRequest(**place), timeout=30)
+
+    def warned():
+        return [w for w in active.node.GetNode(p.node.GetNodeRequest(), timeout=30).warnings
+                if "Only functions of the node's default tenant run now" in w]
+
+    e2e.wait_until(lambda: provisioned().status == c.PROVISIONED_CONCURRENCY_STATUS_READY, 120, "the place")
+    assert not warned()
+    active.config["node.tenants_on_tcg"] = "no"
+    active.restart()
+    assert len(warned()) == 1 and "node.tenants_on_tcg = yes" in warned()[0]
+    for kind in (i.INVOCATION_TYPE_REQUEST_RESPONSE, i.INVOCATION_TYPE_EVENT):
+        refusal = active.refusal(active.invocations.Invoke, i.InvokeRequest(
+            tenant=BLUE, function_name="same", invocation_type=kind))
+        assert (refusal.status, refusal.reason) == (Status.PERMISSION_DENIED, "AccessDeniedException"), refusal
+        assert refusal.message == warned()[0]
+    assert provisioned().status == c.PROVISIONED_CONCURRENCY_STATUS_FAILED
+    assert provisioned().status_reason == warned()[0]
+    assert active.create(e2e.PYTHON, {"index.py": ECHO}, name="ours", environment={"WHO": "us"}, timeout_seconds=30)
+    assert active.invoke("ours").json == "us"
+    assert active.gauges().sandboxes_total == 1
+    active.functions.Delete(f.DeleteFunctionRequest(tenant=GREEN, function_name="same"), timeout=30)
+    active.functions.UpdateConfiguration(f.UpdateFunctionConfigurationRequest(
+        tenant=BLUE, function_name="same", description="still ours"), timeout=30)
+
+    active.config["node.tenants_on_tcg"] = "yes"
+    active.restart()
+    assert not warned()
+    wait_active(active, BLUE)
+    assert active.invoke("same", tenant=BLUE).json == BLUE
+    e2e.wait_until(lambda: provisioned().status == c.PROVISIONED_CONCURRENCY_STATUS_READY, 120, "the place again")

@@ -102,6 +102,31 @@ static void a_base_that_goes_meanwhile_is_no_failure(void **state)
 	assert_int_equal(f->cloned, 0);
 }
 
+static const char *because(const char *tenant _unused_, void *arg)
+{
+	return arg;
+}
+
+/* Nothing of it runs, to compile neither; a snapshot cannot be without. */
+static void not_for_a_tenant_that_may_not_run(void **state)
+{
+	struct fixture *f = *state;
+	struct function function = function_make(f, "f");
+	struct outcome outcome = { 0 };
+
+	f->config.why_not_run = because;
+	f->config.why_not_run_arg = (void *)(uintptr_t) "Not here.";
+	with_base(f);
+	assert_prepared(f);
+	function.version = 1;
+	function.config.snap_start = SNAP_START_PUBLISHED_VERSIONS;
+	pool_prepare_function(f->pool, &function, &function.config, on_prepared, &outcome);
+	assert_int_equal(outcome.count, 0);
+	RUN_UNTIL(f, outcome.count == 1);
+	assert_true(outcome.failed);
+	assert_int_equal(f->cloned + f->templates_asked, 0);
+}
+
 static void what_goes_wrong_is_no_failure(void **state)
 {
 	struct fixture *f = *state;
@@ -219,6 +244,7 @@ int main(void)
 		CODE_TEST(a_clone_that_serves_nobody_compiles),
 		CODE_TEST(a_base_is_not_made_for_it),
 		CODE_TEST(a_base_that_goes_meanwhile_is_no_failure),
+		CODE_TEST(not_for_a_tenant_that_may_not_run),
 		CODE_TEST(what_goes_wrong_is_no_failure),
 		CODE_TEST(other_languages_and_big_packages_need_nothing),
 		CODE_TEST(it_takes_its_turn_among_starts),

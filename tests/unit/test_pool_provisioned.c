@@ -93,6 +93,36 @@ static void they_are_there_before_a_demand(void **state)
 	release(&a);
 }
 
+static const char *because(const char *tenant, void *arg)
+{
+	assert_string_equal(tenant, "123456789012");
+	return arg;
+}
+
+static void none_for_a_tenant_that_may_not_run(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_error_ struct error error = ERROR_INIT;
+	struct function function;
+	struct asker a = { .demand.events = &events };
+
+	f->config.why_not_run = because;
+	f->config.why_not_run_arg = (void *)(uintptr_t) "Not here.";
+	f->config.spares = 2;
+	f->config.spares_on_deploy = true;
+	make_pool(f);
+	function = function_make(f, "f");
+	pool_function_changed(f->pool, &function);
+	provision(f, 3);
+	settle(f);
+	assert_int_equal(f->cloned + f->booted + f->templates_asked, 0);
+	assert_int_equal(provided(f).wanted, 3);
+	assert_string_equal(provided(f).failure, "Not here.");
+	assert_true(pool_acquire(f->pool, &function, &a.demand, &a.sandbox, &error) < 0);
+	assert_int_equal(error.code, ERROR_ACCESS_DENIED);
+	assert_string_equal(error_text(&error), "Not here.");
+}
+
 static void they_stay_and_come_back(void **state)
 {
 	struct fixture *f = *state;
@@ -211,9 +241,13 @@ static void what_is_taken_back_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(they_are_there_before_a_demand),    TEST(they_stay_and_come_back),
-		TEST(beyond_them_is_on_demand),          TEST(they_are_not_evicted),
-		TEST(without_room_it_fails_and_says_so), TEST(a_failing_init_is_told),
+		TEST(they_are_there_before_a_demand),
+		TEST(they_stay_and_come_back),
+		TEST(none_for_a_tenant_that_may_not_run),
+		TEST(beyond_them_is_on_demand),
+		TEST(they_are_not_evicted),
+		TEST(without_room_it_fails_and_says_so),
+		TEST(a_failing_init_is_told),
 		TEST(what_is_taken_back_ends),
 	};
 

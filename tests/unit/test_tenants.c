@@ -329,6 +329,30 @@ static void test_only_one(void **state)
 	assert_int_equal(create(node, OTHER, "", NULL), ERROR_CONFLICT);
 	assert_string_equal(error_text(&node->error), node->only_one);
 	assert_int_equal(tenants_count(node->tenants), 1);
+	assert_null(tenants_warning(node->tenants));
+}
+
+/* As when the host's KVM is gone: what is there stays, can be managed, and does not run. */
+static void test_only_one_of_several_runs(void **state)
+{
+	struct node *node = *state;
+	_cleanup_error_ struct error error = ERROR_INIT;
+
+	assert_int_equal(create(node, OTHER, "", NULL), ERROR_NONE);
+	assert_null(tenants_why_not_run(node->tenants, OTHER));
+	assert_null(tenants_warning(node->tenants));
+	close_tenants(node);
+	node->only_one = "There may be one, because.";
+	open_tenants(node);
+	assert_non_null(strstr(tenants_warning(node->tenants), node->only_one));
+	assert_null(tenants_why_not_run(node->tenants, DEFAULT));
+	assert_int_equal(tenants_check_runs(node->tenants, DEFAULT, &error), 0);
+	assert_true(tenants_check_runs(node->tenants, OTHER, &error) < 0);
+	assert_int_equal(error.code, ERROR_ACCESS_DENIED);
+	assert_string_equal(error_text(&error), tenants_why_not_run(node->tenants, OTHER));
+	assert_int_equal(tenants_check(node->tenants, OTHER, ACCESS_CHANGE, false, NULL), 0);
+	assert_int_equal(delete (node, OTHER), ERROR_NONE);
+	assert_null(tenants_warning(node->tenants));
 }
 
 static void test_pages(void **state)
@@ -633,6 +657,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_suspended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_delete, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_only_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_only_one_of_several_runs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged_record, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_key_says_who, set_up, tear_down),
