@@ -125,7 +125,8 @@ void account_finish_flush(struct account *account)
 	loop_fn *flushed = account->flushed;
 	uint64_t lost = 0;
 
-	if (!flushed || account->commit.first || account->meters.writing || account->budgets.writes)
+	if (!flushed || account->commit.first || account->meters.writing ||
+	    account->budgets.writes || account->budgets.sums)
 		return;
 	account_release_journaled(account);
 	for (const struct ledger_record *record = account->first; record; record = record->next)

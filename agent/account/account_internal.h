@@ -74,8 +74,10 @@ struct account_meters {
 
 struct account_budgets {
 	struct budget_scope *scopes;
-	size_t count;                /* of budgets */
+	size_t count; /* of budgets */
+	uint64_t last_id;
 	struct budget_write *writes; /* the first is under way; owned */
+	struct budget_sum *sums;     /* all are under way; owned */
 	struct account_budget_counts counts;
 	account_budget_listener *listener;
 	void *listener_arg;
@@ -141,7 +143,7 @@ void account_release_journaled(struct account *account);
 /* account.c: the end, if it was asked for and nothing is under way any more. */
 void account_finish_flush(struct account *account);
 
-/* budget.c, budget_rules.c */
+/* budget.c, budget_rules.c, budget_sum.c */
 /* With what was used, from the ledger. Blocks. */
 int budgets_load(struct account *account, struct error *error) _must_use_;
 /* What a former life left in the journal counts as running until it is in the ledger. */
@@ -152,6 +154,7 @@ void budgets_count(struct account *account, const struct ledger_record *record);
 void budgets_release(struct account_entry *entry);
 void budgets_clear(struct account *account);
 void budgets_drop_writes(struct account *account);
+void budgets_drop_sums(struct account *account);
 
 /* meter.c */
 /* Ends all pieces, and writes them. */

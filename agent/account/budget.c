@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/account/budget_internal.h"
 #include "mayfly/clock.h"
@@ -83,7 +82,8 @@ struct budget *budget_add(struct account *account, const struct ledger_budget *r
 	if (!budget)
 		return NULL;
 	budget->state.rule = *rule;
-	budget_roll(budget, clock_realtime_us());
+	budget->id = ++account->budgets.last_id;
+	budget_begin(budget, clock_realtime_us());
 	scope->budgets[rule->measure][rule->period] = budget;
 	scope->count++;
 	account->budgets.count++;
@@ -123,35 +123,7 @@ void budgets_clear(struct account *account)
 	}
 	account->budgets.count = 0;
 	budgets_drop_writes(account);
-}
-
-/* -- periods -- */
-
-static void period_of(enum ledger_period period, int64_t now_us, int64_t *ret_begins_us,
-		      int64_t *ret_ends_us)
-{
-	time_t now = now_us / USEC_PER_SEC;
-	struct tm utc;
-
-	(void)gmtime_r(&now, &utc);
-	utc.tm_hour = utc.tm_min = utc.tm_sec = 0;
-	if (period == LEDGER_PERIOD_MONTH)
-		utc.tm_mday = 1;
-	*ret_begins_us = timegm(&utc) * USEC_PER_SEC;
-	if (period == LEDGER_PERIOD_MONTH)
-		utc.tm_mon++;
-	else
-		utc.tm_mday++;
-	*ret_ends_us = timegm(&utc) * USEC_PER_SEC;
-}
-
-void budget_roll(struct budget *budget, int64_t now_us)
-{
-	if (now_us < budget->state.ends_us)
-		return;
-	period_of(budget->state.rule.period, now_us, &budget->state.begins_us,
-		  &budget->state.ends_us);
-	budget->state.used = 0;
+	budgets_drop_sums(account);
 }
 
 /* -- using -- */
@@ -198,7 +170,7 @@ void budget_look(struct account *account, struct budget *budget)
 {
 	const struct account_budget *state = &budget->state;
 
-	if (budget->loading)
+	if (budget->is_new)
 		return;
 	if (is_reached(state->rule.soft, state->used) &&
 	    state->rule.soft_told_us != state->begins_us)
@@ -225,13 +197,11 @@ static void use(struct account *account, struct budget *budget, const struct led
 
 	if (record->sequence <= budget->summed_through)
 		return; /* the sums had it, though its commit was not heard of */
-	budget_roll(budget, clock_realtime_us());
+	budget_roll(account, budget, clock_realtime_us());
 	if (record->started_us < budget->state.begins_us)
 		return; /* of the former period, which is over */
-	if (budget->loading) {
+	if (budget->is_summing)
 		keep_late(budget, record->sequence, amount);
-		return;
-	}
 	budget->state.used += amount;
 	budget_look(account, budget);
 }
@@ -306,6 +276,17 @@ static int refuse(struct account *account, const struct account_budget *state, s
 	return r;
 }
 
+/* For a moment: the sums are being read. */
+static int refuse_unknown(struct account *account, struct error *error)
+{
+	int r = error_set(error, ERROR_TOO_MANY_REQUESTS, NULL,
+			  "The clock was set, and what was used of the budget is being summed up.");
+
+	error_set_reason(error, ACCOUNT_BUDGET_EXCEEDED);
+	account->budgets.counts.refused++;
+	return r;
+}
+
 static int check_scope(struct account *account, const struct budget_scope *scope, int64_t now_us,
 		       struct error *error)
 {
@@ -314,9 +295,11 @@ static int check_scope(struct account *account, const struct budget_scope *scope
 			struct budget *budget = scope->budgets[m][p];
 			int64_t more = m == LEDGER_MEASURE_REQUESTS ? scope->running : 0;
 
-			if (!budget || budget->loading || budget->state.rule.hard < 0)
+			if (!budget || budget->is_new || budget->state.rule.hard < 0)
 				continue;
-			budget_roll(budget, now_us);
+			budget_roll(account, budget, now_us);
+			if (budget->is_unknown)
+				return refuse_unknown(account, error);
 			if (budget->state.used + more >= budget->state.rule.hard)
 				return refuse(account, &budget->state, error);
 		}

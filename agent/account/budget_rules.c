@@ -22,11 +22,6 @@ struct budget_write {
 	void *arg;
 	int result;
 	struct error error;
-	/* The sums of a new one, once they have what was answered before. */
-	struct account_wait wait;
-	int64_t begins_us;
-	struct ledger_row sums;
-	uint64_t through;
 };
 
 static void start_next(struct account *account);
@@ -68,66 +63,6 @@ static struct account_budget with_running(struct account *account, const struct 
 	return state;
 }
 
-/* -- what was used -- */
-
-static struct ledger_filter filter_of(const struct ledger_budget *rule, int64_t begins_us)
-{
-	struct ledger_filter filter = { .from_us = begins_us, .to_us = INT64_MAX - LEDGER_HOUR_US };
-
-	(void)snprintf(filter.tenant, sizeof(filter.tenant), "%s", rule->tenant);
-	(void)snprintf(filter.function, sizeof(filter.function), "%s", rule->function);
-	return filter;
-}
-
-static int64_t used_of(const struct ledger_row *sums, enum ledger_measure measure)
-{
-	return sums
-		->figures[measure == LEDGER_MEASURE_REQUESTS ? LEDGER_INVOCATIONS : LEDGER_MB_MS];
-}
-
-static void sum_work(struct job *job)
-{
-	struct budget_write *write =
-		container_of(container_of(job, struct lane_job, job), struct budget_write, job);
-	const struct ledger_filter filter = filter_of(&write->rule, write->begins_us);
-
-	write->result = ledger_sum(write->account->config.ledger, &filter, &write->sums,
-				   &write->through, &write->error);
-}
-
-/* Records that became durable meanwhile are in the sums up to `through`. */
-static void load(struct budget *budget, const struct budget_write *write)
-{
-	if (budget->state.begins_us == write->begins_us)
-		budget->state.used = used_of(&write->sums, budget->state.rule.measure);
-	for (size_t i = 0; i < budget->late_count; i++)
-		if (budget->late[i].sequence > write->through)
-			budget->state.used += budget->late[i].amount;
-	budget->summed_through = write->through;
-	free(TAKE_PTR(budget->late));
-	budget->late_count = 0;
-	budget->loading = false;
-}
-
-static void sum_done(struct lane_job *job)
-{
-	struct budget_write *write = container_of(job, struct budget_write, job);
-	struct budget *budget = budget_find(&write->account->budgets, &write->rule);
-	struct account_budget state;
-
-	if (write->result < 0) {
-		/* It is durable, and counts what is used from now on. */
-		log_warning("What was used of a budget until now is not known: %s",
-			    error_text(&write->error));
-		write->sums = (struct ledger_row){ 0 };
-	}
-	load(budget, write);
-	budget_look(write->account, budget);
-	state = with_running(write->account, budget);
-	answer(write, &state);
-	end(write);
-}
-
 /* -- writing -- */
 
 static void write_work(struct job *job)
@@ -139,13 +74,6 @@ static void write_work(struct job *job)
 	write->result = write->kind == WRITE_DELETE
 				? ledger_delete_budget(ledger, &write->rule, &write->error)
 				: ledger_put_budget(ledger, &write->rule, &write->error);
-}
-
-static void on_committed(struct account_wait *wait)
-{
-	struct budget_write *write = container_of(wait, struct budget_write, wait);
-
-	lane_submit(&write->account->reading, &write->job);
 }
 
 static void put_done(struct budget_write *write)
@@ -169,12 +97,26 @@ static void put_done(struct budget_write *write)
 		end(write);
 		return;
 	}
-	budget->loading = true;
-	write->begins_us = budget->state.begins_us;
-	write->job.job.work = sum_work;
-	write->job.done = sum_done;
-	write->wait.fn = on_committed;
-	account_wait(account, &write->wait);
+	/* Once the sums have what was answered before. */
+	budget->is_new = true;
+	if (budget_sum(account, budget) < 0) {
+		budget->is_unknown = true;
+		budget_summed(account, budget);
+	}
+}
+
+void budget_summed(struct account *account, struct budget *budget)
+{
+	struct budget_write *write = account->budgets.writes;
+	struct account_budget state;
+
+	if (!budget->is_new)
+		return;
+	budget->is_new = false;
+	budget_look(account, budget);
+	state = with_running(account, budget);
+	answer(write, &state);
+	end(write);
 }
 
 static void write_done(struct lane_job *job)
@@ -293,10 +235,10 @@ static int sum_scope(struct account *account, struct budget_scope *scope, struct
 
 			if (!budget)
 				continue;
-			filter = filter_of(&budget->state.rule, budget->state.begins_us);
+			filter = budget_filter(&budget->state.rule, budget->state.begins_us);
 			r = ledger_sum(account->config.ledger, &filter, &sums, &through, error);
 			if (r == 0)
-				budget->state.used = used_of(&sums, (enum ledger_measure)m);
+				budget->state.used = budget_used_of(&sums, (enum ledger_measure)m);
 		}
 	return r;
 }
@@ -352,7 +294,7 @@ bool account_get_budget(struct account *account, const struct ledger_budget *key
 
 	if (!budget)
 		return false;
-	budget_roll(budget, clock_realtime_us());
+	budget_roll(account, budget, clock_realtime_us());
 	*ret = with_running(account, budget);
 	return true;
 }
@@ -378,7 +320,7 @@ static void list_scope(struct account *account, const struct budget_scope *scope
 
 			if (!budget)
 				continue;
-			budget_roll(budget, clock_realtime_us());
+			budget_roll(account, budget, clock_realtime_us());
 			list[(*count)++] = with_running(account, budget);
 		}
 }

@@ -302,6 +302,81 @@ static void a_limit_that_changes_is_told_anew(void **state)
 	assert_true(account_delete_budget(f->account, &rule, on_budget, &answer, NULL) < 0);
 }
 
+/* Whatever the clock does, what was used in a period was. */
+static void a_clock_that_was_wrong_opens_no_budget(void **state)
+{
+	struct fixture *f = *state;
+	const struct ledger_budget rule = requests("", -1, 3);
+	unsigned ran = 0;
+
+	(void)put(f, &rule);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(run(f, "f"));
+	assert_false(run(f, "f"));
+	/* Ahead for one look, which nothing is admitted by, and right again. */
+	clock_double_realtime_us += 2 * DAY_US;
+	assert_false(run(f, "f"));
+	assert_int_equal(used(f, &rule), 0);
+	clock_double_realtime_us -= 2 * DAY_US;
+	for (unsigned i = 0; i < 20; i++)
+		ran += run(f, "f");
+	RUN_UNTIL(f, !f->account->budgets.sums);
+	for (unsigned i = 0; i < 20; i++)
+		ran += run(f, "f");
+	assert_int_equal(ran, 0);
+	assert_int_equal(used(f, &rule), 3);
+	/* A day ahead for longer: that day has its own, and this one stays used up. */
+	clock_double_realtime_us += DAY_US;
+	assert_false(run(f, "f"));
+	RUN_UNTIL(f, !f->account->budgets.sums);
+	assert_true(run(f, "f"));
+	clock_double_realtime_us -= DAY_US;
+	assert_false(run(f, "f"));
+	RUN_UNTIL(f, !f->account->budgets.sums);
+	assert_false(run(f, "f"));
+}
+
+static void a_restart_behind_the_time_opens_no_budget(void **state)
+{
+	struct fixture *f = *state;
+	const struct ledger_budget rule = requests("", -1, 3);
+
+	(void)put(f, &rule);
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(run(f, "f"));
+	clock_double_realtime_us -= 2 * DAY_US;
+	restart(f);
+	assert_false(run(f, "f"));
+	clock_double_realtime_us += 2 * DAY_US;
+	assert_false(run(f, "f"));
+	RUN_UNTIL(f, !f->account->budgets.sums);
+	assert_false(run(f, "f"));
+	assert_int_equal(used(f, &rule), 3);
+}
+
+/* What is not known yet is no reason to let anything through, nor is a ledger that is not read. */
+static void a_new_day_begins_without_a_pause(void **state)
+{
+	struct fixture *f = *state;
+	const struct ledger_budget rule = requests("", -1, 2);
+	struct account_entry *entry;
+
+	(void)put(f, &rule);
+	assert_true(run(f, "f"));
+	entry = admit(f, "f");
+	assert_non_null(entry);
+	assert_null(admit(f, "f"));
+	clock_double_passed_us += DAY_US;
+	/* What began yesterday still runs, and counts as what runs. */
+	assert_true(run(f, "f"));
+	assert_null(admit(f, "f"));
+	finish(f, entry);
+	RUN_UNTIL(f, !f->account->budgets.sums);
+	assert_int_equal(used(f, &rule), 1);
+	assert_true(run(f, "f"));
+	assert_false(run(f, "f"));
+}
+
 /* Records that become durable while the sums are read count once. */
 static void a_budget_is_exact_from_its_first_moment(void **state)
 {
@@ -347,6 +422,9 @@ int main(void)
 		TEST(requests_that_run_count),
 		TEST(billed_gb_seconds_count),
 		TEST(a_limit_that_changes_is_told_anew),
+		TEST(a_clock_that_was_wrong_opens_no_budget),
+		TEST(a_restart_behind_the_time_opens_no_budget),
+		TEST(a_new_day_begins_without_a_pause),
 		TEST(a_budget_is_exact_from_its_first_moment),
 		TEST(a_full_disk_changes_no_budget),
 	};
