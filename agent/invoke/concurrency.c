@@ -262,6 +262,14 @@ static unsigned tenant_limit(const struct concurrency *concurrency, const char *
 	return own > 0 ? own : limits->tenant;
 }
 
+/* Reservations and provisioned places are parts of the tenant's limit when they are made. But it
+ * may have been lowered since, and then it holds for them all the same. */
+static bool tenant_is_full(const struct concurrency *concurrency,
+			   const struct concurrency_tenant *tenant)
+{
+	return tenant->in_use >= tenant_limit(concurrency, tenant->id);
+}
+
 static unsigned unreserved_limit(const struct concurrency *concurrency,
 				 const struct concurrency_tenant *tenant)
 {
@@ -316,6 +324,8 @@ int concurrency_take(struct concurrency *concurrency, const char *tenant, const 
 		return throttle(concurrency, function,
 				function->has_reserved ? THROTTLE_RESERVED : THROTTLE_TENANT,
 				error);
+	if (tenant_is_full(concurrency, function->tenant))
+		return throttle(concurrency, function, THROTTLE_TENANT, error);
 	requests = function->has_reserved ? &function->requests
 					  : &function->tenant->unreserved_requests;
 	rate = (uint64_t)limit * concurrency->limits.requests;
@@ -344,6 +354,8 @@ int concurrency_take_provisioned(struct concurrency *concurrency, const char *te
 
 	if (!function)
 		return error_set_errno(error, ENOMEM, "Cannot count the invocation");
+	if (tenant_is_full(concurrency, function->tenant))
+		return throttle(concurrency, function, THROTTLE_TENANT, error);
 	rate = (uint64_t)(function->provisioned > 0 ? function->provisioned : 1) *
 	       concurrency->limits.requests;
 	if (!bucket_has_one(&function->provisioned_requests, rate, rate, now_ns))

@@ -62,7 +62,8 @@ struct concurrency_grant {
 int concurrency_take(struct concurrency *concurrency, const char *tenant, const char *name,
 		     unsigned environments, int64_t now_us, struct concurrency_grant *ret,
 		     struct error *error) _must_use_;
-/* The same for one of its provisioned places, which is free: only its rate is a limit. */
+/* The same for one of its provisioned places, which is free: its rate is a limit, and the tenant's.
+ */
 int concurrency_take_provisioned(struct concurrency *concurrency, const char *tenant,
 				 const char *name, int64_t now_us, struct concurrency_grant *ret,
 				 struct error *error) _must_use_;

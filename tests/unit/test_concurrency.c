@@ -221,6 +221,45 @@ static void a_reservation_is_room_and_limit(void **state)
 	assert_usage(f, 3, 10, 7);
 }
 
+static unsigned lowered(const char *tenant _unused_, void *arg)
+{
+	return *(unsigned *)arg;
+}
+
+static void a_limit_that_is_lowered_holds_for_all(void **state)
+{
+	struct fixture *f = *state;
+	struct concurrency_limits limits = small;
+	struct concurrency_usage usage;
+	unsigned limit = 10;
+
+	f->concurrency = concurrency_free(f->concurrency);
+	limits.of_tenant = lowered;
+	limits.of_tenant_arg = &limit;
+	make(f, limits);
+	reserve(f, "r", 5);
+	provision(f, "p", 3);
+	assert_null(take(f, TENANT, "r"));
+	limit = 2;
+	/* Within the reservation and the places, and beyond the tenant. */
+	assert_null(take(f, TENANT, "r"));
+	assert_string_equal(take(f, TENANT, "r"), THROTTLE_TENANT);
+	assert_string_equal(take_place(f, "p"), THROTTLE_TENANT);
+	assert_string_equal(take(f, TENANT, "a"), THROTTLE_TENANT);
+	give_back(f);
+	assert_null(take_place(f, "p"));
+	assert_string_equal(take_place(f, "p"), THROTTLE_TENANT);
+	concurrency_tenant_usage(f->concurrency, TENANT, &usage);
+	assert_int_equal(usage.in_use, 2);
+	assert_int_equal(usage.throttles, 4);
+	/* Raised again, all is as it was. */
+	limit = 10;
+	for (unsigned i = 0; i < 4; i++)
+		assert_null(take(f, TENANT, "r"));
+	assert_string_equal(take(f, TENANT, "r"), THROTTLE_RESERVED);
+	assert_null(take_place(f, "p"));
+}
+
 static void nothing_reserved_is_always_throttled(void **state)
 {
 	struct fixture *f = *state;
@@ -373,6 +412,7 @@ int main(void)
 		LIMIT_TEST(a_place_has_its_rate),
 		LIMIT_TEST(a_tenant_has_its_limit),
 		LIMIT_TEST(a_reservation_is_room_and_limit),
+		LIMIT_TEST(a_limit_that_is_lowered_holds_for_all),
 		LIMIT_TEST(nothing_reserved_is_always_throttled),
 		LIMIT_TEST(what_runs_counts_under_the_new_rule),
 		LIMIT_TEST(a_deleted_function_leaves_its_room),
