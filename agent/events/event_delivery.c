@@ -214,12 +214,28 @@ struct event_op *event_delivery_make(const struct event *event,
 
 /* -- waiting -- */
 
+/* After so many tries. */
+static int64_t wait_us(unsigned tries)
+{
+	int64_t wait = AGAIN_FIRST_US;
+
+	if (tries == 0)
+		return 0;
+	while (--tries > 0 && wait < AGAIN_MAX_US)
+		wait *= 2;
+	return wait < AGAIN_MAX_US ? wait : AGAIN_MAX_US;
+}
+
+/* As event_shelve(). */
 static void shelve(struct delivery *delivery)
 {
-	int64_t wait_us = delivery->op.record.due_us - clock_realtime_us();
+	int64_t due_in_us = delivery->op.record.due_us - clock_realtime_us();
+	int64_t longest_us = wait_us(delivery->op.record.errors);
 
+	if (due_in_us > longest_us)
+		due_in_us = longest_us;
 	delivery->item.tenant = delivery->op.record.tenant;
-	delivery->item.due_us = clock_monotonic_us() + (wait_us > 0 ? wait_us : 0);
+	delivery->item.due_us = clock_monotonic_us() + (due_in_us > 0 ? due_in_us : 0);
 	event_shelf_put(&delivery->line->shelf, &delivery->item);
 }
 
@@ -271,15 +287,6 @@ static void count(const struct delivery *delivery, enum metrics_event what)
 
 	if (directory_find(config->directory, record->tenant, record->function))
 		invoker_count_event(config->invoker, record->tenant, record->function, what);
-}
-
-static int64_t wait_us(unsigned tries)
-{
-	int64_t wait = AGAIN_FIRST_US;
-
-	while (--tries > 0 && wait < AGAIN_MAX_US)
-		wait *= 2;
-	return wait < AGAIN_MAX_US ? wait : AGAIN_MAX_US;
 }
 
 /* Whether there is another try. */
@@ -410,6 +417,7 @@ static int take_up(const struct event_record *record, const struct event_deliver
 
 	if (!delivery)
 		return -ENOMEM;
+	event_forgive_clock(&delivery->op.record);
 	shelve(delivery);
 	return 0;
 }

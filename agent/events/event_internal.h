@@ -107,6 +107,8 @@ void event_settings_written(struct event_op *op, const struct error *error);
 
 /* event_queue.c */
 struct event *event_free(struct event *event);
+/* What was taken after now, by a clock that was ahead, was taken now: its age begins. */
+void event_forgive_clock(struct event_record *record);
 /* It is durable and waits for its time. */
 void event_shelve(struct event *event);
 void event_queue_go_on(struct event_queue *queue);

@@ -43,6 +43,12 @@ static enum event_end try_again(const struct event_policy *policy, struct event_
 	return EVENT_GOES_ON;
 }
 
+int64_t event_wait_us(const struct event_policy *policy, const struct event_record *record)
+{
+	return record->delays > 0 ? delay_us(policy, record->delays - 1)
+				  : policy->retry_first_us * record->errors;
+}
+
 enum event_end event_decide(const struct event_policy *policy, struct event_record *record,
 			    enum event_outcome outcome, int64_t now_us)
 {

@@ -44,6 +44,9 @@ const char *event_end_name(enum event_end end);
 bool event_is_too_old(const struct event_policy *policy, const struct event_record *record,
 		      int64_t now_us);
 
+/* How long one waits whose outcomes were counted so, at most: of these, the wait after the last. */
+int64_t event_wait_us(const struct event_policy *policy, const struct event_record *record);
+
 /* Counts the outcome in `record`, and sets due_us when the event goes on: never later than its
  * greatest age, at which it ends. `now_us` is Unix time. */
 enum event_end event_decide(const struct event_policy *policy, struct event_record *record,

@@ -31,10 +31,15 @@ struct event *event_free(struct event *event)
 	return NULL;
 }
 
+/* What was due later than it can be was written while the clock was ahead: it does not wait for
+ * that time to come. */
 void event_shelve(struct event *event)
 {
 	int64_t wait_us = event->op.record.due_us - clock_realtime_us();
+	int64_t longest_us = event_wait_us(&event->queue->config.policy, &event->op.record);
 
+	if (wait_us > longest_us)
+		wait_us = longest_us;
 	event->phase = EVENT_SHELVED;
 	event->item.tenant = event->op.record.tenant;
 	event->item.due_us = clock_monotonic_us() + (wait_us > 0 ? wait_us : 0);
@@ -279,6 +284,14 @@ static void on_written(struct event_op *op, const struct error *error)
 
 /* -- the door -- */
 
+void event_forgive_clock(struct event_record *record)
+{
+	int64_t now_us = clock_realtime_us();
+
+	if (record->received_us > now_us)
+		record->received_us = now_us;
+}
+
 static int take_up(const struct event_record *record, void *arg)
 {
 	struct event_queue *queue = arg;
@@ -297,6 +310,7 @@ static int take_up(const struct event_record *record, void *arg)
 	}
 	event->queue = queue;
 	event->op.record = *record;
+	event_forgive_clock(&event->op.record);
 	event->op.is_patient = true;
 	DL_APPEND(queue->events, event);
 	event_shelve(event);

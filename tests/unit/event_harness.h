@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -391,6 +392,16 @@ static void _unused_ turn_until_tried(unsigned count)
 {
 	wanted = count;
 	turn_until(are_tried);
+}
+
+/* Of the store, while it is closed. */
+static void _unused_ execute(const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(place->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 static int _unused_ count_one(const struct event_record *record _unused_, void *arg)

@@ -275,6 +275,32 @@ static void test_the_next_agent_goes_on(void **state _unused_)
 	}
 }
 
+/* What an agent leaves whose clock was two days ahead. */
+static void test_what_is_of_the_future_does_not_wait_for_it(void **state _unused_)
+{
+	struct event_queue_config config = config_of();
+
+	config.policy.retry_first_us = 3600 * SECOND;
+	place->manner = MANNER_FAILS;
+	open_queue(&config);
+	submit_of(TENANT, "5");
+	turn_until(has_failed_once);
+	close_queue();
+	place->store = event_store_close(place->store);
+	execute("UPDATE event SET received_us = received_us + 172800000000,"
+		" due_us = due_us + 172800000000");
+	open_store();
+	config.policy.retry_first_us = 1000;
+	place->manner = MANNER_THROTTLES;
+	open_queue(&config);
+	turn_until(is_delayed);
+	/* And its age is that of one that was taken at the start. */
+	assert_true(gauges().oldest_age_us > 0);
+	place->manner = MANNER_SUCCEEDS;
+	turn_until(all_ended);
+	assert_int_equal(gauges().succeeded, 1);
+}
+
 static void test_a_stop_leaves_what_did_not_run(void **state _unused_)
 {
 	struct event_queue_config config = config_of();
@@ -320,6 +346,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_a_full_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_next_agent_goes_on, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_of_the_future_does_not_wait_for_it,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_stop_leaves_what_did_not_run, set_up,
 						tear_down),
 	};
