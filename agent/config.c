@@ -183,6 +183,17 @@ static const struct config_row rows[] = {
 		  "files count. From the SIGHUP after a change on, what they name is refused, on "
 		  "open connections too. After its next update a list refuses all of its "
 		  "authority." },
+	{ "api", "max_connections", NUMBER(api_max_connections, 8, 1U << 20), .initial = "1024",
+	  .help = "Connections of listen_tcp and listen_tls at a time, and never more than a "
+		  "quarter of the files that the agent may have open. Where they are too many, "
+		  "the oldest on which nobody called who is known gives way." },
+	{ "api", "max_connections_per_address",
+	  NUMBER(api_max_connections_per_address, 1, 1U << 20), .initial = "128",
+	  .help = "The same, of one IPv4 address or one IPv6 network of 64 bits." },
+	{ "api", "connection_idle_s", NUMBER(api_connection_idle_s, 1, 7 * DAY_S),
+	  .initial = "300", .unit = "s",
+	  .help = "A connection of these without a call is closed after this time; clients open "
+		  "another when they need it." },
 
 	{ "auth", "trust_domain", TEXT(auth_trust_domain), .initial = "", .optional = true,
 	  .rule = rule_trust_domain,

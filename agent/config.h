@@ -50,6 +50,9 @@ struct config {
 	char *api_tls_client_ca;
 	char *api_tls_tenant_ca;
 	char *api_tls_crl;
+	uint64_t api_max_connections;
+	uint64_t api_max_connections_per_address;
+	uint64_t api_connection_idle_s;
 	char *auth_trust_domain;
 	char *auth_master_key_file; /* "": below state_dir */
 	char *auth_master_key_credential;

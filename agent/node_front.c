@@ -87,10 +87,21 @@ static void build_gate(struct node *node, struct rpc_server_options *options)
 	tenants_set_listener(node->tenants, on_tenants_changed, &node->gate);
 }
 
+static struct rpc_limits limits_of(const struct config *config)
+{
+	return (struct rpc_limits){
+		.connections = (unsigned)config->api_max_connections,
+		.connections_per_address = (unsigned)config->api_max_connections_per_address,
+		.idle_s = (unsigned)config->api_connection_idle_s,
+	};
+}
+
 static int build_services(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
-	struct rpc_server_options options = { .post = post_to_loop, .post_ctx = node->loop };
+	struct rpc_server_options options = { .post = post_to_loop,
+					      .post_ctx = node->loop,
+					      .limits = limits_of(config) };
 	build_gate(node, &options);
 	int r = rpc_server_new(&options, &node->server, error);
 	if (r < 0)

@@ -50,6 +50,8 @@ static int greet(struct rpc_call *call, void *arg, struct error *e)
 
 	(void)find_row(call);
 	r = find_caller(arg, call, e);
+	if (r == 0 && known->principal.kind != PRINCIPAL_NOBODY)
+		rpc_call_vouch(call);
 	return r < 0 ? r : access_greet(known->row, &known->principal, e);
 }
 

@@ -33,6 +33,7 @@ struct final {
 
 struct rpc_call {
 	struct rpc_server *server;
+	enum rpc_side side;
 	atomic_uint refs;
 	grpc_call *core;
 	grpc_call_details details;
@@ -178,7 +179,7 @@ static void call_on_new(struct tag *tag, bool ok)
 		rpc_call_unref(call);
 		return;
 	}
-	call_request(server);
+	call_request(server, call->side);
 	call->method = methods_find(&server->methods, slice_from_core(&call->details.method));
 	call->peer = peer_find(server, call->core);
 	call->deadline_us = deadline_from_core(call->details.deadline);
@@ -315,7 +316,7 @@ static void call_on_message(struct tag *tag, bool ok)
 	server_post(call->server, call_dispatch_on_loop, call);
 }
 
-void call_request(struct rpc_server *server)
+void call_request(struct rpc_server *server, enum rpc_side side)
 {
 	struct rpc_call *call = calloc(1, sizeof(*call) + server->options.context_bytes);
 	if (!call) {
@@ -323,6 +324,7 @@ void call_request(struct rpc_server *server)
 		return;
 	}
 	call->server = server;
+	call->side = side;
 	atomic_init(&call->refs, 1);
 	call->deadline_us = INT64_MAX;
 	call->final.text = grpc_empty_slice();
@@ -338,7 +340,7 @@ void call_request(struct rpc_server *server)
 	grpc_call_error r = GRPC_CALL_ERROR;
 	if (!server->stopping) {
 		tag_release(&call->on_new);
-		r = grpc_server_request_call(server->core, &call->core, &call->details,
+		r = grpc_server_request_call(server->cores[side], &call->core, &call->details,
 					     &call->metadata, server->cq, server->cq,
 					     &call->on_new);
 		if (r == GRPC_CALL_OK)
@@ -574,6 +576,12 @@ void rpc_call_refresh_peer(struct rpc_call *call)
 {
 	if (call->peer.certificate.is_shown)
 		call->peer = peer_find(call->server, call->core);
+}
+
+void rpc_call_vouch(struct rpc_call *call)
+{
+	if (call->side == RPC_NETWORK)
+		connections_vouch(&call->server->connections, call->peer.address);
 }
 
 struct rpc_peer rpc_call_peer(const struct rpc_call *call)

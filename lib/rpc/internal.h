@@ -15,6 +15,7 @@
 #include <uthash.h>
 
 #include "mayfly/log.h"
+#include "rpc/connections.h"
 #include "rpc/rpc_server.h"
 
 /* gRPC core is not built for ThreadSanitizer, so the order that its queue gives is told to
@@ -108,6 +109,10 @@ void listeners_stop(struct rpc_server *server);
 void listeners_free(struct rpc_server *server);
 struct rpc_peer peer_find(struct rpc_server *server, grpc_call *core);
 
+/* Has core listen on the side of the network. A `failure` is why it might not. */
+int listen_network(struct rpc_server *server, const char *address, grpc_server_credentials *creds,
+		   const char *failure, uint16_t *ret_port, struct error *e) _must_use_;
+
 /* -- TLS -- */
 
 int tls_require_1_3(struct error *e) _must_use_;
@@ -119,9 +124,13 @@ void tls_judge(struct rpc_server *server, struct slice leaf, struct slice chain,
 struct health;
 struct reflection;
 
+/* Two servers of core, so that neither callers of the network can take what those of the machine
+ * need, nor their limits hold for these. */
+enum rpc_side { RPC_LOCAL, RPC_NETWORK, RPC_SIDES };
+
 struct rpc_server {
 	struct rpc_server_options options;
-	grpc_server *core;
+	grpc_server *cores[RPC_SIDES];
 	grpc_completion_queue *cq;
 	pthread_t pumps[2];
 	unsigned n_pumps;
@@ -131,6 +140,7 @@ struct rpc_server {
 	struct method_table methods; /* constant once started */
 	struct unix_listeners listeners;
 	struct peer_table peers;
+	struct connections connections;        /* of the network */
 	pthread_mutex_t tls_lock;              /* guards what follows */
 	struct rpc_tls_identity *tls_identity; /* owned */
 	bool tls_is_fetched;                   /* by core */
@@ -142,9 +152,9 @@ struct rpc_server {
 	unsigned calls;   /* exist, those that wait for a client included */
 	unsigned waiting; /* of these, for a client */
 	bool stopping;
-	bool stopped; /* core says so */
+	unsigned stopped; /* sides of which core says so */
 
-	struct tag stop_tag;
+	struct tag stop_tags[RPC_SIDES];
 	unsigned grace_ms;
 	rpc_fn *done;
 	void *done_arg;
@@ -157,8 +167,8 @@ static inline void server_post(struct rpc_server *server, rpc_fn *fn, void *arg)
 
 /* -- calls -- */
 
-/* Asks core for the next call, unless the server is stopping. Any thread. */
-void call_request(struct rpc_server *server);
+/* Asks core for the next call of a side, unless the server is stopping. Any thread. */
+void call_request(struct rpc_server *server, enum rpc_side side);
 
 /* Client streams, which only this room serves: the handler runs once for each message and once
  * with a NULL request when the client closed its side; it runs again only after this. The

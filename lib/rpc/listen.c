@@ -161,7 +161,7 @@ static void accept_one(struct unix_listener *listener, grpc_server_credentials *
 		log_warning("rpc: refused a connection on %s: %s", listener->path, strerror(-r));
 		return;
 	}
-	grpc_server_add_channel_from_fd(listener->server->core, TAKE_FD(fd), creds);
+	grpc_server_add_channel_from_fd(listener->server->cores[RPC_LOCAL], TAKE_FD(fd), creds);
 }
 
 static void *accept_run(void *arg)
@@ -354,19 +354,26 @@ static int check_tcp_address(const char *address, struct error *e)
 	return 0;
 }
 
+int listen_network(struct rpc_server *server, const char *address, grpc_server_credentials *creds,
+		   const char *failure, uint16_t *ret_port, struct error *e)
+{
+	int port = grpc_server_add_http2_port(server->cores[RPC_NETWORK], address, creds);
+
+	grpc_server_credentials_release(creds);
+	if (port <= 0)
+		return error_set(e, ERROR_CONFLICT, NULL, "cannot listen on %s: %s", address,
+				 failure);
+	if (ret_port)
+		*ret_port = (uint16_t)port;
+	return connections_watch(&server->connections, (uint16_t)port, e);
+}
+
 int rpc_server_listen_tcp(struct rpc_server *server, const char *address, uint16_t *ret_port,
 			  struct error *e)
 {
 	int r = check_tcp_address(address, e);
 	if (r < 0)
 		return r;
-	grpc_server_credentials *creds = grpc_insecure_server_credentials_create();
-	int port = grpc_server_add_http2_port(server->core, address, creds);
-	grpc_server_credentials_release(creds);
-	if (port <= 0)
-		return error_set(e, ERROR_CONFLICT, NULL, "cannot listen on %s: is it in use?",
-				 address);
-	if (ret_port)
-		*ret_port = (uint16_t)port;
-	return 0;
+	return listen_network(server, address, grpc_insecure_server_credentials_create(),
+			      "is it in use?", ret_port, e);
 }

@@ -23,8 +23,20 @@ struct rpc_call;
 
 typedef void rpc_fn(void *arg);
 
-#define RPC_MAX_RECEIVE_BYTES (64U << 20)
-#define RPC_MAX_NESTING       100
+#define RPC_MAX_RECEIVE_BYTES       (64U << 20)
+#define RPC_MAX_NESTING             100
+
+/* What callers of the network may take; those of the unix socket are the machine's own. 0: the
+ * default. */
+#define RPC_CONNECTIONS             1024
+#define RPC_CONNECTIONS_PER_ADDRESS 128
+#define RPC_IDLE_S                  300
+struct rpc_limits {
+	/* Connections at a time, in all (but at most a quarter of RLIMIT_NOFILE) and of one IPv4
+	 * address or IPv6 /64. One on which nobody called who is known gives way to a new one. */
+	unsigned connections, connections_per_address;
+	unsigned idle_s; /* how long one is kept without a call */
+};
 
 struct rpc_server_options {
 	/* Runs fn(arg) on the loop thread, later, in order of posting; called from any thread and
@@ -32,6 +44,7 @@ struct rpc_server_options {
 	void (*post)(void *post_ctx, rpc_fn *fn, void *arg);
 	void *post_ctx;
 	uint32_t max_receive_bytes; /* of one message; 0: RPC_MAX_RECEIVE_BYTES */
+	struct rpc_limits limits;
 	/* A serialized google.protobuf.FileDescriptorSet that has all served services; borrowed
 	 * until the server is freed. Empty: the one embedded in this library. */
 	struct slice descriptors;
@@ -225,6 +238,9 @@ struct rpc_peer {
 };
 
 struct rpc_peer rpc_call_peer(const struct rpc_call *call);
+
+/* Its caller is known, so its connection does not have to give way to others any more. */
+void rpc_call_vouch(struct rpc_call *call);
 
 /* Looks at the certificate again, with what the server knows of revocations and authorities now. */
 void rpc_call_refresh_peer(struct rpc_call *call);

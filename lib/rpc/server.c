@@ -9,6 +9,7 @@
 #include <grpc/compression.h>
 #include <grpc/support/log.h>
 #include <grpc/support/time.h>
+#include <limits.h>
 #include <time.h>
 
 /* Calls that core may hand over before the first of them was looked at. */
@@ -30,8 +31,10 @@ void rpc_log_from_core(void)
 	gpr_set_log_function(on_core_log);
 }
 
-static grpc_server *core_new(uint32_t max_receive_bytes)
+static grpc_server *core_new(const struct rpc_server_options *options, enum rpc_side side)
 {
+	int idle_ms = side == RPC_NETWORK ? (int)options->limits.idle_s * 1000 : INT_MAX;
+
 	/* Two servers must not share a port silently; quiet streams may be kept alive. Compressed
 	 * messages are refused, and never inflated: core would do so before it looks at the size,
 	 * and a thousand times as many bytes can come out as went in. */
@@ -39,7 +42,7 @@ static grpc_server *core_new(uint32_t max_receive_bytes)
 		{ GRPC_ARG_INTEGER, (char *)GRPC_ARG_ALLOW_REUSEPORT, { .integer = 0 } },
 		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-		  { .integer = (int)max_receive_bytes } },
+		  { .integer = (int)options->max_receive_bytes } },
 		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_ARG_MAX_METADATA_SIZE,
 		  { .integer = MAX_METADATA_BYTES } },
@@ -53,6 +56,9 @@ static grpc_server *core_new(uint32_t max_receive_bytes)
 		  (char *)GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
 		  { .integer = HANDSHAKE_LIMIT_MS } },
 		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+		  { .integer = idle_ms } },
+		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
 		  { .integer = 1 << GRPC_COMPRESS_NONE } },
 		{ GRPC_ARG_INTEGER,
@@ -63,6 +69,26 @@ static grpc_server *core_new(uint32_t max_receive_bytes)
 	return grpc_server_create(&all, NULL);
 }
 
+static unsigned or_default(unsigned value, unsigned otherwise)
+{
+	return value ? value : otherwise;
+}
+
+static void complete_options(struct rpc_server_options *options)
+{
+	struct rpc_limits *limits = &options->limits;
+
+	options->max_receive_bytes = or_default(options->max_receive_bytes, RPC_MAX_RECEIVE_BYTES);
+	if (!options->error_domain)
+		options->error_domain = "mayfly";
+	if (options->descriptors.len == 0)
+		options->descriptors = rpc_embedded_descriptors();
+	limits->connections = or_default(limits->connections, RPC_CONNECTIONS);
+	limits->connections_per_address =
+		or_default(limits->connections_per_address, RPC_CONNECTIONS_PER_ADDRESS);
+	limits->idle_s = or_default(limits->idle_s, RPC_IDLE_S);
+}
+
 int rpc_server_new(const struct rpc_server_options *options, struct rpc_server **ret,
 		   struct error *e)
 {
@@ -70,12 +96,7 @@ int rpc_server_new(const struct rpc_server_options *options, struct rpc_server *
 	if (!server)
 		return error_set_errno(e, ENOMEM, "cannot make an RPC server");
 	server->options = *options;
-	if (server->options.max_receive_bytes == 0)
-		server->options.max_receive_bytes = RPC_MAX_RECEIVE_BYTES;
-	if (!server->options.error_domain)
-		server->options.error_domain = "mayfly";
-	if (server->options.descriptors.len == 0)
-		server->options.descriptors = rpc_embedded_descriptors();
+	complete_options(&server->options);
 	LIST_INIT(&server->listeners);
 	(void)pthread_mutex_init(&server->lock, NULL);
 	(void)pthread_mutex_init(&server->peers.lock, NULL);
@@ -88,11 +109,16 @@ int rpc_server_new(const struct rpc_server_options *options, struct rpc_server *
 
 	rpc_log_from_core();
 	grpc_init();
-	server->core = core_new(server->options.max_receive_bytes);
 	server->cq = grpc_completion_queue_create_for_next(NULL);
-	grpc_server_register_completion_queue(server->core, server->cq, NULL);
+	for (int side = 0; side < RPC_SIDES; side++) {
+		server->cores[side] = core_new(&server->options, side);
+		grpc_server_register_completion_queue(server->cores[side], server->cq, NULL);
+	}
 
-	int r = methods_init(&server->methods, server->options.descriptors, e);
+	int r = connections_init(&server->connections, server->options.limits.connections,
+				 server->options.limits.connections_per_address, e);
+	if (r == 0)
+		r = methods_init(&server->methods, server->options.descriptors, e);
 	if (r == 0)
 		r = health_new(server, e);
 	if (r == 0)
@@ -149,15 +175,16 @@ static void *pump_run(void *arg)
 
 int rpc_server_start(struct rpc_server *server, struct error *e)
 {
-	grpc_server_start(server->core);
+	for (int side = 0; side < RPC_SIDES; side++)
+		grpc_server_start(server->cores[side]);
 	for (size_t i = 0; i < ARRAY_SIZE(server->pumps); i++) {
 		int r = pthread_create(&server->pumps[i], NULL, pump_run, server);
 		if (r != 0)
 			return error_set_errno(e, r, "cannot start a thread");
 		server->n_pumps++;
 	}
-	for (unsigned i = 0; i < CALLS_WAITING; i++)
-		call_request(server);
+	for (unsigned i = 0; i < CALLS_WAITING * RPC_SIDES; i++)
+		call_request(server, i % RPC_SIDES);
 	health_set(server->health, "", true);
 	return listeners_start(server, e);
 }
@@ -166,7 +193,7 @@ static void on_core_stopped(struct tag *tag, bool ok _unused_)
 {
 	struct rpc_server *server = tag->owner;
 	(void)pthread_mutex_lock(&server->lock);
-	server->stopped = true;
+	server->stopped++;
 	(void)pthread_cond_broadcast(&server->changed);
 	(void)pthread_mutex_unlock(&server->lock);
 }
@@ -174,13 +201,23 @@ static void on_core_stopped(struct tag *tag, bool ok _unused_)
 /* With the lock held. False when the deadline (NULL: none) passed before all was over. */
 static bool wait_until_over(struct rpc_server *server, const struct timespec *deadline)
 {
-	while (!server->stopped || server->calls > 0) {
+	while (server->stopped < RPC_SIDES || server->calls > 0) {
 		int r = deadline ? pthread_cond_timedwait(&server->changed, &server->lock, deadline)
 				 : pthread_cond_wait(&server->changed, &server->lock);
 		if (r == ETIMEDOUT)
 			return false;
 	}
 	return true;
+}
+
+static void stop_cores(struct rpc_server *server)
+{
+	for (int side = 0; side < RPC_SIDES; side++) {
+		server->stop_tags[side] = (struct tag){ on_core_stopped, server };
+		tag_release(&server->stop_tags[side]);
+		grpc_server_shutdown_and_notify(server->cores[side], server->cq,
+						&server->stop_tags[side]);
+	}
 }
 
 static void *close_run(void *arg)
@@ -199,7 +236,8 @@ static void *close_run(void *arg)
 	bool over = wait_until_over(server, &deadline);
 	(void)pthread_mutex_unlock(&server->lock);
 	if (!over) {
-		grpc_server_cancel_all_calls(server->core);
+		for (int side = 0; side < RPC_SIDES; side++)
+			grpc_server_cancel_all_calls(server->cores[side]);
 		(void)pthread_mutex_lock(&server->lock);
 		(void)wait_until_over(server, NULL);
 		(void)pthread_mutex_unlock(&server->lock);
@@ -225,9 +263,7 @@ void rpc_server_shutdown(struct rpc_server *server, unsigned grace_ms, rpc_fn *d
 	(void)pthread_mutex_lock(&server->lock);
 	server->stopping = true;
 	(void)pthread_mutex_unlock(&server->lock);
-	server->stop_tag = (struct tag){ on_core_stopped, server };
-	tag_release(&server->stop_tag);
-	grpc_server_shutdown_and_notify(server->core, server->cq, &server->stop_tag);
+	stop_cores(server);
 
 	int r = pthread_create(&server->closer, NULL, close_run, server);
 	if (r != 0) { /* the process ends anyway; ending it without order beats hanging */
@@ -241,8 +277,7 @@ void rpc_server_shutdown(struct rpc_server *server, unsigned grace_ms, rpc_fn *d
 /* A queue without pumps is drained by hand. */
 static void close_unstarted(struct rpc_server *server)
 {
-	server->stop_tag = (struct tag){ on_core_stopped, server };
-	grpc_server_shutdown_and_notify(server->core, server->cq, &server->stop_tag);
+	stop_cores(server);
 	grpc_completion_queue_shutdown(server->cq);
 	while (grpc_completion_queue_next(server->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)
 		       .type != GRPC_QUEUE_SHUTDOWN)
@@ -257,12 +292,14 @@ struct rpc_server *rpc_server_free(struct rpc_server *server)
 		(void)pthread_join(server->closer, NULL);
 	else
 		close_unstarted(server);
-	grpc_server_destroy(server->core);
+	for (int side = 0; side < RPC_SIDES; side++)
+		grpc_server_destroy(server->cores[side]);
 	grpc_completion_queue_destroy(server->cq);
 	(void)health_free(server->health);
 	(void)reflection_free(server->reflection);
 	methods_free(&server->methods);
 	listeners_free(server);
+	connections_clear(&server->connections);
 	(void)pthread_mutex_destroy(&server->lock);
 	(void)pthread_mutex_destroy(&server->peers.lock);
 	(void)pthread_mutex_destroy(&server->tls_lock);

@@ -204,14 +204,6 @@ int rpc_server_listen_tls(struct rpc_server *server, const char *address,
 	grpc_server_credentials *creds = grpc_ssl_server_credentials_create_with_options(
 		grpc_ssl_server_credentials_create_options_using_config_fetcher(
 			request, fetch_config, server));
-	int port = grpc_server_add_http2_port(server->core, address, creds);
-	grpc_server_credentials_release(creds);
-	if (port <= 0)
-		return error_set(e, ERROR_CONFLICT, NULL,
-				 "cannot listen on %s: is it in use, and an address of this "
-				 "machine?",
-				 address);
-	if (ret_port)
-		*ret_port = (uint16_t)port;
-	return 0;
+	return listen_network(server, address, creds,
+			      "is it in use, and an address of this machine?", ret_port, e);
 }

@@ -200,6 +200,33 @@ def test_nobody(active):
     assert answer.status == 1
 
 
+def test_a_crowd_of_strangers_locks_nobody_out(active):
+    """More connections than there may be, on both ports and of many addresses, that say nothing after HTTP/2's first
+    words: operators get in by all ways, and sandboxes start."""
+    known, quoted = Caller(active, make_key(active, BLUE, "INVOKER")), f'"{BLUE}"'.encode()
+    assert known.method("InvokeService", "Invoke", function_name="same").payload == quoted
+    ports = [int(active.config[key].split(":")[1]) for key in ("api.listen_tcp", "api.listen_tls")]
+    crowd = [socket.create_connection(("127.0.0.1", ports[i % 2]), 30, (f"127.0.1.{i % 40 + 1}", 0)) for i in range(1500)]
+    for client in crowd:
+        try:
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+        except ConnectionError:
+            pass  # it had to give way
+    assert get(active, GREEN).function_name == "same"
+    with grpc.insecure_channel(f"unix:{active.socket}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        answer = active.protocol.node_grpc.NodeServiceStub(channel).GetNode(active.protocol.node.GetNodeRequest(),
+                                                                            timeout=30)
+    assert answer.node_id
+    active.functions.Create(active.create_request("late", e2e.PYTHON, {"index.py": ECHO}, tenant=BLUE,
+                                                  environment={"WHO": "late"}, timeout_seconds=30), timeout=60)
+    wait_active(active, BLUE, "late")
+    assert known.method("InvokeService", "Invoke", function_name="late").payload == b'"late"'
+    fresh = Caller(active, make_key(active, BLUE, "INVOKER"))
+    assert fresh.method("InvokeService", "Invoke", function_name="same").payload == quoted
+    for client in crowd:
+        client.close()
+
+
 def test_reflection_and_unknown_methods(active):
     request = active.protocol.message("grpc.reflection.v1.ServerReflectionRequest")
     response = active.protocol.message("grpc.reflection.v1.ServerReflectionResponse")

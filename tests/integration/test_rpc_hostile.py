@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that mean harm against lib/rpc: what they can make it hold is bounded, and others are served."""
 
+import os
+import socket
 import subprocess
+import time
 import zlib
 
 import pytest
@@ -9,12 +12,15 @@ import pytest
 import http2
 
 GET = "/mayfly.v1.FunctionService/Get"
+TAIL = "/mayfly.v1.LogService/Tail"
+FIRST = http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0)
 TIMEOUT = 20
 
 
 class Server:
-    def __init__(self, build, *arguments):
-        self.process = subprocess.Popen([build / "tests/integration/rpc-echo", *arguments],
+    def __init__(self, build, *arguments, files=4096):
+        command = [build / "tests/integration/rpc-echo", *arguments]
+        self.process = subprocess.Popen(["prlimit", f"--nofile={files}", *command],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.unix, self.tcp = self.process.stdout.readline().split()
 
@@ -22,6 +28,9 @@ class Server:
         """Of its memory so far, in bytes."""
         with open(f"/proc/{self.process.pid}/status") as status:
             return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def stop(self):
         self.process.stdin.close()
@@ -32,8 +41,8 @@ class Server:
 def serve(build):
     servers = []
 
-    def start(*arguments):
-        servers.append(Server(build, *arguments))
+    def start(*arguments, **options):
+        servers.append(Server(build, *arguments, **options))
         return servers[-1]
 
     yield start
@@ -66,3 +75,124 @@ def test_nothing_is_inflated(serve):
             assert b"not a well-formed" in client.wait_end(client.call(GET, bomb, *more, compressed=1))
         assert get() in client.wait_end(client.call(GET, get()))
         assert server.peak() - before < 16 << 20
+
+
+def starts(server, preface=b"", address="127.0.0.1"):
+    """A connection to the TCP port on which only that was said."""
+    host, port = server.tcp.split(":")
+    client = socket.create_connection((host, int(port)), timeout=TIMEOUT, source_address=(address, 0))
+    client.sendall(preface)
+    return client
+
+
+def is_open(client):
+    """Whether the other side has not ended it by now."""
+    client.setblocking(False)
+    try:
+        while client.recv(1 << 16):
+            pass
+        return False
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def until(condition):
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+KNOWN = ("authorization", "somebody")
+
+
+def test_strangers_give_way(serve):
+    """Thousands of connections, from one address and from many, that say nothing or little."""
+    server = serve("connections=64", "connections_per_address=24")
+    before = server.descriptors()
+    known = http2.Connection(server.tcp).start()
+    assert get() in known.wait_end(known.call(GET, get(), KNOWN))
+
+    crowd = [starts(server, preface) for _ in range(250) for preface in (b"", http2.PREFACE, FIRST)]
+    until(lambda: sum(is_open(client) for client in crowd) <= 23)
+    crowd += [starts(server, FIRST, f"127.0.{i % 50}.{i % 7 + 1}") for i in range(1000)]
+    until(lambda: sum(is_open(client) for client in crowd) <= 63)
+    # At most two for each, and those that core has not closed yet.
+    assert server.descriptors() - before < 2 * 64 + 64
+
+    # Who is known has stayed; a new one comes in, by both ways.
+    assert get() in known.wait_end(known.call(GET, get(), KNOWN))
+    for address in (server.unix, server.tcp):
+        with http2.Connection(address).start() as client:
+            assert get() in client.wait_end(client.call(GET, get(), KNOWN))
+    for client in crowd:
+        client.close()
+    known.close()
+    until(lambda: server.descriptors() - before < 2 * 64)
+
+
+def test_known_callers_do_not_give_way(serve):
+    """Not even to one another: who has too many is refused."""
+    server = serve("connections=64", "connections_per_address=4")
+    full = []
+    for _ in range(4):
+        full.append(http2.Connection(server.tcp).start())
+        assert get() in full[-1].wait_end(full[-1].call(GET, get(), KNOWN))
+    refused = starts(server, FIRST)
+    until(lambda: not is_open(refused))
+    elsewhere = starts(server, FIRST, "127.0.0.2")
+    for client in full:
+        assert get() in client.wait_end(client.call(GET, get(), KNOWN))
+    assert is_open(elsewhere)
+    full.pop().close()
+
+    def comes_in():
+        client = http2.Connection(server.tcp)
+        try:
+            client.start()
+            return get() in client.wait_end(client.call(GET, get(), KNOWN))
+        except (EOFError, ConnectionError):
+            return False
+        finally:
+            client.close()
+
+    until(comes_in)
+    for client in full:
+        client.close()
+
+
+def test_idle_connections_end(serve):
+    """Those with a call do not, however long that says nothing; and those of the unix socket."""
+    server = serve("idle_s=1")
+    idle = [http2.Connection(server.tcp).start() for _ in range(20)]
+    tail, local = http2.Connection(server.tcp).start(), http2.Connection(server.unix).start()
+    stream = tail.call(TAIL, b"", KNOWN)
+    for client in idle:
+        client.wait_gone()
+    for client, path in ((tail, GET), (local, GET)):
+        assert get() in client.wait_end(client.call(path, get(), KNOWN))
+    assert not tail.ended(stream)
+    tail.close()
+    local.close()
+
+
+def test_without_descriptors(serve):
+    """Nothing is left to accept with: afterwards all goes on, which core alone would not."""
+    server = serve("connections=4096", "connections_per_address=4096", files=256)
+    crowd = [starts(server, FIRST, f"127.0.0.{i % 200 + 1}") for i in range(600)]
+    until(lambda: sum(is_open(client) for client in crowd) <= 64)
+    with http2.Connection(server.unix).start() as client:
+        assert get() in client.wait_end(client.call(GET, get()))
+    for address in [server.unix] * 200:
+        crowd.append(socket.socket(socket.AF_UNIX))
+        crowd[-1].connect(address[5:])
+    until(lambda: server.descriptors() >= 250)
+    crowd += [starts(server, FIRST) for _ in range(20)]
+    until(lambda: not is_open(crowd[-1]))
+    for client in crowd:
+        client.close()
+    with http2.Connection(server.unix).start() as local, http2.Connection(server.tcp).start() as client:
+        assert get() in local.wait_end(local.call(GET, get()))
+        assert get() in client.wait_end(client.call(GET, get()))

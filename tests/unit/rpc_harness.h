@@ -223,7 +223,8 @@ static inline void harness_echo(struct harness *h, struct rpc_call *call,
 	rpc_call_reply(call, &function.base);
 }
 
-static inline int harness_setup(void **state)
+/* With options beyond the harness's own. */
+static inline int harness_setup_with(void **state, const struct rpc_server_options *more)
 {
 	struct harness *h = calloc(1, sizeof(*h));
 	_cleanup_error_ struct error e = ERROR_INIT;
@@ -240,9 +241,10 @@ static inline int harness_setup(void **state)
 	(void)snprintf(h->path, sizeof(h->path), "%s/sock", h->dir);
 	(void)snprintf(h->address, sizeof(h->address), "unix:%s", h->path);
 	test_loop_start(&h->loop);
-	const struct rpc_server_options options = { .post = test_loop_post,
-						    .post_ctx = &h->loop,
-						    .max_receive_bytes = 1 << 20 };
+	struct rpc_server_options options = *more;
+	options.post = test_loop_post;
+	options.post_ctx = &h->loop;
+	options.max_receive_bytes = 1 << 20;
 	int r = rpc_server_new(&options, &h->server, &e);
 	if (r == 0)
 		r = rpc_server_add_service(h->server, &mayfly__v1__function_service__descriptor,
@@ -261,6 +263,13 @@ static inline int harness_setup(void **state)
 	(void)snprintf(h->tcp, sizeof(h->tcp), "127.0.0.1:%u", port);
 	*state = h;
 	return 0;
+}
+
+static inline int harness_setup(void **state)
+{
+	const struct rpc_server_options none = { 0 };
+
+	return harness_setup_with(state, &none);
 }
 
 static inline void harness_stopped(void *arg)
