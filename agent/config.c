@@ -209,8 +209,8 @@ static const struct config_row rows[] = {
 		  "LoadCredentialEncrypted=), instead of a file: docs/tenants.md." },
 
 	{ "audit", "max_records", NUMBER(audit_max_records, 100, 100000000), .initial = "100000",
-	  .help = "Records of the audit log that are kept; beyond them the oldest go. One takes "
-		  "about 300 bytes." },
+	  .help = "Records of the audit log that are kept; beyond them the oldest go of who has "
+		  "the most (docs/tenants.md). One takes about 350 bytes." },
 	{ "audit", "keep_days", NUMBER(audit_keep_days, 1, 36500), .initial = "365", .unit = "days",
 	  .help = "And for how long." },
 

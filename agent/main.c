@@ -20,7 +20,7 @@ static int run_node(const struct config *config)
 	_cleanup_(node_close_p) struct node *node = NULL;
 	int r = node_open(config, &node, &error);
 	if (r < 0) {
-		log_error("cannot start: %s", error_text(&error));
+		log_error("cannot start: %s", error_log_text(&error));
 		(void)sd_notifyf(0, "STATUS=Cannot start: %s\nERRNO=%d", error_text(&error), -r);
 		return EXIT_FAILURE;
 	}

@@ -83,6 +83,9 @@ static void drained(struct node *node, unsigned part)
 
 static void on_server_drained(void *arg)
 {
+	struct node *node = arg;
+
+	failures_end(&node->gate.failures); /* while the trail still writes */
 	drained(arg, DRAIN_SERVER);
 }
 
@@ -153,7 +156,7 @@ static void reload_done(struct job *job)
 	} else {
 		log_error("SIGHUP: certificates, authorities and revocation lists stay as they "
 			  "were: %s",
-			  error_text(&reload->error));
+			  error_log_text(&reload->error));
 	}
 	error_clear(&reload->error);
 }

@@ -80,6 +80,7 @@ static void build_gate(struct node *node, struct rpc_server_options *options)
 	node->gate = (struct gate){ .tenants = node->tenants,
 				    .directory = node->directory,
 				    .trail = node->trail,
+				    .failures = { .trail = node->trail, .loop = node->loop },
 				    .tcp_is_operator = config->api_listen_tcp_operator,
 				    .trust_domain = config->auth_trust_domain,
 				    .loop = node->loop };

@@ -135,7 +135,7 @@ void account_finish_flush(struct account *account)
 		log_error("The usage of %llu invocations waits in the journal, that of %llu is "
 			  "lost, none of which was answered with success: %s",
 			  (unsigned long long)(account->gathered - lost), (unsigned long long)lost,
-			  error_text(&account->failure));
+			  error_log_text(&account->failure));
 	account->flushed = NULL;
 	timer_disarm(&account->tick);
 	account_stop_upkeep(account);
@@ -175,7 +175,7 @@ static void on_failure(struct account *account, struct ledger_record *first,
 {
 	if (!account->failure.code)
 		log_error("The ledger cannot be written, no function runs until it can: %s",
-			  error_text(&account->commit.error));
+			  error_log_text(&account->commit.error));
 	error_move(&account->failure, &account->commit.error);
 	for (struct ledger_record *record = first; record; record = record->next)
 		count_gathered(account, record);

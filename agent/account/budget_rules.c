@@ -33,7 +33,7 @@ static void answer(struct budget_write *write, const struct account_budget *budg
 	else if (write->result < 0)
 		log_warning("A budget's news cannot be recorded, and may be told again after a "
 			    "restart: %s",
-			    error_text(&write->error));
+			    error_log_text(&write->error));
 }
 
 static void free_write(struct budget_write *write)

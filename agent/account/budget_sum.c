@@ -110,7 +110,7 @@ static void sum_done(struct lane_job *job)
 		load(budget, sum);
 	else if (budget && !budget->is_unknown)
 		log_warning("What was used of a budget until now is not known: %s",
-			    error_text(&sum->error));
+			    error_log_text(&sum->error));
 	free_sum(sum);
 	if (budget) {
 		budget->is_summing = false;

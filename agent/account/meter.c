@@ -268,7 +268,7 @@ static void done(struct lane_job *job)
 		if (!meters->failing)
 			log_warning("Time of provisioned sandboxes and snapshots cannot be "
 				    "recorded, and is tried again: %s",
-				    error_text(&meters->error));
+				    error_log_text(&meters->error));
 	}
 	meters->failing = meters->result < 0;
 	free_list(TAKE_PTR(meters->batch));

@@ -57,7 +57,7 @@ static void trim_done(struct lane_job *job)
 
 	if (upkeep->trim_result < 0)
 		log_warning("Old usage records cannot be deleted, or days not be summed up: %s",
-			    error_text(&upkeep->trim_error));
+			    error_log_text(&upkeep->trim_error));
 	error_clear(&upkeep->trim_error);
 	account->trimmed = upkeep->trimmed;
 	if (arm(account, more ? TRIM_PAUSE_US : TRIM_INTERVAL_US) < 0)
@@ -102,7 +102,7 @@ static void checkpoint_done(struct lane_job *job)
 
 	upkeep->checkpointing = false;
 	if (upkeep->checkpoint_result < 0)
-		log_warning("%s", error_text(&upkeep->checkpoint_error));
+		log_warning("%s", error_log_text(&upkeep->checkpoint_error));
 	error_clear(&upkeep->checkpoint_error);
 }
 

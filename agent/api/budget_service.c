@@ -268,6 +268,7 @@ static void note(struct trail *trail, const struct account_budget *budget, bool 
 		.peer = "",
 		.result = "OK",
 		.message = text,
+		.share = rule->tenant,
 	};
 
 	(void)snprintf(text, sizeof(text), "the %s limit of %" PRId64 " %s a %s is reached",

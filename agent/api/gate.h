@@ -14,7 +14,7 @@
 
 #include <sys/queue.h>
 
-#include "agent/audit/trail.h"
+#include "agent/audit/failures.h"
 #include "agent/deploy/directory.h"
 #include "agent/tenants/tenants.h"
 #include "rpc/rpc_server.h"
@@ -41,10 +41,7 @@ struct gate {
 	LIST_HEAD(, gate_call) streams; /* open ones */
 	struct timer expiry;            /* of what opened them */
 
-	/* Refusals of callers who are not known, so that they cannot push all else out of the
-	 * trail: those of this minute that were noted, and that were not. */
-	int64_t minute;
-	unsigned noted, left_out;
+	struct failures failures; /* its loop and trail are set with those above */
 	struct gate_granted granted[GATE_GRANTED_PLACES];
 };
 
@@ -55,5 +52,5 @@ void gate_guard(struct gate *gate, struct rpc_server_options *options);
  * revocation lists. It looks by itself when a key or a certificate expires. */
 void gate_look_again(struct gate *gate);
 
-/* When the server is gone. */
+/* When the server is gone, and before its trail. */
 void gate_stop(struct gate *gate);

@@ -120,4 +120,5 @@ void gate_leave_stream(struct gate_call *known)
 void gate_stop(struct gate *gate)
 {
 	timer_disarm(&gate->expiry);
+	failures_end(&gate->failures);
 }

@@ -5,20 +5,23 @@
 #include <stdio.h>
 
 #include "agent/api/gate_internal.h"
+#include "agent/functions/destination.h"
 #include "mayfly/clock.h"
 
-#define NOTES_OF_UNKNOWN_MAX 60 /* in a minute */
-#define RESOURCE_BYTES       160
-#define MESSAGE_BYTES        320
-#define PRINCIPAL_BYTES      (PRINCIPAL_NAME_BYTES + 48) /* with the rest of an ARN */
-#define USEC_PER_MINUTE      (60 * USEC_PER_SEC)
+#define RESOURCE_BYTES  160
+#define MESSAGE_BYTES   320
+#define PRINCIPAL_BYTES (PRINCIPAL_NAME_BYTES + 48) /* with the rest of an ARN */
+#define SHARE_BYTES     (TENANT_ID_BYTES + 16)
+#define USEC_PER_MINUTE (60 * USEC_PER_SEC)
 
 /* Of what is noted alone. */
 static void find_resource(ProtobufCMessage *request, char out[RESOURCE_BYTES])
 {
 	static const char *const names[] = { "function_name", "access_key_id", "user",
 					     "template_id",   "layer_name",    "resource",
-					     "runtime",       "name",          "url" };
+					     "runtime",       "name" };
+	char **url = gate_find_text(request, "url");
+	char shown[DESTINATION_SHOWN_BYTES];
 
 	out[0] = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(names) && !out[0]; i++) {
@@ -27,41 +30,25 @@ static void find_resource(ProtobufCMessage *request, char out[RESOURCE_BYTES])
 		if (text)
 			gate_copy_text(out, RESOURCE_BYTES, *text);
 	}
+	if (out[0] || !url)
+		return;
+	destination_show(*url, shown);
+	/* What is no URL may be anything. */
+	gate_copy_text(out, RESOURCE_BYTES, strncmp(shown, "http", 4) == 0 ? shown : "...");
 }
 
-static void note_left_out(struct gate *gate)
+/* What a broken rule is told with quotes the request, which may have secrets in any field: that is
+ * for the caller alone. */
+static void describe(const struct error *e, char out[MESSAGE_BYTES])
 {
-	char message[96];
+	bool quotes =
+		e->code == ERROR_INVALID_PARAMETER || e->code == ERROR_INVALID_REQUEST_CONTENT;
 
-	(void)snprintf(message, sizeof(message), "%u more calls of unknown callers in one minute",
-		       gate->left_out);
-	const struct audit_record record = { .principal = "",
-					     .access_key_id = "",
-					     .tenant = "",
-					     .method = "",
-					     .resource = "",
-					     .peer = "",
-					     .result = error_kind(ERROR_UNAUTHENTICATED)->name,
-					     .message = message };
-	trail_note(gate->trail, &record);
-}
-
-static bool may_note_unknown(struct gate *gate)
-{
-	int64_t minute = clock_monotonic_us() / USEC_PER_MINUTE;
-
-	if (minute != gate->minute) {
-		if (gate->left_out)
-			note_left_out(gate);
-		gate->minute = minute;
-		gate->noted = gate->left_out = 0;
-	}
-	if (gate->noted < NOTES_OF_UNKNOWN_MAX) {
-		gate->noted++;
-		return true;
-	}
-	gate->left_out++;
-	return false;
+	if (e->log || !quotes)
+		gate_copy_text(out, MESSAGE_BYTES, error_log_text(e));
+	else
+		(void)snprintf(out, MESSAGE_BYTES, "%.64s breaks a rule",
+			       e->field ? e->field : "the request");
 }
 
 static uint64_t add_to_hash(uint64_t hash, const char *text)
@@ -93,11 +80,9 @@ static bool may_note_granted(struct gate *gate, const struct gate_call *known, c
 	return true;
 }
 
-static bool is_noted(struct gate *gate, const struct gate_call *known, const struct error *e)
+static bool is_noted(const struct gate_call *known, const struct error *e)
 {
-	if (e && e->code == ERROR_UNAUTHENTICATED)
-		return may_note_unknown(gate);
-	return (e && e->code == ERROR_ACCESS_DENIED) ||
+	return (e && (e->code == ERROR_UNAUTHENTICATED || e->code == ERROR_ACCESS_DENIED)) ||
 	       (known->row &&
 		(known->row->effect == ACCESS_CHANGE || known->row->effect == ACCESS_MANAGE));
 }
@@ -123,14 +108,33 @@ static void name_principal(const struct gate_call *known, char out[PRINCIPAL_BYT
 		gate_copy_text(out, PRINCIPAL_BYTES, principal->name);
 }
 
+/* Whose room it takes. What failed and what a policy let in have rooms of their own, so that they
+ * push out no change. */
+static void choose_share(const struct gate_call *known, const struct error *e,
+			 char out[SHARE_BYTES])
+{
+	const struct principal *principal = &known->principal;
+
+	if (principal->kind == PRINCIPAL_OPERATOR)
+		gate_copy_text(out, SHARE_BYTES, AUDIT_SHARE_OPERATORS);
+	else if (principal->kind == PRINCIPAL_NOBODY)
+		gate_copy_text(out, SHARE_BYTES, AUDIT_SHARE_UNKNOWN);
+	else
+		(void)snprintf(out, SHARE_BYTES, "%s%s", known->tenant,
+			       e                   ? " failed"
+			       : known->is_granted ? " granted"
+						   : "");
+}
+
 void gate_note(struct rpc_call *call, const ProtobufCMessage *reply, const struct error *e,
 	       struct gate *gate)
 {
 	struct gate_call *known = rpc_call_context(call);
 	const char *method = rpc_call_method(call); /* "" when there is no such */
 	char message[MESSAGE_BYTES], resource[RESOURCE_BYTES], who[PRINCIPAL_BYTES];
+	char share[SHARE_BYTES];
 	struct rpc_peer peer;
-	bool noted = is_noted(gate, known, e);
+	bool noted = is_noted(known, e);
 
 	if (!noted && !known->is_granted)
 		return;
@@ -140,7 +144,10 @@ void gate_note(struct rpc_call *call, const ProtobufCMessage *reply, const struc
 	peer = rpc_call_peer(call);
 	learn_from_reply(known, reply);
 	name_principal(known, who);
-	gate_copy_text(message, sizeof(message), e ? error_text(e) : "");
+	choose_share(known, e, share);
+	message[0] = 0;
+	if (e)
+		describe(e, message);
 	const struct audit_record record = {
 		.principal = who,
 		.access_key_id = known->principal.key_id,
@@ -150,6 +157,10 @@ void gate_note(struct rpc_call *call, const ProtobufCMessage *reply, const struc
 		.peer = peer.address,
 		.result = e ? error_kind(e->code)->name : "OK",
 		.message = message,
+		.share = share,
 	};
-	trail_note(gate->trail, &record);
+	if (e)
+		failures_note(&gate->failures, &record);
+	else
+		trail_note(gate->trail, &record);
 }

@@ -11,7 +11,7 @@
 #include "mayfly/log.h"
 
 #define WAITING_MAX 10000 /* records; more are lost, and said to be */
-#define TEXTS       8
+#define TEXTS       9
 
 /* Growing list of records that own their texts. */
 struct records {
@@ -53,12 +53,12 @@ static void texts_of(struct audit_record *record, const char **ret[TEXTS])
 {
 	const char **all[TEXTS] = { &record->principal, &record->access_key_id, &record->tenant,
 				    &record->method,    &record->resource,      &record->peer,
-				    &record->result,    &record->message };
+				    &record->result,    &record->message,       &record->share };
 
 	memcpy(ret, all, sizeof(all));
 }
 
-static void record_clear(struct audit_record *record)
+void trail_clear_record(struct audit_record *record)
 {
 	const char **texts[TEXTS];
 
@@ -67,7 +67,7 @@ static void record_clear(struct audit_record *record)
 		free((char *)(uintptr_t)*texts[i]);
 }
 
-static int record_copy(struct audit_record *to, const struct audit_record *from)
+int trail_copy_record(struct audit_record *to, const struct audit_record *from)
 {
 	const char **texts[TEXTS];
 	bool failed = false;
@@ -80,7 +80,7 @@ static int record_copy(struct audit_record *to, const struct audit_record *from)
 	}
 	if (!failed)
 		return 0;
-	record_clear(to);
+	trail_clear_record(to);
 	return -ENOMEM;
 }
 
@@ -95,7 +95,7 @@ static int records_add(struct records *records, const struct audit_record *recor
 		records->list = grown;
 		records->capacity = capacity;
 	}
-	int r = record_copy(&records->list[records->count], record);
+	int r = trail_copy_record(&records->list[records->count], record);
 	if (r == 0)
 		records->count++;
 	return r;
@@ -104,7 +104,7 @@ static int records_add(struct records *records, const struct audit_record *recor
 static void records_clear(struct records *records)
 {
 	for (size_t i = 0; i < records->count; i++)
-		record_clear(&records->list[i]);
+		trail_clear_record(&records->list[i]);
 	free(records->list);
 	*records = (struct records){ 0 };
 }
@@ -139,7 +139,7 @@ static void write_done(struct lane_job *job)
 
 	if (writing->error.code)
 		log_error("%zu records of the audit log are lost: %s", writing->records.count,
-			  error_text(&writing->error));
+			  error_log_text(&writing->error));
 	writing_free(writing);
 	if (LIST_EMPTY(&trail->writings))
 		write_waiting(trail);

@@ -26,6 +26,10 @@ DEFINE_CLEANUP(struct trail, trail_close)
 /* Copies; time and id are set here. Also a line in the agent's own log. */
 void trail_note(struct trail *trail, const struct audit_record *record);
 
+/* A copy that owns its texts. 0 or -ENOMEM; clearing copes with one that is all zero. */
+int trail_copy_record(struct audit_record *to, const struct audit_record *from) _must_use_;
+void trail_clear_record(struct audit_record *record);
+
 /* The records, borrowed during the call; or an error. Once, later, from the loop. */
 typedef void trail_answer_fn(const struct audit_record *records, size_t count,
 			     const struct error *error, void *arg);

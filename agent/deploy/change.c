@@ -374,7 +374,7 @@ static void finish_committed(struct change *change)
 	if (preparation->error.code)
 		log_write(LOG_WARNING, &fields, "%s of %s:%s failed: %s",
 			  function->state == FUNCTION_FAILED ? "creation" : "update",
-			  function->name, version, error_text(&preparation->error));
+			  function->name, version, error_log_text(&preparation->error));
 	else
 		log_write(LOG_INFO, &fields, "%s:%s is ready", function->name, version);
 	garbage_add(change->directory, preparation->config);
@@ -395,7 +395,7 @@ static void finish_failed(struct change *change)
 	struct directory *directory = change->directory;
 
 	log_warning("the outcome of %s cannot be written down, trying again: %s",
-		    change->entry->key, error_text(&change->error));
+		    change->entry->key, error_log_text(&change->error));
 	if (!directory->stopping &&
 	    timer_arm(&change->preparation->retry, directory->loop, clock_monotonic_us() + RETRY_US,
 		      finish_again, change->preparation) < 0)

@@ -69,7 +69,8 @@ static void on_removed(struct lane_job *job)
 	struct directory *directory = removal->directory;
 
 	if (removal->error.code)
-		log_warning("package %s stays: %s", removal->digest, error_text(&removal->error));
+		log_warning("package %s stays: %s", removal->digest,
+			    error_log_text(&removal->error));
 	removal_free(removal);
 	directory_job_done(directory);
 }

@@ -269,14 +269,16 @@ static void go_on(struct delivery_line *line)
 static void log_end(const struct delivery *delivery, const char *what, const char *why)
 {
 	const struct event_record *record = &delivery->op.record;
+	char target[DESTINATION_SHOWN_BYTES];
 
+	destination_show(delivery->what.target, target);
 	log_write(LOG_WARNING,
 		  &(struct log_fields){ .tenant = record->tenant,
 					.function = record->function,
 					.request_id = record->request_id },
-		  "%s (%s) to %.200s %s, after %u earlier tries: %s",
+		  "%s (%s) to %s %s, after %u earlier tries: %s",
 		  delivery->what.is_dead_letter ? "A dead letter" : "The record of an event",
-		  delivery->what.condition, delivery->what.target, what, record->errors, why);
+		  delivery->what.condition, target, what, record->errors, why);
 }
 
 /* Of the function whose event it was; what is deleted has no row. */

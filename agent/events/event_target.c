@@ -39,7 +39,7 @@ static void settle(struct delivery *delivery, const struct error *error)
 					: is_passing(error) ? DELIVERY_AGAIN
 							    : DELIVERY_REFUSED;
 
-	event_delivery_settle(delivery, verdict, error ? error_text(error) : "");
+	event_delivery_settle(delivery, verdict, error ? error_log_text(error) : "");
 }
 
 /* -- to a function -- */

@@ -56,7 +56,7 @@ static void on_failure(struct event_writer *writer, struct event_op *batch)
 	struct event_op *next;
 
 	error_move(&error, &writer->error);
-	log_error("Events cannot be written: %s", error_text(&error));
+	log_error("Events cannot be written: %s", error_log_text(&error));
 	writer->failing = timer_arm(&writer->again, writer->loop, clock_monotonic_us() + AGAIN_US,
 				    on_again, writer) >= 0;
 	for (struct event_op *op = batch; op; op = next) {

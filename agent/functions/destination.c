@@ -153,6 +153,24 @@ int destination_parse(const char *text, const char *region, const char *tenant,
 	return parse_queue_arn(text, region, tenant, ret->name);
 }
 
+void destination_show(const char *text, char out[DESTINATION_SHOWN_BYTES])
+{
+	const char *plain = skip_prefix(text, "http://");
+	const char *host = plain ? plain : skip_prefix(text, "https://");
+	const char *end = host ? skip_host(host) : NULL;
+
+	if (end)
+		end = skip_port(end);
+	if (!host)
+		(void)snprintf(out, DESTINATION_SHOWN_BYTES, "%s", text);
+	else if (!end || (*end && *end != '/' && *end != '?'))
+		(void)snprintf(out, DESTINATION_SHOWN_BYTES, "%s...",
+			       plain ? "http://" : "https://");
+	else
+		(void)snprintf(out, DESTINATION_SHOWN_BYTES, "%.*s%s", (int)(end - text), text,
+			       *end ? "/..." : "");
+}
+
 /* -- dead letters -- */
 
 #define TARGET_PATTERN "(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"

@@ -30,6 +30,12 @@ int destination_parse(const char *text, const char *region, const char *tenant,
 int destination_check_dead_letters(const struct function_config *config, const char *region,
 				   const char *tenant, struct error *error) _must_use_;
 
+/* For logs: a webhook's path and query may have a token in them, so of a URL it is the scheme, host
+ * and port; of what is no URL that a webhook may have "https://..." or "http://...". Anything else
+ * as it is, cut at the end. */
+#define DESTINATION_SHOWN_BYTES 280
+void destination_show(const char *text, char out[DESTINATION_SHOWN_BYTES]);
+
 /* 1 to 80 letters, digits, - and _. */
 bool destination_queue_name_is_valid(const char *name);
 /* The queue's name in NAME or in an ARN of this region and tenant. */

@@ -268,10 +268,15 @@ static int check_reserved_keys(const struct function_config *config, struct erro
 
 DEFINE_CLEANUP(json_t, json_decref)
 
+#define ENVIRONMENT_TOO_LARGE                                                                      \
+	"Lambda was unable to configure your environment variables because the "                   \
+	"environment variables you have provided exceeded the 4KB limit."
+
 static int check_environment_size(const struct function_config *config, struct error *error)
 {
 	_cleanup_(json_decref_p) json_t *object = json_object();
 	_cleanup_free_ char *text = NULL;
+	int r;
 
 	for (size_t i = 0; i < config->environment_count; i++) {
 		const struct environment_variable *variable = &config->environment[i];
@@ -293,12 +298,11 @@ static int check_environment_size(const struct function_config *config, struct e
 		return error_set_errno(error, ENOMEM, "Cannot measure the environment");
 	if (strlen(text) <= FUNCTION_ENVIRONMENT_BYTES)
 		return 0;
-	return error_set(error, ERROR_INVALID_PARAMETER, "environment",
-			 "Lambda was unable to configure your environment variables because the "
-			 "environment variables you have provided exceeded the 4KB limit. String "
-			 "measured: %.*s%s",
-			 shown_length(text, 4 * SHOWN_BYTES), text,
-			 shown_rest(text, 4 * SHOWN_BYTES));
+	r = error_set(error, ERROR_INVALID_PARAMETER, "environment",
+		      ENVIRONMENT_TOO_LARGE " String measured: %.*s%s",
+		      shown_length(text, 4 * SHOWN_BYTES), text, shown_rest(text, 4 * SHOWN_BYTES));
+	error_set_log(error, "%s", ENVIRONMENT_TOO_LARGE);
+	return r;
 }
 
 static int check_needed(const struct function_config *config, struct error *error)

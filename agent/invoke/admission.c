@@ -34,6 +34,7 @@ static int check_client_context(struct slice context, struct error *error)
 int admission_parse_payload(struct slice payload, struct error *error)
 {
 	json_error_t where;
+	int r;
 	json_t *json =
 		json_loadb((const char *)payload.data, payload.len,
 			   JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &where);
@@ -46,10 +47,14 @@ int admission_parse_payload(struct slice payload, struct error *error)
 	}
 	if (json_error_code(&where) == json_error_out_of_memory)
 		return error_set_errno(error, ENOMEM, "Cannot check the event");
-	return error_set(error, ERROR_INVALID_REQUEST_CONTENT, "payload",
-			 "Could not parse request body into json: Could not parse payload into "
-			 "json: %s, at [line: %d, column: %d]",
-			 where.text, where.line, where.column);
+	r = error_set(error, ERROR_INVALID_REQUEST_CONTENT, "payload",
+		      "Could not parse request body into json: Could not parse payload into "
+		      "json: %s, at [line: %d, column: %d]",
+		      where.text, where.line, where.column);
+	error_set_log(error, /* the text has a part of the payload */
+		      "Could not parse payload into json, at [line: %d, column: %d]", where.line,
+		      where.column);
+	return r;
 }
 
 /* Which version runs: once per invocation, whatever becomes of alias and function meanwhile. */

@@ -43,7 +43,7 @@ static void start_failed(struct version *version, struct error *error)
 	log_write(LOG_WARNING,
 		  &(struct log_fields){ .tenant = version->tenant,
 					.function = version->function_name },
-		  "%s", error_text(error));
+		  "%s", error_log_text(error));
 	version_count_failure(version, error, false);
 }
 
@@ -223,7 +223,7 @@ void pool_function_changed(struct pool *pool, const struct function *function)
 	    (old && old->generation == function->generation))
 		return;
 	if (version_get(pool, function, &version, &error) < 0) {
-		log_warning("Cannot take up a function: %s", error_text(&error));
+		log_warning("Cannot take up a function: %s", error_log_text(&error));
 		return;
 	}
 	if (pool->config.spares_on_deploy)

@@ -83,7 +83,7 @@ static void drop_unless_wanted(struct pool *pool, const char *id, const struct f
 	if (wanted && strcmp(wanted, id) == 0)
 		return;
 	if (pool->driver->template_drop(pool->templates, id, &error) < 0)
-		log_warning("Cannot drop the template %s: %s", id, error_text(&error));
+		log_warning("Cannot drop the template %s: %s", id, error_log_text(&error));
 }
 
 static void collect(struct pool *pool, struct gathering *gathering, pool_find_fn *find, void *arg)
@@ -158,7 +158,7 @@ static void drop_bases(struct pool *pool, const struct buf *ids)
 		if (r >= 0)
 			log_info("template %s is dropped: no function needs it", id);
 		else if (r != -EBUSY)
-			log_warning("Cannot drop the template %s: %s", id, error_text(&error));
+			log_warning("Cannot drop the template %s: %s", id, error_log_text(&error));
 		at += strlen(id) + 1;
 	}
 }

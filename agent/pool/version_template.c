@@ -93,7 +93,7 @@ static void on_template(struct template *template, const struct error *error, vo
 		log_write(LOG_WARNING,
 			  &(struct log_fields){ .tenant = version->tenant,
 						.function = version->function_name },
-			  "The function has no template: %s", error_text(error));
+			  "The function has no template: %s", error_log_text(error));
 		version_count_failure(version, error, true);
 	}
 	version_mark_dirty(version);

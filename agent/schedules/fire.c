@@ -115,7 +115,7 @@ static void mark_later(struct entry *entry)
 static void stand_still(struct entry *entry)
 {
 	log_of(LOG_ERR, entry, "stands still until the agent starts again",
-	       error_text(&entry->op.error));
+	       error_log_text(&entry->op.error));
 	if (entry->held)
 		event_take_back(entry->held);
 	entry->held = NULL;
@@ -150,7 +150,7 @@ static void on_marked(struct schedule_op *op)
 		return;
 	}
 	if (op->error.code != ERROR_NONE) {
-		log_of(LOG_ERR, entry, "cannot be marked", error_text(&op->error));
+		log_of(LOG_ERR, entry, "cannot be marked", error_log_text(&op->error));
 		mark_later(entry);
 		return;
 	}
@@ -238,7 +238,7 @@ static void put_failed(struct entry *entry, const struct error *error)
 		return;
 	}
 	entry->owner->counters.failed++;
-	log_of(LOG_WARNING, entry, "an occurrence is dropped", error_text(error));
+	log_of(LOG_WARNING, entry, "an occurrence is dropped", error_log_text(error));
 	next.done_us = entry->occurrence_us;
 	mark(entry, &next);
 }

@@ -111,7 +111,7 @@ static const struct zone *zone_of(struct schedules *schedules, const struct sche
 	if (zone_load(schedule->timezone, &zone, &error) == 0)
 		return zones_keep(schedules, schedule->timezone, zone);
 	log_error("Schedule %s of tenant %s cannot fire: %s", schedule->name, schedule->tenant,
-		  error_text(&error));
+		  error_log_text(&error));
 	return NULL;
 }
 

@@ -6,10 +6,35 @@
 
 #include "agent/store/database.h"
 
+/* Of max_records, for operators. */
+#define OPERATORS_PART 4
+
+static const char *const upgrades[] = {
+	/* 2: whose room a record takes, and how many have it. Those of before have the share "". */
+	"ALTER TABLE record ADD COLUMN share TEXT NOT NULL DEFAULT '';"
+	"CREATE TABLE share (name TEXT PRIMARY KEY, records INTEGER NOT NULL) STRICT, WITHOUT "
+	"ROWID;"
+	"CREATE TABLE shared (share TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (share, id)) "
+	"STRICT, WITHOUT ROWID;"
+	"INSERT INTO share SELECT '', (SELECT max(id) FROM record) - (SELECT min(id) FROM record) "
+	"+ 1 WHERE EXISTS (SELECT 1 FROM record);"
+	"CREATE TRIGGER record_comes AFTER INSERT ON record BEGIN"
+	" INSERT INTO shared VALUES (new.share, new.id);"
+	" INSERT INTO share VALUES (new.share, 1)"
+	"  ON CONFLICT (name) DO UPDATE SET records = records + 1;"
+	"END;"
+	"CREATE TRIGGER record_goes AFTER DELETE ON record BEGIN"
+	" DELETE FROM shared WHERE share = old.share AND id = old.id;"
+	" UPDATE share SET records = records - 1 WHERE name = old.share;"
+	" DELETE FROM share WHERE name = old.share AND records <= 0;"
+	"END;",
+};
+
 static const struct database_kind kind = {
 	.name = "audit log",
 	.application_id = 0x4d464155, /* "MFAU" */
-	.version = 1,
+	.version = 2,
+	.upgrades = upgrades,
 	.schema = "CREATE TABLE record (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us INTEGER NOT "
 		  "NULL,"
 		  " principal TEXT NOT NULL, access_key_id TEXT NOT NULL, tenant TEXT NOT NULL,"
@@ -20,15 +45,38 @@ static const struct database_kind kind = {
 	.check_max_bytes = 64LL << 20, /* read in about a second */
 };
 
-enum statement { BEGIN, COMMIT, ROLLBACK, INSERT, TRIM_COUNT, TRIM_TIME, QUERY, STATEMENT_COUNT };
+enum statement {
+	BEGIN,
+	COMMIT,
+	ROLLBACK,
+	INSERT,
+	TOTAL,
+	LARGEST,
+	TRIM_SHARE,
+	TRIM_FORMER,
+	END_FORMER,
+	TRIM_TIME,
+	QUERY,
+	STATEMENT_COUNT
+};
 
 static const char *const sql[STATEMENT_COUNT] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[INSERT] = "INSERT INTO record (time_us, principal, access_key_id, tenant, method, "
-		   "resource, peer, result, message) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-	[TRIM_COUNT] = "DELETE FROM record WHERE id <= (SELECT max(id) FROM record) - ?1",
+		   "resource, peer, result, message, share) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, "
+		   "?8, ?9, ?10)",
+	[TOTAL] = "SELECT coalesce(sum(records), 0) FROM share",
+	[LARGEST] = "SELECT name, records - CASE name WHEN '" AUDIT_SHARE_OPERATORS
+		    "' THEN ?1 ELSE 0 END AS counted FROM share ORDER BY counted DESC, name "
+		    "LIMIT 2",
+	[TRIM_SHARE] = "DELETE FROM record WHERE id IN (SELECT id FROM shared WHERE share = ?1 "
+		       "ORDER BY id LIMIT ?2)",
+	/* They are the first ones, so finding them is quick. */
+	[TRIM_FORMER] = "DELETE FROM record WHERE id IN (SELECT id FROM record WHERE share = '' "
+			"ORDER BY id LIMIT ?1)",
+	[END_FORMER] = "DELETE FROM share WHERE name = ''",
 	[TRIM_TIME] = "DELETE FROM record WHERE time_us < ?1",
 	[QUERY] = "SELECT id, time_us, principal, access_key_id, tenant, method, resource, peer, "
 		  "result, message FROM record WHERE id > ?1 AND (?2 = '' OR tenant = ?2) AND "
@@ -39,6 +87,13 @@ struct audit_log {
 	struct database database;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 };
+
+static const char *text_at(sqlite3_stmt *statement, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(statement, column);
+
+	return text ? text : "";
+}
 
 /* Runs a statement without rows; what was bound is free again. */
 static int run(struct audit_log *log, enum statement which, struct error *error)
@@ -63,19 +118,93 @@ static int insert(struct audit_log *log, const struct audit_record *record, stru
 	database_bind_text(statement, 7, record->peer);
 	database_bind_text(statement, 8, record->result);
 	database_bind_text(statement, 9, record->message);
+	database_bind_text(statement, 10, record->share);
 	return run(log, INSERT, error);
+}
+
+static int count_all(struct audit_log *log, int64_t *ret, struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = log->statements[TOTAL];
+
+	if (sqlite3_step(statement) != SQLITE_ROW)
+		return database_refuse(&log->database, "read", error);
+	*ret = sqlite3_column_int64(statement, 0);
+	return 0;
+}
+
+/* The share that has the most, and by how much it exceeds the next one. */
+static int find_largest(struct audit_log *log, int64_t max_records, char **ret_share,
+			int64_t *ret_lead, struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = log->statements[LARGEST];
+	_cleanup_free_ char *share = NULL;
+	int64_t most, next = 0;
+	int step;
+
+	(void)sqlite3_bind_int64(statement, 1, max_records / OPERATORS_PART);
+	if (sqlite3_step(statement) != SQLITE_ROW)
+		return database_refuse(&log->database, "read", error);
+	share = strdup(text_at(statement, 0));
+	if (!share)
+		return error_set_errno(error, ENOMEM, "Cannot trim the audit log");
+	most = sqlite3_column_int64(statement, 1);
+	step = sqlite3_step(statement);
+	if (step == SQLITE_ROW)
+		next = sqlite3_column_int64(statement, 1);
+	else if (step != SQLITE_DONE)
+		return database_refuse(&log->database, "read", error);
+	*ret_lead = most - next;
+	*ret_share = TAKE_PTR(share);
+	return 0;
+}
+
+static int trim_share(struct audit_log *log, const char *share, int64_t count, struct error *error)
+{
+	int r;
+
+	if (share[0]) {
+		database_bind_text(log->statements[TRIM_SHARE], 1, share);
+		(void)sqlite3_bind_int64(log->statements[TRIM_SHARE], 2, count);
+		return run(log, TRIM_SHARE, error);
+	}
+	(void)sqlite3_bind_int64(log->statements[TRIM_FORMER], 1, count);
+	r = run(log, TRIM_FORMER, error);
+	/* They were counted by their ids, which may have gaps. */
+	if (r == 0 && sqlite3_changes(log->database.connection) == 0)
+		r = run(log, END_FORMER, error);
+	return r;
+}
+
+/* In steps that grow with what is too much, so that many equal shares take no step for each. */
+static int trim_shares(struct audit_log *log, int64_t max_records, struct error *error)
+{
+	int64_t total, before = INT64_MAX, lead, count;
+	int r = count_all(log, &total, error);
+
+	while (r == 0 && total > max_records && total < before) {
+		_cleanup_free_ char *share = NULL;
+		int64_t over = total - max_records;
+
+		r = find_largest(log, max_records, &share, &lead, error);
+		if (r < 0)
+			return r;
+		count = lead > over / 16 ? lead : over / 16;
+		count = count < 1 ? 1 : count > over ? over : count;
+		r = trim_share(log, share, count, error);
+		before = total;
+		if (r == 0)
+			r = count_all(log, &total, error);
+	}
+	return r;
 }
 
 static int trim(struct audit_log *log, uint64_t max_records, int64_t oldest_us, struct error *error)
 {
 	int r;
 
-	(void)sqlite3_bind_int64(log->statements[TRIM_COUNT], 1, (sqlite3_int64)max_records);
-	r = run(log, TRIM_COUNT, error);
-	if (r < 0)
-		return r;
 	(void)sqlite3_bind_int64(log->statements[TRIM_TIME], 1, oldest_us);
-	return run(log, TRIM_TIME, error);
+	r = run(log, TRIM_TIME, error);
+	return r < 0 ? r : trim_shares(log, (int64_t)max_records, error);
 }
 
 int audit_log_append(struct audit_log *log, const struct audit_record *records, size_t count,
@@ -96,13 +225,6 @@ int audit_log_append(struct audit_log *log, const struct audit_record *records, 
 	return r;
 }
 
-static const char *text_at(sqlite3_stmt *statement, int column)
-{
-	const char *text = (const char *)sqlite3_column_text(statement, column);
-
-	return text ? text : "";
-}
-
 static struct audit_record record_of(sqlite3_stmt *statement)
 {
 	return (struct audit_record){
@@ -116,6 +238,7 @@ static struct audit_record record_of(sqlite3_stmt *statement)
 		.peer = text_at(statement, 7),
 		.result = text_at(statement, 8),
 		.message = text_at(statement, 9),
+		.share = "",
 	};
 }
 

@@ -17,6 +17,10 @@ int audit_log_open(const char *path, struct audit_log **ret, struct error *error
 struct audit_log *audit_log_close(struct audit_log *log);
 DEFINE_CLEANUP(struct audit_log, audit_log_close)
 
+/* Whose room in the file a record takes, so that nobody's records push out another's. */
+#define AUDIT_SHARE_OPERATORS "operators"
+#define AUDIT_SHARE_UNKNOWN   "unknown" /* callers */
+
 /* No text is NULL. */
 struct audit_record {
 	int64_t id;      /* grows; given by the log */
@@ -29,9 +33,12 @@ struct audit_record {
 	const char *peer;
 	const char *result; /* "OK" or the name of the error */
 	const char *message;
+	const char *share; /* not empty; not given back by queries */
 };
 
-/* All of them or none. Then the oldest go: beyond `max_records`, and from before `oldest_us`. */
+/* All of them or none. Then the oldest go: from before `oldest_us`; and beyond `max_records`, each
+ * time of the share that has the most, so that one which has less than an equal part loses none. A
+ * quarter is the operators' before it counts. */
 int audit_log_append(struct audit_log *log, const struct audit_record *records, size_t count,
 		     uint64_t max_records, int64_t oldest_us, struct error *error) _must_use_;
 

@@ -340,7 +340,7 @@ void host_refresh_images(struct vm_host *host)
 	int r = runtime_catalogue_refresh(host->catalogue, &error);
 
 	if (r < 0)
-		log_warning("the guest images read before stay in use: %s", error_text(&error));
+		log_warning("the guest images read before stay in use: %s", error_log_text(&error));
 	if (r <= 0)
 		return;
 	log_notice("the guest images were built anew; templates of those that changed are made "

@@ -289,7 +289,7 @@ static void on_gone(struct vm *vm _unused_, const char *reason, void *user)
 		return;
 	}
 	log_warning("template %s: %s; trying again", build->template->manifest.id,
-		    error_text(&build->error));
+		    error_log_text(&build->error));
 	error_clear(&build->error);
 	start_try(build);
 }
@@ -469,6 +469,9 @@ static bool outcome_is_ok(struct template_build *build, const Mayfly__Guest__V1_
 			NULL, "%s failed: %s %.*s", build->template->step, outcome->error_type,
 			outcome->error_body.len > 1024 ? 1024 : (int)outcome->error_body.len,
 			outcome->error_body.len ? (const char *)outcome->error_body.data : "");
+	if (is_function(build)) /* the node's log is not the place for its words */
+		error_set_log(&build->error, "%s failed: %.64s", build->template->step,
+			      outcome->error_type);
 	template_init_end(&build->init, outcome);
 	give_up(build, "a step failed",
 		outcome->status != MAYFLY__GUEST__V1__STATUS__STATUS_GUEST_FAILURE);

@@ -130,7 +130,7 @@ static void on_verified(struct job *job)
 	    template->verify_result != -EBADMSG) {
 		/* No room, or no disk: it is as good as ever. */
 		log_warning("template %s cannot be opened: %s", template->manifest.id,
-			    error_text(&template->verify_error));
+			    error_log_text(&template->verify_error));
 		answer_waiters(template, &template->verify_error);
 	} else if (template->verify_result < 0) {
 		rebuild(template, error_text(&template->verify_error));
@@ -199,9 +199,9 @@ void template_build_done(struct template *template, const struct error *error)
 	template->state = error ? TEMPLATE_FAILED : TEMPLATE_READY;
 	template->verified = !error;
 	if (error) {
-		template_set_reason(template, error_text(error));
+		template_set_reason(template, error_log_text(error));
 		log_write(template->store->stopping ? LOG_NOTICE : LOG_ERR, NULL, "template %s: %s",
-			  template->manifest.id, error_text(error));
+			  template->manifest.id, error_log_text(error));
 	} else {
 		log_info("template %s is ready after %.1f s", template->manifest.id,
 			 (double)template->manifest.build_us / 1e6);
@@ -502,7 +502,8 @@ static void load_all(struct template_store *store)
 		if (!strstr(entry->d_name, BUILDING_SUFFIX) && load_one(store, folder, &error) >= 0)
 			continue;
 		if (error.message)
-			log_warning("template in %s is discarded: %s", folder, error_text(&error));
+			log_warning("template in %s is discarded: %s", folder,
+				    error_log_text(&error));
 		template_folder_discard(folder);
 	}
 	(void)closedir(dir);

@@ -42,6 +42,8 @@ struct error {
 	char *field;   /* owned; the input that broke the rule, or NULL */
 	char *message; /* owned; one sentence, no newline */
 	char *reason;  /* owned; which limit a throttled request met, or NULL */
+	char *log;     /* owned; what logs say instead of a message that has what only the caller
+			* may read, or NULL */
 };
 
 #define ERROR_INIT ((struct error){ 0 })
@@ -75,7 +77,11 @@ int error_set_errno(struct error *e, int errno_value, const char *format, ...) _
 /* Names the limit that a throttled request met, in Lambda's words; nothing without an error. */
 void error_set_reason(struct error *e, const char *reason);
 
-/* Puts "<context>: " before the message of a set error. */
+/* What logs say of a set error, where its message has a secret or another's words; nothing without
+ * an error. */
+void error_set_log(struct error *e, const char *format, ...) _printf_(2, 3);
+
+/* Puts "<context>: " before the message of a set error, and what logs say. */
 void error_wrap(struct error *e, const char *format, ...) _printf_(2, 3);
 
 /* Moves *from into *to, which is cleared first; *from becomes ERROR_INIT. */
@@ -84,8 +90,10 @@ void error_move(struct error *to, struct error *from);
 /* Deep copy of a set or empty error into an empty one. Returns 0 or -ENOMEM. */
 int error_copy(struct error *to, const struct error *from);
 
-/* Message of a set error, or a constant text. Borrowed until e changes. */
+/* Message of a set error, or a constant text: for who asked. Borrowed until e changes. */
 const char *error_text(const struct error *e);
+/* The same for logs, which others read. */
+const char *error_log_text(const struct error *e);
 
 void error_clear(struct error *e);
 

@@ -139,6 +139,30 @@ void error_set_reason(struct error *e, const char *reason)
 	e->reason = strdup(reason);
 }
 
+void error_set_log(struct error *e, const char *format, ...)
+{
+	if (!e || e->code == ERROR_NONE)
+		return;
+	free(e->log);
+
+	va_list ap;
+	va_start(ap, format);
+	if (vasprintf(&e->log, format, ap) < 0)
+		e->log = strdup(""); /* rather than the message */
+	va_end(ap);
+}
+
+/* Frees *text, which stays when memory is short. */
+static void put_before(const char *context, char **text, const char *shown)
+{
+	char *longer = NULL;
+
+	if (asprintf(&longer, "%s: %s", context, shown) < 0)
+		return;
+	free(*text);
+	*text = longer;
+}
+
 void error_wrap(struct error *e, const char *format, ...)
 {
 	if (!e || e->code == ERROR_NONE)
@@ -151,11 +175,11 @@ void error_wrap(struct error *e, const char *format, ...)
 		context = NULL;
 	va_end(ap);
 
-	char *message = NULL;
-	if (!context || asprintf(&message, "%s: %s", context, error_text(e)) < 0)
+	if (!context)
 		return;
-	free(e->message);
-	e->message = message;
+	put_before(context, &e->message, error_text(e));
+	if (e->log)
+		put_before(context, &e->log, e->log);
 }
 
 void error_move(struct error *to, struct error *from)
@@ -181,7 +205,7 @@ int error_copy(struct error *to, const struct error *from)
 
 	if (copy_text(&copy.field, from->field) < 0 ||
 	    copy_text(&copy.message, from->message) < 0 ||
-	    copy_text(&copy.reason, from->reason) < 0) {
+	    copy_text(&copy.reason, from->reason) < 0 || copy_text(&copy.log, from->log) < 0) {
 		error_clear(&copy);
 		return -ENOMEM;
 	}
@@ -196,6 +220,11 @@ const char *error_text(const struct error *e)
 	return e->message ? e->message : error_kind(e->code)->help;
 }
 
+const char *error_log_text(const struct error *e)
+{
+	return e && e->log ? e->log : error_text(e);
+}
+
 void error_clear(struct error *e)
 {
 	if (!e)
@@ -203,5 +232,6 @@ void error_clear(struct error *e)
 	free(e->field);
 	free(e->message);
 	free(e->reason);
+	free(e->log);
 	*e = ERROR_INIT;
 }

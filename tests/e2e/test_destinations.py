@@ -316,8 +316,9 @@ def check_rotation(node, mayfly, hook, name, url, first):
     assert rotated["PreviousUntilUs"] - rotated["RotatedAtUs"] == 3600 * 10**6
     assert len({first, second, other}) == 3
     assert "An overlap of 0 ends that at once." in mayfly("webhook", "rotate-secret", url, code=4)
-    expected = sorted([("GetSecret", url, "OK")] * 2 + [("GetSecret", url + "d", "OK"), ("RotateSecret", url, "OK"),
-                                                        ("RotateSecret", url, "ResourceConflictException")])
+    shown = "/".join(url.split("/")[:3]) + "/..."  # the rest of an address may be a token
+    expected = sorted([("GetSecret", shown, "OK")] * 3 + [("RotateSecret", shown, "OK"),
+                                                          ("RotateSecret", shown, "ResourceConflictException")])
     e2e.wait_until(lambda: noted(mayfly) == expected, 30, f"{expected} in the audit log", 0.1)
     node.restart(kill=True)
     count = len(hook.requests)
@@ -387,7 +388,7 @@ def test_webhooks(private_node, hooks, tmp_path, build):
         imposter = hooks(*pair)
         put(node, name, on_success=f"https://localhost:{imposter.port}/")
         send(node, name, {"n": 3})
-        e2e.wait_until(lambda: f"localhost:{imposter.port}/ is delivered later" in node.log_tail(), 60,
+        e2e.wait_until(lambda: f"localhost:{imposter.port}/... is delivered later" in node.log_tail(), 60,
                        "what is refused", 0.1)
         assert imposter.requests == []
 

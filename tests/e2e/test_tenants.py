@@ -511,12 +511,19 @@ def test_audit(active, mayfly):
     assert "FunctionService/Delete" in shown and "admin-1" not in shown
 
 
-def test_unknown_callers_cannot_fill_the_audit_log(active):
-    since, caller = int(time.time() * 1e6) - 1, Caller(active)
+def test_nobody_can_fill_the_audit_log(active):
+    """Of a caller's failed calls 60 a minute are noted, and then how many more there were."""
+    since, admin = int(time.time() * 1e6) - 1, Caller(active, channel=active.channel)
+    nobody, invoker = Caller(active), Caller(active, make_key(active, GREEN, "INVOKER", user="flood"))
     for _ in range(200):
-        assert caller.method("NodeService", "GetNode").status == Status.UNAUTHENTICATED
-    records = Caller(active, channel=active.channel).method("AuditService", "Query", start_time_us=since).records
-    assert len(records) <= 122  # in two minutes, each with a line of what was left out
+        assert nobody.method("NodeService", "GetNode").status == Status.UNAUTHENTICATED
+        assert invoker.method("FunctionService", "List").status == Status.PERMISSION_DENIED
+
+    def records(principal):
+        return [r for r in admin.method("AuditService", "Query", start_time_us=since).records
+                if r.principal == principal]
+    # In two minutes, each with a line of what was left out. Others may have been nobody before.
+    assert 60 <= len(records("flood")) <= 122 and len(records("")) <= 122
 
 
 def test_secrets_of_webhooks_are_for_admins(active):
@@ -541,11 +548,24 @@ def test_secrets_of_webhooks_are_for_admins(active):
 
 
 def test_no_secret_is_written_down(active):
-    key = make_key(active, GREEN, "ADMIN")
-    Caller(active, key).method("FunctionService", "List")
-    assert key.secret_access_key not in active.log_path.read_text()
-    for path in active.state.glob("registry.db*"):
-        assert key.secret_access_key.encode() not in path.read_bytes()
+    """Neither of an access key, nor what a refusal quotes to its caller, nor of a URL."""
+    key, token, hook = make_key(active, GREEN, "ADMIN"), "T0KEN-of-green", "https://hooks.invalid:8443/services/T0KEN"
+    admin, since = Caller(active, key), int(time.time() * 1e6) - 1
+    admin.method("FunctionService", "List")
+    refused = active.refusal(active.functions.Create, active.create_request(
+        "large", e2e.PYTHON, {"index.py": ECHO}, tenant=GREEN, environment={"ONE": token, "TWO": "x" * 4096}))
+    assert token in refused.message and "String measured" in refused.message, refused
+    refused = admin.method("FunctionService", "UpdateConfiguration", function_name="same", handler=f"{token} x")
+    assert token in refused.message, refused
+    assert admin.method("WebhookService", "GetSecret", url=hook).secret
+    records = Caller(active, channel=active.channel).method("AuditService", "Query", start_time_us=since).records
+    assert {("", "https://hooks.invalid:8443/..."), ("handler breaks a rule", "same")} <= {
+        (r.message, r.resource) for r in records}, records
+    assert any(r.message.endswith("exceeded the 4KB limit.") for r in records), records
+    for path in active.log_path, *active.state.glob("audit.db*"), *active.state.glob("registry.db*"):
+        content = path.read_bytes()
+        assert key.secret_access_key.encode() not in content and token.encode() not in content, path
+        assert "registry" in path.name or b"services/T0KEN" not in content, path
 
 
 def test_without_kvm_and_without_the_switch_only_the_default_tenant_runs(active):

@@ -114,6 +114,14 @@ def test_rooms_reads_the_readme(street, text, problem):
     assert lint("lint-rooms", street) == (1, f"agent/vm: {problem}\n")
 
 
+def test_logs_do_not_have_what_is_for_the_caller(house):
+    (house / "agent/vm/vm.c").write_text(LICENCE + 'log_warning("%s",\n\t    error_text(&e));\n')
+    code, text = lint("lint-banned", house)
+    assert code == 1 and "agent/vm/vm.c:3: error_text() in a log" in text
+    (house / "agent/vm/vm.c").write_text(LICENCE + 'log_info("%s", error_log_text(&e));\nf(error_text(&e));\n')
+    assert lint("lint-banned", house) == (0, "")
+
+
 def test_banned_wants_a_licence(house):
     (house / "lib/base/bad.c").write_text("int a;\n")
     assert lint("lint-banned", house)[0] == 1

@@ -91,7 +91,8 @@ static struct audit_record record_of(const char *method, const char *tenant)
 				      .resource = "f",
 				      .peer = "unix",
 				      .result = "OK",
-				      .message = "" };
+				      .message = "",
+				      .share = *tenant ? tenant : AUDIT_SHARE_OPERATORS };
 }
 
 static void note(struct node *node, const char *method, const char *tenant)
@@ -214,6 +215,117 @@ static void test_the_oldest_go(void **state)
 	assert_int_equal(node->count, 0);
 }
 
+static void note_many(struct node *node, unsigned count, const char *tenant)
+{
+	while (count-- > 0)
+		note(node, "m", tenant);
+}
+
+static size_t count_of(struct node *node, const char *tenant)
+{
+	ask(node, tenant, 0, INT64_MAX, 0, 1000);
+	return node->count;
+}
+
+/* Whoever has the most loses first; operators have a quarter that does not count. */
+static void test_nobody_pushes_out_another(void **state)
+{
+	struct node *node = *state;
+
+	close_trail(node);
+	node->max_records = 100;
+	open_trail(node);
+	note(node, "key", GREEN);
+	note_many(node, 25, "");
+	note_many(node, 500, BLUE);
+	assert_int_equal(count_of(node, GREEN), 1);
+	assert_string_equal(node->methods, "key");
+	assert_int_equal(count_of(node, BLUE), 74);
+	assert_int_equal(count_of(node, ""), 100);
+	/* Two who want more than there is have equal parts. */
+	note_many(node, 500, GREEN);
+	assert_in_range(count_of(node, GREEN), 36, 39);
+	assert_in_range(count_of(node, BLUE), 36, 39);
+	/* Operators may have more while there is room, but no more than others lose by it. */
+	note_many(node, 500, "");
+	assert_in_range(count_of(node, GREEN), 24, 26);
+	assert_in_range(count_of(node, BLUE), 24, 26);
+	assert_int_equal(count_of(node, ""), 100);
+
+	close_trail(node); /* the counts are those of the file */
+	open_trail(node);
+	note_many(node, 500, BLUE);
+	assert_in_range(count_of(node, GREEN), 24, 26);
+	assert_int_equal(count_of(node, ""), 100);
+}
+
+static void test_more_sharers_than_room(void **state)
+{
+	struct node *node = *state;
+	char tenant[13];
+
+	close_trail(node);
+	node->max_records = 50;
+	open_trail(node);
+	for (unsigned i = 0; i < 200; i++) {
+		(void)snprintf(tenant, sizeof(tenant), "%012u", i);
+		note_many(node, 2, tenant);
+	}
+	assert_int_equal(count_of(node, ""), 50);
+}
+
+/* As the first version made it. */
+static void make_former_file(const char *path)
+{
+	sqlite3 *connection;
+
+	assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(connection,
+			     "CREATE TABLE record (id INTEGER PRIMARY KEY AUTOINCREMENT, time_us "
+			     "INTEGER NOT NULL, principal TEXT NOT NULL, access_key_id TEXT NOT "
+			     "NULL, tenant TEXT NOT NULL, method TEXT NOT NULL, resource TEXT NOT "
+			     "NULL, peer TEXT NOT NULL, result TEXT NOT NULL, message TEXT NOT "
+			     "NULL) STRICT;"
+			     "CREATE INDEX by_time ON record (time_us);"
+			     "CREATE INDEX by_tenant ON record (tenant, id);"
+			     "WITH RECURSIVE n(i) AS (SELECT 5 UNION ALL SELECT i + 1 FROM n LIMIT "
+			     "50) INSERT INTO record SELECT i, 9000000000000000, 'ann', '', "
+			     "'" GREEN "', 'old', '', '', 'OK', '' FROM n;"
+			     "DELETE FROM record WHERE id = 30;"
+			     "PRAGMA application_id = 0x4d464155; PRAGMA user_version = 1;",
+			     NULL, NULL, NULL),
+		SQLITE_OK);
+	assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+}
+
+static void test_a_former_file(void **state)
+{
+	struct node *node = *state;
+
+	close_trail(node);
+	(void)snprintf(node->path, sizeof(node->path), "%s/former.db", node->folder);
+	make_former_file(node->path);
+	node->max_records = 60;
+	open_trail(node);
+	assert_int_equal(count_of(node, GREEN), 49);
+	note_many(node, 20, BLUE);
+	assert_int_equal(count_of(node, GREEN), 39); /* one more was counted than there was */
+	assert_int_equal(count_of(node, BLUE), 20);
+	note_many(node, 1000, BLUE);
+	assert_in_range(count_of(node, GREEN), 28, 30);
+	note_many(node, 200, GREEN);
+	assert_in_range(count_of(node, ""), 59, 60);
+	ask(node, GREEN, 0, INT64_MAX, 0, 1);
+	assert_string_equal(node->methods, "old");
+	note_many(node, 200, "999999999999");
+	close_trail(node);
+	node->max_records = 3; /* down to little at once, the former ones included */
+	open_trail(node);
+	note(node, "new", BLUE);
+	assert_in_range(count_of(node, ""), 2, 3);
+}
+
 static void test_the_file(void **state)
 {
 	struct node *node = *state;
@@ -243,12 +355,12 @@ static void test_a_newer_file_is_refused(void **state)
 
 	close_trail(node);
 	assert_int_equal(sqlite3_open(node->path, &connection), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(connection, "PRAGMA user_version = 2", NULL, NULL, NULL),
+	assert_int_equal(sqlite3_exec(connection, "PRAGMA user_version = 3", NULL, NULL, NULL),
 			 SQLITE_OK);
 	assert_int_equal(sqlite3_close(connection), SQLITE_OK);
 	assert_int_equal(loop_new(1, &node->loop), 0);
 	assert_true(trail_open(&config, node->loop, &trail, &error) < 0);
-	assert_non_null(strstr(error_text(&error), "has version 2"));
+	assert_non_null(strstr(error_text(&error), "has version 3"));
 }
 
 int main(void)
@@ -257,6 +369,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_was_noted_is_found, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pages_and_times, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_oldest_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nobody_pushes_out_another, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_more_sharers_than_room, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_former_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_newer_file_is_refused, set_up, tear_down),
 	};

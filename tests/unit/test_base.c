@@ -78,6 +78,29 @@ static void test_error_copy_and_move(void **state)
 	assert_int_equal(b.code, ERROR_INTERNAL);
 }
 
+/* What only the caller may read does not go where others do. */
+static void test_error_for_logs(void **state)
+{
+	(void)state;
+	_cleanup_error_ struct error a = ERROR_INIT, b = ERROR_INIT;
+
+	error_set_log(&a, "nothing");
+	assert_null(a.log);
+	(void)error_set(&a, ERROR_INVALID_PARAMETER, "f", "The value %s is bad.", "secret");
+	assert_string_equal(error_log_text(&a), "The value secret is bad.");
+	error_set_log(&a, "A value is %s.", "bad");
+	assert_string_equal(error_text(&a), "The value secret is bad.");
+	assert_string_equal(error_log_text(&a), "A value is bad.");
+	error_wrap(&a, "In %d", 1);
+	assert_string_equal(error_text(&a), "In 1: The value secret is bad.");
+	assert_int_equal(error_copy(&b, &a), 0);
+	error_clear(&a);
+	assert_string_equal(error_log_text(&b), "In 1: A value is bad.");
+	error_move(&a, &b);
+	assert_string_equal(error_log_text(&a), "In 1: A value is bad.");
+	assert_string_equal(error_log_text(&b), "no error");
+}
+
 static void test_buf_cap_is_kept(void **state)
 {
 	(void)state;
@@ -221,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_error_table_is_whole),
 		cmocka_unit_test(test_function_errors_are_told_apart),
 		cmocka_unit_test(test_error_copy_and_move),
+		cmocka_unit_test(test_error_for_logs),
 		cmocka_unit_test(test_buf_cap_is_kept),
 		cmocka_unit_test(test_frame_round_trip_at_every_cut),
 		cmocka_unit_test(test_clock_format),

@@ -53,6 +53,31 @@ static void test_what_is_taken(void **state _unused_)
 	}
 }
 
+static void test_what_logs_show(void **state _unused_)
+{
+	static const char *const shown[][2] = {
+		{ LAMBDA "f", LAMBDA "f" },
+		{ "https://h", "https://h" },
+		{ "https://h:8443/services/T0KEN", "https://h:8443/..." },
+		{ "http://[2001:db8::1]?token=T0KEN", "http://[2001:db8::1]/..." },
+		{ "https://user:T0KEN@host/", "https://..." },
+		{ "https://T0KEN#", "https://..." },
+		{ "https://", "https://..." },
+		{ "http://a:b", "http://..." },
+		{ "", "" },
+	};
+	char text[DESTINATION_SHOWN_BYTES], lengthy[2 * DESTINATION_SHOWN_BYTES];
+
+	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
+		destination_show(shown[i][0], text);
+		assert_string_equal(text, shown[i][1]);
+	}
+	memset(lengthy, 'x', sizeof(lengthy) - 1);
+	lengthy[sizeof(lengthy) - 1] = 0;
+	destination_show(lengthy, text);
+	assert_int_equal(strlen(text), sizeof(text) - 1);
+}
+
 static void test_what_is_none(void **state _unused_)
 {
 	static const char *const bad[] = {
@@ -170,7 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_taken), cmocka_unit_test(test_what_is_none),
 		cmocka_unit_test(test_lengths),       cmocka_unit_test(test_queues),
-		cmocka_unit_test(test_dead_letters),
+		cmocka_unit_test(test_dead_letters),  cmocka_unit_test(test_what_logs_show),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,6 +269,9 @@ static void test_environment_size(void **state _unused_)
 		       "the environment variables you have provided exceeded the 4KB limit. "
 		       "String measured: {\"KEY\":\"xxx"),
 		error_text(&error));
+	assert_string_equal(error_log_text(&error),
+			    "Lambda was unable to configure your environment variables because the "
+			    "environment variables you have provided exceeded the 4KB limit.");
 	/* It must fit into a reply's metadata. */
 	assert_true(strlen(error_text(&error)) < 2048);
 }
