@@ -116,58 +116,122 @@ static void take_record(sqlite3_stmt *statement, struct ledger_record *ret)
 		*numbers[i] = sqlite3_column_int64(statement, (int)i + 5);
 }
 
-/* Where the records of the filter lie, as the rollups know. */
-static int find_bounds(struct ledger *ledger, const struct ledger_filter *filter,
-		       uint64_t *ret_first, uint64_t *ret_last, struct error *error)
-{
-	_cleanup_statement_ sqlite3_stmt *statement = NULL;
-	int r = database_prepare(
-		&ledger->reader,
-		"SELECT ifnull(min(u.first_sequence), 0), ifnull(max(u.last_sequence), 0)"
-		" FROM series s CROSS JOIN rollup u ON u.series = s.id WHERE " LEDGER_IN_SERIES
-		" AND u.hour >= ?4 AND u.hour < ?5",
-		&statement, error);
+/* Records whose sequences lie from `first` to `last`. */
+struct stretch {
+	uint64_t first, last;
+};
 
+/* One reading: the hours tell the stretches, in order of their beginning. */
+struct reading {
+	sqlite3_stmt *hours;
+	sqlite3_stmt *records;
+	uint32_t left; /* records that are still wanted */
+	ledger_record_fn *fn;
+	void *arg;
+};
+
+/* Where the records of the filter lie, as the hourly sums know. Those of one function by hour, as
+ * hours without any need not be read; late records make hours overlap. Those of many in one
+ * stretch: they have some in most hours, and sorting out all their sums would cost more. */
+static int prepare_hours(struct ledger *ledger, const struct ledger_filter *filter, uint64_t after,
+			 sqlite3_stmt **ret, struct error *error)
+{
+	_cleanup_buf_ struct buf sql = BUF_INIT;
+	int r = buf_append_string(&sql,
+				  "SELECT min(u.first_sequence), max(u.last_sequence)"
+				  " FROM series s CROSS JOIN rollup u ON u.series = s.id"
+				  " WHERE " LEDGER_IN_SERIES
+				  " AND u.hour >= ?4 AND u.hour < ?5 AND u.last_sequence > ?6");
+
+	if (r == 0 && filter->function[0])
+		r = buf_append_string(&sql, " GROUP BY u.hour ORDER BY 1");
+	if (r < 0)
+		return ledger_no_memory(error);
+	r = ledger_prepare_read(ledger, &sql, ret, error);
 	if (r < 0)
 		return r;
-	ledger_bind_filter(statement, filter, filter->from_us / LEDGER_HOUR_US,
+	ledger_bind_filter(*ret, filter, filter->from_us / LEDGER_HOUR_US,
 			   ledger_hour_up(filter->to_us));
-	if (sqlite3_step(statement) != SQLITE_ROW)
-		return database_refuse(&ledger->reader, "read", error);
-	*ret_first = (uint64_t)sqlite3_column_int64(statement, 0);
-	*ret_last = (uint64_t)sqlite3_column_int64(statement, 1);
+	(void)sqlite3_bind_int64(*ret, 6, (sqlite3_int64)after);
 	return 0;
+}
+
+static int prepare_records(struct ledger *ledger, const struct ledger_filter *filter,
+			   sqlite3_stmt **ret, struct error *error)
+{
+	int r = database_prepare(
+		&ledger->reader,
+		"SELECT " RECORD_COLUMNS " FROM record r CROSS JOIN series s ON s.id = r.series"
+		" WHERE " LEDGER_IN_SERIES " AND r.started_us >= ?4 AND r.started_us < ?5"
+		" AND r.sequence >= ?6 AND r.sequence <= ?7"
+		" ORDER BY r.sequence LIMIT ?8",
+		ret, error);
+
+	if (r == 0)
+		ledger_bind_filter(*ret, filter, filter->from_us, filter->to_us);
+	return r;
+}
+
+static int read_stretch(struct ledger *ledger, struct reading *reading,
+			const struct stretch *stretch, struct error *error)
+{
+	struct ledger_record record;
+	int step, r;
+
+	(void)sqlite3_reset(reading->records);
+	(void)sqlite3_bind_int64(reading->records, 6, (sqlite3_int64)stretch->first);
+	(void)sqlite3_bind_int64(reading->records, 7, (sqlite3_int64)stretch->last);
+	(void)sqlite3_bind_int64(reading->records, 8, reading->left);
+	while ((step = sqlite3_step(reading->records)) == SQLITE_ROW) {
+		take_record(reading->records, &record);
+		reading->left--;
+		r = reading->fn(&record, reading->arg);
+		if (r < 0)
+			return r;
+	}
+	return step == SQLITE_DONE ? 0 : database_refuse(&ledger->reader, "read", error);
+}
+
+static int read_hours(struct ledger *ledger, struct reading *reading, uint64_t after,
+		      struct error *error)
+{
+	struct stretch stretch = { 0 }, hour;
+	int step, r = 0;
+
+	while ((step = sqlite3_step(reading->hours)) == SQLITE_ROW && reading->left > 0) {
+		hour.first = (uint64_t)sqlite3_column_int64(reading->hours, 0);
+		hour.last = (uint64_t)sqlite3_column_int64(reading->hours, 1);
+		if (hour.first <= after)
+			hour.first = after + 1;
+		if (stretch.last > 0 && hour.first <= stretch.last + 1) {
+			stretch.last = hour.last > stretch.last ? hour.last : stretch.last;
+			continue;
+		}
+		if (stretch.last > 0)
+			r = read_stretch(ledger, reading, &stretch, error);
+		if (r < 0)
+			return r;
+		stretch = hour;
+	}
+	if (step != SQLITE_DONE && step != SQLITE_ROW)
+		return database_refuse(&ledger->reader, "read", error);
+	return stretch.last > 0 && reading->left > 0
+		       ? read_stretch(ledger, reading, &stretch, error)
+		       : 0;
 }
 
 int ledger_read(struct ledger *ledger, const struct ledger_filter *filter, uint64_t after,
 		uint32_t limit, ledger_record_fn *fn, void *arg, struct error *error)
 {
-	_cleanup_statement_ sqlite3_stmt *statement = NULL;
-	struct ledger_record record;
-	uint64_t first = 0, last = 0;
-	int step, r;
+	_cleanup_statement_ sqlite3_stmt *hours = NULL, *records = NULL;
+	struct reading reading = { .left = limit, .fn = fn, .arg = arg };
+	int r = prepare_hours(ledger, filter, after, &hours, error);
 
-	r = find_bounds(ledger, filter, &first, &last, error);
 	if (r == 0)
-		r = database_prepare(&ledger->reader,
-				     "SELECT " RECORD_COLUMNS
-				     " FROM record r CROSS JOIN series s ON s.id = r.series"
-				     " WHERE " LEDGER_IN_SERIES
-				     " AND r.started_us >= ?4 AND r.started_us < ?5"
-				     " AND r.sequence >= ?6 AND r.sequence <= ?7"
-				     " ORDER BY r.sequence LIMIT ?8",
-				     &statement, error);
+		r = prepare_records(ledger, filter, &records, error);
 	if (r < 0)
 		return r;
-	ledger_bind_filter(statement, filter, filter->from_us, filter->to_us);
-	(void)sqlite3_bind_int64(statement, 6, (sqlite3_int64)(first > after ? first : after + 1));
-	(void)sqlite3_bind_int64(statement, 7, (sqlite3_int64)last);
-	(void)sqlite3_bind_int64(statement, 8, limit);
-	while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
-		take_record(statement, &record);
-		r = fn(&record, arg);
-		if (r < 0)
-			return r;
-	}
-	return step == SQLITE_DONE ? 0 : database_refuse(&ledger->reader, "read", error);
+	reading.hours = hours;
+	reading.records = records;
+	return read_hours(ledger, &reading, after, error);
 }

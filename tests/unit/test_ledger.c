@@ -320,6 +320,59 @@ static void records_are_read_in_order_and_within_times(void **state)
 	assert_int_equal(read.count, 0);
 }
 
+/* Hours that overlap, because some are recorded late, and hours that lie apart. */
+static void records_of_many_hours_come_once_and_in_order(void **state)
+{
+	static const unsigned hours[] = { 0, 0, 1, 0, 1, 3, 3, 2, 3, 7, 7, 5, 9, 0 };
+	static const char *const functions[] = { "f", "g", "" };
+	struct ledger_place *place = *state;
+	struct ledger_filter filter = { .from_us = NOON_US,
+					.to_us = NOON_US + 24 * LEDGER_HOUR_US };
+	struct read read;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(hours); i++)
+		add(place, i, i % 3 ? "f" : "g", NOON_US + hours[i] * LEDGER_HOUR_US);
+	for (unsigned which = 0; which < ARRAY_SIZE(functions); which++)
+		for (unsigned after = 0; after <= ARRAY_SIZE(hours); after++)
+			for (unsigned limit = 1; limit <= ARRAY_SIZE(hours); limit++) {
+				unsigned found = 0;
+
+				(void)snprintf(filter.function, sizeof(filter.function), "%s",
+					       functions[which]);
+				read_records(place, &filter, after, limit, &read);
+				for (unsigned i = after; i < ARRAY_SIZE(hours); i++) {
+					bool is_g = i % 3 == 0;
+
+					if (found == limit || (which == 0 && is_g) ||
+					    (which == 1 && !is_g))
+						continue;
+					assert_true(found < read.count);
+					assert_int_equal(read.records[found++].sequence, i + 1);
+				}
+				assert_int_equal(read.count, found);
+			}
+}
+
+/* A record that the hourly sums do not know, between two hours: nobody has looked there. */
+static void hours_without_records_are_not_read(void **state)
+{
+	struct ledger_place *place = *state;
+	const struct ledger_filter filter = { .function = "f", .to_us = INT64_MAX / 2 };
+	struct read read;
+
+	add(place, 1, "f", NOON_US);
+	for (unsigned i = 2; i < 6; i++)
+		add(place, i, "g", NOON_US + LEDGER_HOUR_US);
+	add(place, 6, "f", NOON_US + 2 * LEDGER_HOUR_US);
+	ledger_alter(place,
+		     "UPDATE record SET series = (SELECT id FROM series WHERE function = 'f')"
+		     " WHERE sequence = 3");
+	read_records(place, &filter, 0, 10, &read);
+	assert_int_equal(read.count, 2);
+	assert_int_equal(read.records[0].sequence, 1);
+	assert_int_equal(read.records[1].sequence, 6);
+}
+
 static int count_difference(const struct ledger_row *counted, const struct ledger_row *rolled,
 			    void *arg)
 {
@@ -537,6 +590,8 @@ int main(void)
 		TEST(hours_begin_at_their_first_microsecond),
 		TEST(rows_are_grouped_sorted_and_paged),
 		TEST(records_are_read_in_order_and_within_times),
+		TEST(records_of_many_hours_come_once_and_in_order),
+		TEST(hours_without_records_are_not_read),
 		TEST(every_tampering_is_found),
 		TEST(old_records_go_and_their_rollups_stay),
 		TEST(a_full_disk_changes_nothing),
