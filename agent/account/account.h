@@ -157,7 +157,7 @@ struct account_host_check {
 };
 
 /* CPU time of the platform's own around each invocation: bringing it, and taking the answer. */
-#define ACCOUNT_AROUND_US (10 * 1000)
+#define ACCOUNT_AROUND_US (5 * 1000)
 
 struct account_reconciled {
 	const struct error *error;
