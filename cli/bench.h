@@ -103,6 +103,8 @@ int bench_deploy(struct bench *bench, bool snap_start) _must_use_;
 /* NodeService.SetStartPolicy; ends idle sandboxes. */
 int bench_set_policy(struct bench *bench, Mayfly__V1__StartPolicy policy,
 		     unsigned spares) _must_use_;
+/* Those there are stay, and none is started ahead any more. */
+int bench_start_no_more(struct bench *bench) _must_use_;
 
 /* Invokes once with {"sleep_ms": hold_ms}. A function error is an error here. */
 int bench_invoke(struct client *client, const char *function, unsigned hold_ms, struct sample *ret,

@@ -192,7 +192,8 @@ void bench_sleep_until(int64_t monotonic_us)
 		;
 }
 
-int bench_set_policy(struct bench *bench, Mayfly__V1__StartPolicy policy, unsigned spares)
+static int set_policy(struct bench *bench, Mayfly__V1__StartPolicy policy, unsigned spares,
+		      bool end_idle)
 {
 	_cleanup_message_ Mayfly__V1__SetStartPolicyResponse *response = NULL;
 	Mayfly__V1__SetStartPolicyRequest request = MAYFLY__V1__SET_START_POLICY_REQUEST__INIT;
@@ -200,9 +201,19 @@ int bench_set_policy(struct bench *bench, Mayfly__V1__StartPolicy policy, unsign
 	request.function_name = bench->function;
 	request.policy = policy;
 	request.spares = spares;
-	request.end_idle_sandboxes = true;
+	request.end_idle_sandboxes = end_idle;
 	return client_node_set_start_policy(bench->context->client, &request, &response,
 					    &bench->context->error);
+}
+
+int bench_set_policy(struct bench *bench, Mayfly__V1__StartPolicy policy, unsigned spares)
+{
+	return set_policy(bench, policy, spares, true);
+}
+
+int bench_start_no_more(struct bench *bench)
+{
+	return set_policy(bench, MAYFLY__V1__START_POLICY__START_POLICY_SPARE, 0, false);
 }
 
 static void take_phases(struct sample *sample, const Mayfly__V1__Phases *phases)

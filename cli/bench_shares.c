@@ -3,7 +3,7 @@
 /* What tenants get of a node that is full, against their weights: tenants of the benchmark's own
  * want more than there is, the first of them by far the most. */
 
-#include "cli/bench.h"
+#include "cli/bench_cpu.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,8 +18,11 @@
 
 #define PARTIES_MAX     8
 #define WEIGHT_MAX      1000
-#define IN_FLIGHT       4   /* invocations of each tenant at once, while the CPUs are shared */
-#define GREEDY_TIMES    4   /* as many of the first one */
+#define IN_FLIGHT_MIN   8 /* invocations of each tenant at once, while the CPUs are shared */
+#define IN_FLIGHT_MAX   128
+#define PER_CPU         4 /* the same: none may lack work while another's waits */
+#define GREEDY_TIMES    4 /* as many of the first one */
+#define BUSY_LIMIT_US   (60 * USEC_PER_SEC)
 #define RESTORES_WANTED 150 /* of each tenant: more than are done in the time */
 #define MAX_DURATION_S  600
 #define STACK_BYTES     (256U << 10)
@@ -43,7 +46,8 @@ struct party {
 	char tenant[16]; /* "" until it is made */
 	unsigned weight;
 	unsigned in_flight;
-	atomic_uint done; /* invocations that ended within the time */
+	struct bench_cpu before; /* when the measurement began */
+	atomic_uint done;        /* invocations that ended within the time */
 	atomic_uint failed;
 	unsigned restores;
 	double cpu_s; /* negative: not known */
@@ -53,6 +57,7 @@ struct shares {
 	struct context *context;
 	struct party parties[PARTIES_MAX]; /* owned */
 	unsigned n;
+	unsigned of_each; /* in flight, while the CPUs are shared */
 	int64_t duration_us;
 	unsigned rounds;
 	char event[64]; /* of the phase under way */
@@ -119,6 +124,7 @@ static void end_party(struct shares *shares, struct party *party)
 	if (party->context.client)
 		(void)client_close(party->context.client);
 	error_clear(&party->context.error);
+	bench_cpu_clear(&party->before);
 	if (!party->tenant[0])
 		return;
 	request.tenant = party->tenant;
@@ -197,72 +203,84 @@ static void wait_us(int64_t us)
 				      NULL);
 }
 
-static int list(struct party *party, Mayfly__V1__ListSandboxesResponse **ret)
+static int read_cpu(struct party *party, struct bench_cpu *ret)
 {
-	Mayfly__V1__ListSandboxesRequest request = MAYFLY__V1__LIST_SANDBOXES_REQUEST__INIT;
-
-	request.tenant = party->tenant;
-	return client_node_list_sandboxes(party->shares->context->client, &request, ret,
-					  &party->shares->context->error);
+	return bench_cpu_read(party->shares->context, party->tenant, ret);
 }
 
-/* Of the processes of the tenant's microVMs since they began, as this machine's /proc has it. */
-static double read_cpu_s(const Mayfly__V1__ListSandboxesResponse *sandboxes)
+/* None of its sandboxes is to have come or gone meanwhile. */
+static int end_reading(struct party *party)
 {
-	double ticks = 0;
+	struct bench_cpu after;
+	int r = read_cpu(party, &after);
 
-	for (size_t i = 0; i < sandboxes->n_sandboxes; i++) {
-		unsigned long long user = 0, system = 0;
-		char path[64], line[1024] = "";
-		const char *fields;
-		FILE *file;
-
-		(void)snprintf(path, sizeof(path), "/proc/%u/stat", sandboxes->sandboxes[i]->pid);
-		file = fopen(path, "re");
-		if (!file)
-			return -1;
-		if (!fgets(line, sizeof(line), file))
-			line[0] = '\0';
-		(void)fclose(file);
-		fields = strrchr(line, ')');
-		if (!fields ||
-		    sscanf(fields, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-			   &system) != 2)
-			return -1;
-		ticks += (double)(user + system);
-	}
-	return ticks / (double)sysconf(_SC_CLK_TCK);
-}
-
-static int read_all_cpu(struct shares *shares, double *ret)
-{
-	for (unsigned i = 0; i < shares->n; i++) {
-		_cleanup_message_ Mayfly__V1__ListSandboxesResponse *sandboxes = NULL;
-		int r = list(&shares->parties[i], &sandboxes);
-		if (r < 0)
-			return r;
-		ret[i] = read_cpu_s(sandboxes);
-	}
-	return 0;
+	if (r == 0 && bench_cpu_between(&party->before, &after, &party->cpu_s) < 0)
+		r = error_set(
+			&party->shares->context->error, ERROR_INTERNAL, NULL,
+			"sandboxes of tenant %s came and went while CPU time was measured: do it "
+			"again, beside nothing else",
+			party->tenant);
+	bench_cpu_clear(&after);
+	return r;
 }
 
 /* -- the two measurements -- */
 
+static int count_busy(struct party *party, unsigned *ret)
+{
+	struct bench_cpu reading;
+	int r = read_cpu(party, &reading);
+
+	*ret = reading.busy;
+	bench_cpu_clear(&reading);
+	return r;
+}
+
+/* Each has what it wants in flight, and nothing is started any more. */
+static int wait_until_all_work(struct shares *shares)
+{
+	int64_t until_us = clock_monotonic_us() + BUSY_LIMIT_US;
+
+	for (unsigned i = 0; i < shares->n; i++) {
+		struct party *party = &shares->parties[i];
+		unsigned busy = 0;
+		int r = bench_start_no_more(&party->bench);
+
+		if (r < 0) {
+			error_move(&shares->context->error, &party->context.error);
+			return r;
+		}
+		/* One that has just answered is about to have its next. */
+		while (busy < party->in_flight - party->in_flight / 8) {
+			wait_us(50 * USEC_PER_MSEC);
+			r = count_busy(party, &busy);
+			if (r < 0)
+				return r;
+			if (interrupted || clock_monotonic_us() > until_us)
+				return error_set(&shares->context->error, ERROR_INTERNAL, NULL,
+						 "tenant %s has %u of %u invocations running",
+						 party->tenant, busy, party->in_flight);
+		}
+	}
+	return 0;
+}
+
 static int measure_cpu(struct shares *shares)
 {
-	double before[PARTIES_MAX], after[PARTIES_MAX];
+	int r = wait_until_all_work(shares);
 
-	wait_us(shares->duration_us / 4); /* until each has its load */
-	int r = read_all_cpu(shares, before);
+	if (r < 0)
+		return r;
+	wait_us(shares->duration_us / 4);
+	for (unsigned i = 0; i < shares->n && r == 0; i++)
+		r = read_cpu(&shares->parties[i], &shares->parties[i].before);
 	if (r < 0)
 		return r;
 	shares->counting = true;
 	wait_us(shares->duration_us);
 	shares->counting = false;
-	r = read_all_cpu(shares, after);
 	for (unsigned i = 0; i < shares->n && r == 0; i++)
-		shares->parties[i].cpu_s =
-			before[i] < 0 || after[i] < 0 ? -1 : after[i] - before[i];
+		r = end_reading(&shares->parties[i]);
 	return r;
 }
 
@@ -271,15 +289,9 @@ static int measure_restores(struct shares *shares)
 {
 	wait_us(shares->duration_us);
 	for (unsigned i = 0; i < shares->n; i++) {
-		_cleanup_message_ Mayfly__V1__ListSandboxesResponse *sandboxes = NULL;
-		int r = list(&shares->parties[i], &sandboxes);
+		int r = count_busy(&shares->parties[i], &shares->parties[i].restores);
 		if (r < 0)
 			return r;
-		shares->parties[i].restores = 0;
-		for (size_t k = 0; k < sandboxes->n_sandboxes; k++)
-			shares->parties[i].restores +=
-				sandboxes->sandboxes[k]->state ==
-				MAYFLY__V1__SANDBOX_STATE__SANDBOX_STATE_BUSY;
 		if (shares->parties[i].restores >= RESTORES_WANTED)
 			return error_set(&shares->context->error, ERROR_INVALID_PARAMETER,
 					 "duration",
@@ -336,8 +348,27 @@ static int set_policies(struct shares *shares, Mayfly__V1__StartPolicy policy, u
 	return 0;
 }
 
+static int choose_in_flight(struct shares *shares)
+{
+	_cleanup_message_ Mayfly__V1__Node *node = NULL;
+	int r = client_node_get(shares->context->client, &node, &shares->context->error);
+
+	if (r < 0)
+		return r;
+	shares->of_each = node->cpu_count * PER_CPU;
+	if (shares->of_each < IN_FLIGHT_MIN)
+		shares->of_each = IN_FLIGHT_MIN;
+	if (shares->of_each > IN_FLIGHT_MAX)
+		shares->of_each = IN_FLIGHT_MAX;
+	return 0;
+}
+
 static int run_both(struct shares *shares)
 {
+	int chosen = choose_in_flight(shares);
+
+	if (chosen < 0)
+		return chosen;
 	for (unsigned i = 0; i < shares->n; i++) {
 		int r = make_party(shares, &shares->parties[i]);
 		if (r < 0) {
@@ -347,10 +378,10 @@ static int run_both(struct shares *shares)
 			return r;
 		}
 	}
-	int r = set_policies(shares, MAYFLY__V1__START_POLICY__START_POLICY_SPARE, IN_FLIGHT);
+	int r = set_policies(shares, MAYFLY__V1__START_POLICY__START_POLICY_SPARE, shares->of_each);
 	(void)snprintf(shares->event, sizeof(shares->event), "{\"rounds\": %u}", shares->rounds);
 	if (r == 0)
-		r = run_phase(shares, "CPU time", IN_FLIGHT, measure_cpu);
+		r = run_phase(shares, "CPU time", shares->of_each, measure_cpu);
 	if (r == 0)
 		r = set_policies(shares, MAYFLY__V1__START_POLICY__START_POLICY_RESTORE, 0);
 	int64_t sleep_ms = shares->duration_us / USEC_PER_MSEC * 2;

@@ -464,6 +464,7 @@ struct pool *pool_free(struct pool *pool)
 	if (!pool)
 		return NULL;
 	timer_disarm(&pool->drain_timer);
+	share_cpu_stop(pool);
 	timer_disarm(&pool->starved_timer);
 	timer_disarm(&pool->garbage_timer);
 	preparations_free(pool);

@@ -186,10 +186,11 @@ struct pool {
 	struct version_list all;  /* draining ones too */
 	struct version_list dirty_versions;
 	struct version_list starved_versions;
-	struct pool_tenant *tenants;          /* by id */
-	struct pool_function *functions;      /* by key */
-	struct cpu_use_sum *cpu_uses;         /* by key of a version; they stay */
-	uint64_t pass;                        /* of the tenant that started last */
+	struct pool_tenant *tenants;     /* by id */
+	struct pool_function *functions; /* by key */
+	struct cpu_use_sum *cpu_uses;    /* by key of a version; they stay */
+	uint64_t pass;                   /* of the tenant that started last */
+	struct share_cpu cpu;
 	struct preparation_list preparations; /* of functions without SnapStart */
 	struct dirty dirty;
 	struct timer starved_timer;

@@ -44,6 +44,12 @@ bool sandbox_is_starting(const struct sandbox *sandbox)
 	return sandbox->state == SANDBOX_RESTORING || sandbox->state == SANDBOX_INITIALIZING;
 }
 
+/* Its vCPUs have something to do. */
+static bool runs(const struct sandbox *sandbox)
+{
+	return sandbox_is_starting(sandbox) || sandbox->state == SANDBOX_BUSY;
+}
+
 /* One start less under way: another may begin. */
 static void release_slot(struct sandbox *sandbox)
 {
@@ -59,6 +65,7 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 	struct pool *pool = sandbox->pool;
 	bool was_starting = sandbox_is_starting(sandbox);
 	bool was_busy = sandbox->state == SANDBOX_BUSY;
+	bool ran = runs(sandbox);
 
 	if (!state_may_follow(&sandbox_states, sandbox->state, state)) {
 		log_write(LOG_ERR, &(struct log_fields){ .sandbox = sandbox->id },
@@ -75,6 +82,10 @@ int sandbox_set_state(struct sandbox *sandbox, enum sandbox_state state)
 	sandbox->version->starting -= was_starting;
 	sandbox->version->busy += state == SANDBOX_BUSY;
 	sandbox->version->busy -= was_busy;
+	if (runs(sandbox) && !ran)
+		share_cpu_begin(pool, sandbox->version->owner);
+	if (!runs(sandbox) && ran)
+		share_cpu_end(pool, sandbox->version->owner);
 	if (!sandbox_is_starting(sandbox))
 		release_slot(sandbox);
 	if (state == SANDBOX_STOPPING || state == SANDBOX_GONE)

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What each tenant gets of a node that is full, by weight. CPU time: by the cgroups that agent/vm
- * keeps (where the host has them). Starts: tenants that want some take
- * turns, as many turns as they have weight. Room: a tenant may have more than its share as long as
- * nobody within theirs lacks it; from then on it gives back what falls free. Loop thread. */
+/* What each tenant gets of a node that is full, by weight. CPU time: by the weights of the cgroups
+ * that agent/vm keeps (where the host has them), and share_cpu.h. Starts: tenants that want some
+ * take turns, as many turns as they have weight. Room: a tenant may have more than its share as
+ * long as nobody within theirs lacks it; from then on it gives back what falls free. Loop thread.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
 
 #include "agent/functions/function.h"
+#include "agent/pool/share_cpu.h"
 
 struct pool;
 struct sandbox;
@@ -24,6 +26,7 @@ struct pool_tenant {
 	unsigned sandboxes;
 	uint64_t bytes; /* of sandboxes that are not ending, as the budget counts them */
 	uint64_t pass;  /* its starts, each worth one by its weight */
+	struct share_cpu_part cpu;
 	UT_hash_handle hh;
 };
 

@@ -22,6 +22,10 @@ struct vm_driver {
 	void (*set_cpu_weight)(struct vm_host *host, const char *cpu_group, unsigned weight);
 	int (*read_cpu)(const struct vm_host *host, const char *cpu_group, const char *sandbox_id,
 			uint64_t *ret_us);
+	int (*read_group_cpu)(const struct vm_host *host, const char *cpu_group, uint64_t *ret_us);
+	int (*limit_group_cpu)(const struct vm_host *host, const char *cpu_group,
+			       uint64_t thousandths);
+	int (*read_idle)(const struct vm_host *host, uint64_t *ret_us);
 	const struct vm_host_info *(*host_info)(const struct vm_host *host);
 
 	void (*template_get_base)(struct template_store *store, const char *runtime,

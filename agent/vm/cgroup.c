@@ -11,7 +11,10 @@
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
 
-#define PERIOD_US 100000U
+#define PERIOD_US       100000U
+/* Of a limit that a group may reach all the time: the shorter, the sooner it goes on. */
+#define GROUP_PERIOD_US 50000U
+#define QUOTA_MIN_US    1000U /* the kernel takes no less */
 #define CPU                                                                                        \
 	1 /* of the controllers, as the next: both have a group for each owner, for they           \
 	   may be one hierarchy */
@@ -427,6 +430,35 @@ int cgroup_set_weight(const struct cgroups *cgroups, const char *group, unsigned
 	return r == -ENOENT ? 0 : r;
 }
 
+int cgroup_limit_cpu(const struct cgroups *cgroups, const char *group, uint64_t thousandths)
+{
+	unsigned index = cgroups->mode == CGROUP_V2 ? 0 : CPU;
+	uint64_t quota_us = thousandths * GROUP_PERIOD_US / 1000;
+	_cleanup_free_ char *path = NULL;
+	char text[48];
+	int r;
+
+	if (!cgroups->parents[index])
+		return -ENOENT;
+	path = group_path(cgroups, index, group);
+	if (!path)
+		return -ENOMEM;
+	if (quota_us < QUOTA_MIN_US)
+		quota_us = QUOTA_MIN_US;
+	if (cgroups->mode == CGROUP_V2) {
+		if (thousandths)
+			(void)snprintf(text, sizeof(text), "%llu %u", (unsigned long long)quota_us,
+				       GROUP_PERIOD_US);
+		else
+			(void)snprintf(text, sizeof(text), "max %u", GROUP_PERIOD_US);
+		return write_value(path, "cpu.max", text);
+	}
+	if (!thousandths)
+		return write_value(path, "cpu.cfs_quota_us", "-1");
+	r = write_number(path, "cpu.cfs_period_us", GROUP_PERIOD_US);
+	return r < 0 ? r : write_number(path, "cpu.cfs_quota_us", quota_us);
+}
+
 /* -- what was used -- */
 
 /* "usage_usec 123\n" among other lines; nanoseconds alone. */
@@ -463,8 +495,8 @@ int cgroup_read_cpu(const struct cgroups *cgroups, const char *group_name, const
 	if (!cgroups->parents[index])
 		return -ENOENT;
 	group = group_path(cgroups, index, group_name);
-	path = path_format("%s/%s/%s", group ? group : cgroups->parents[index], id,
-			   cgroups->mode == CGROUP_V2 ? "cpu.stat" : "cpuacct.usage");
+	path = path_format("%s%s%s/%s", group ? group : cgroups->parents[index], id ? "/" : "",
+			   id ? id : "", cgroups->mode == CGROUP_V2 ? "cpu.stat" : "cpuacct.usage");
 	if (!path)
 		return -ENOMEM;
 	r = fs_read_file(path, 1U << 12, &text);

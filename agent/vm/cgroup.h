@@ -61,9 +61,15 @@ int cgroup_remove(const struct cgroups *cgroups, const char *group, const char *
  * made. */
 int cgroup_set_weight(const struct cgroups *cgroups, const char *group, unsigned weight) _must_use_;
 
+/* All VMs of the group together get at most so many thousandths of one CPU; 0: no limit. -ENOENT:
+ * there is no such group, or no controller. With version 1 -EINVAL when one of its VMs may have
+ * more by its own limit. */
+int cgroup_limit_cpu(const struct cgroups *cgroups, const char *group,
+		     uint64_t thousandths) _must_use_;
+
 /* CPU time of the VM's processes since its group was made, as the kernel counts it, in
- * microseconds; also after their end, until cgroup_remove(). -ENOENT: nothing counts it, or there
- * is no such group. */
+ * microseconds; also after their end, until cgroup_remove(). `id` NULL: of all VMs of the owner's
+ * group, past ones too. -ENOENT: nothing counts it, or there is no such group. */
 int cgroup_read_cpu(const struct cgroups *cgroups, const char *group, const char *id,
 		    uint64_t *ret_us) _must_use_;
 

@@ -30,7 +30,7 @@
 #define DEFAULT_EMULATOR  "/usr/bin/qemu-system-x86_64"
 #define DEFAULT_URI       "embedded"
 
-/* A name of a group of VMs that share CPU time (cpu_weight.c). */
+/* A name of a group of VMs that share CPU time (cpu_group.c). */
 bool host_cpu_group_is_valid(const char *name);
 
 struct vm_host {

@@ -112,6 +112,19 @@ int vm_boot(struct vm_host *host, const struct vm_boot_request *request,
 /* Of a group's VMs, those there are and those that come. Written in a job, in order of asking. */
 void vm_host_set_cpu_weight(struct vm_host *host, const char *cpu_group, unsigned weight);
 
+/* CPU time of all VMs of a group so far, past ones too, in microseconds; begins anew when it had
+ * none for a while. -ENOENT: no cgroup counts it, or there is no such group. In jobs, as the next.
+ */
+int vm_host_read_group_cpu(const struct vm_host *host, const char *cpu_group,
+			   uint64_t *ret_us) _must_use_;
+/* Its VMs together get at most so many thousandths of one CPU; 0: no limit. -ENOENT as above;
+ * -EINVAL where cgroups of version 1 have a larger limit of one VM. A group that is made anew has
+ * none. */
+int vm_host_limit_group_cpu(const struct vm_host *host, const char *cpu_group,
+			    uint64_t thousandths) _must_use_;
+/* How long the host's CPUs had nothing to do since it started, all together. */
+int vm_host_read_idle(const struct vm_host *host, uint64_t *ret_us) _must_use_;
+
 /* Queues a message on the channel; it is held while the VM is paused. -ENOBUFS when
  * more than 64 MiB wait. */
 int vm_send(struct vm *vm, const Mayfly__Guest__V1__HostMessage *message) _must_use_;

@@ -61,6 +61,9 @@ struct fixture {
 	char weighed_group[16]; /* whose weight was set last, and to what */
 	unsigned weighed;
 	int64_t cpu_us; /* of every VM, as the host counts now; negative: it does not */
+	/* From jobs: what a tenant's VMs used so far, and what they may. */
+	int (*read_group)(const char *cpu_group, uint64_t *ret_us);
+	int (*limit_group)(const char *cpu_group, uint64_t thousandths);
 	unsigned booted;
 	unsigned warmed;
 	unsigned pauses;
@@ -318,6 +321,28 @@ static void driver_set_cpu_weight(struct vm_host *host, const char *cpu_group, u
 	f->weighed = weight;
 }
 
+static int driver_read_group_cpu(const struct vm_host *host, const char *cpu_group,
+				 uint64_t *ret_us)
+{
+	const struct fixture *f = (const struct fixture *)host;
+
+	return f->read_group ? f->read_group(cpu_group, ret_us) : -ENOENT;
+}
+
+static int driver_limit_group_cpu(const struct vm_host *host, const char *cpu_group,
+				  uint64_t thousandths)
+{
+	const struct fixture *f = (const struct fixture *)host;
+
+	return f->limit_group ? f->limit_group(cpu_group, thousandths) : -ENOENT;
+}
+
+static int driver_read_idle(const struct vm_host *host _unused_, uint64_t *ret_us)
+{
+	*ret_us = 0;
+	return 0;
+}
+
 static const struct vm_host_info *driver_host_info(const struct vm_host *host _unused_)
 {
 	return &host_info;
@@ -521,6 +546,9 @@ static const struct vm_driver driver = {
 	.facts = driver_facts,
 	.set_cpu_weight = driver_set_cpu_weight,
 	.read_cpu = driver_read_cpu,
+	.read_group_cpu = driver_read_group_cpu,
+	.limit_group_cpu = driver_limit_group_cpu,
+	.read_idle = driver_read_idle,
 	.host_info = driver_host_info,
 	.template_get_base = driver_get_base,
 	.template_get_function = driver_get_function,

@@ -272,6 +272,47 @@ static void leftovers_are_removed(void **state _unused_)
 	cgroups_close(&cgroups);
 }
 
+static void an_owner_s_cpu_time_is_limited(void **state _unused_)
+{
+	struct cgroups v2, v1;
+	uint64_t cpu_us = 0;
+
+	put("cgroup.controllers", "cpu memory\n");
+	put("service/cgroup.subtree_control", "");
+	put("service/mayfly-vm/cgroup.subtree_control", "");
+	put("service/mayfly-vm/7/cpu.stat", "usage_usec 77\n");
+	put("service/mayfly-vm/7/cpu.max", "");
+	open_with("0::/service\n", &v2);
+	assert_int_equal(cgroup_read_cpu(&v2, "7", NULL, &cpu_us), 0);
+	assert_int_equal(cpu_us, 77);
+	assert_int_equal(cgroup_limit_cpu(&v2, "7", 1500), 0);
+	check("service/mayfly-vm/7/cpu.max", "75000 50000");
+	put("service/mayfly-vm/7/cpu.max", "");
+	assert_int_equal(cgroup_limit_cpu(&v2, "7", 1), 0);
+	check("service/mayfly-vm/7/cpu.max", "1000 50000");
+	put("service/mayfly-vm/7/cpu.max", "");
+	assert_int_equal(cgroup_limit_cpu(&v2, "7", 0), 0);
+	check("service/mayfly-vm/7/cpu.max", "max 50000");
+	assert_int_equal(cgroup_limit_cpu(&v2, "8", 5), -ENOENT);
+	cgroups_close(&v2);
+
+	assert_int_equal(unlink_at("cgroup.controllers"), 0);
+	put("memory/tasks", "");
+	put("cpu/mayfly-vm/7/cpu.cfs_quota_us", "");
+	put("cpu/mayfly-vm/7/cpu.cfs_period_us", "");
+	put("cpuacct/mayfly-vm/7/cpuacct.usage", "88000\n");
+	open_with("1:memory:/\n2:cpu:/\n3:cpuacct:/\n", &v1);
+	assert_int_equal(cgroup_read_cpu(&v1, "7", NULL, &cpu_us), 0);
+	assert_int_equal(cpu_us, 88);
+	assert_int_equal(cgroup_limit_cpu(&v1, "7", 1500), 0);
+	check("cpu/mayfly-vm/7/cpu.cfs_period_us", "50000");
+	check("cpu/mayfly-vm/7/cpu.cfs_quota_us", "75000");
+	put("cpu/mayfly-vm/7/cpu.cfs_quota_us", "");
+	assert_int_equal(cgroup_limit_cpu(&v1, "7", 0), 0);
+	check("cpu/mayfly-vm/7/cpu.cfs_quota_us", "-1");
+	cgroups_close(&v1);
+}
+
 static void cpu_time_is_read(void **state _unused_)
 {
 	const struct cgroup_limits limits = { .memory_bytes = 1, .group = "7", .weight = 100 };
@@ -329,6 +370,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(version_1_owners_have_shares, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_owner_s_group_goes_with_its_last_vm, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(an_owner_s_cpu_time_is_limited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cpu_time_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(leftovers_are_removed, set_up, tear_down),
 	};
