@@ -347,6 +347,10 @@ static const struct config_row rows[] = {
 	  .initial = "50", .unit = "%",
 	  .help = "Of pool.memory_budget_mb, what the provisioned concurrency of one tenant may "
 		  "take by MemorySize. A tenant may have a limit of its own." },
+	{ "limits", "code_storage_mb", NUMBER(limits_code_storage_mb, 1, 1ULL << 30),
+	  .initial = "76800", .unit = "MiB",
+	  .help = "Of all ZIPs of a tenant's functions, their versions and its layers together; "
+		  "Lambda's 75 GB. A tenant may have a limit of its own." },
 
 	{ "metrics", "listen", TEXT(metrics_listen), .initial = "", .optional = true,
 	  .rule = rule_loopback,
@@ -358,6 +362,10 @@ static const struct config_row rows[] = {
 
 	{ "logs", "max_group_mb", NUMBER(logs_max_group_mb, 1, 1ULL << 24), .initial = "256",
 	  .unit = "MiB", .help = "Kept of one log group; beyond it the oldest files go." },
+	{ "logs", "max_tenant_mb", NUMBER(logs_max_tenant_mb, 1, 1ULL << 24), .initial = "4096",
+	  .unit = "MiB",
+	  .help = "Kept of all log groups of a tenant together, each file and group counted with 4 "
+		  "KiB more; beyond it the oldest files go, of whichever group." },
 	{ "logs", "max_part_mb", NUMBER(logs_max_part_mb, 1, 1024), .initial = "8", .unit = "MiB",
 	  .help = "Size of one log file before the next is begun." },
 	{ "logs", "max_waiting_mb", NUMBER(logs_max_waiting_mb, 1, 65536), .initial = "32",
@@ -678,6 +686,11 @@ int config_complete(struct config *config, config_problem_fn *problem, void *arg
 	}
 	if (config->logs_max_part_mb > config->logs_max_group_mb) {
 		problem("configuration", 0, "logs.max_part_mb must not be over logs.max_group_mb",
+			arg);
+		problems++;
+	}
+	if (config->logs_max_group_mb > config->logs_max_tenant_mb) {
+		problem("configuration", 0, "logs.max_group_mb must not be over logs.max_tenant_mb",
 			arg);
 		problems++;
 	}

@@ -104,7 +104,9 @@ struct config {
 	uint64_t limits_requests_per_concurrency;
 	uint64_t limits_scaling_per_10s;
 	uint64_t limits_provisioned_percent;
+	uint64_t limits_code_storage_mb;
 	uint64_t logs_max_group_mb;
+	uint64_t logs_max_tenant_mb;
 	uint64_t logs_max_part_mb;
 	uint64_t logs_max_waiting_mb;
 	uint64_t logs_flush_after_ms;

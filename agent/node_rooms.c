@@ -96,6 +96,7 @@ static int build_logs(struct node *node, struct error *error)
 		.directory = node->logs_dir,
 		.part_max_bytes = config->logs_max_part_mb * MIB,
 		.group_max_bytes = config->logs_max_group_mb * MIB,
+		.tenant_max_bytes = config->logs_max_tenant_mb * MIB,
 		.waiting_max_bytes = config->logs_max_waiting_mb * MIB,
 		.flush_after_us = (int64_t)config->logs_flush_after_ms * USEC_PER_MSEC,
 	};
@@ -146,8 +147,9 @@ static uint64_t code_storage_of_tenant(const char *id, void *arg)
 	const struct node *node = arg;
 	const struct tenant *tenant = node->tenants ? tenants_find(node->tenants, id) : NULL;
 
-	return tenant && tenant->limits.has_code_storage_bytes ? tenant->limits.code_storage_bytes
-							       : UINT64_MAX;
+	return tenant && tenant->limits.has_code_storage_bytes
+		       ? tenant->limits.code_storage_bytes
+		       : node->config->limits_code_storage_mb * MIB;
 }
 
 static int build_directory(struct node *node, struct error *error)

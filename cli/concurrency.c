@@ -78,7 +78,7 @@ static int run_account(struct context *context, const struct arguments *argument
 	_cleanup_message_ Mayfly__V1__AccountSettings *settings = NULL;
 	Mayfly__V1__GetAccountSettingsRequest request =
 		MAYFLY__V1__GET_ACCOUNT_SETTINGS_REQUEST__INIT;
-	char size[TEXT_BYTES];
+	char size[TEXT_BYTES], most[TEXT_BYTES];
 
 	int r = client_account_settings(context->client, &request, &settings, &context->error);
 	if (r < 0)
@@ -87,8 +87,9 @@ static int run_account(struct context *context, const struct arguments *argument
 	const Mayfly__V1__AccountUsage *usage = settings->usage;
 	if (context->json)
 		return output_json(json_pack(
-			"{s:{s:I,s:I,s:i,s:i},s:{s:I,s:I,s:i,s:i,s:I}}", "AccountLimit",
-			"CodeSizeUnzipped", (json_int_t)limit->code_size_unzipped, "CodeSizeZipped",
+			"{s:{s:I,s:I,s:I,s:i,s:i},s:{s:I,s:I,s:i,s:i,s:I}}", "AccountLimit",
+			"TotalCodeSize", (json_int_t)limit->total_code_size, "CodeSizeUnzipped",
+			(json_int_t)limit->code_size_unzipped, "CodeSizeZipped",
 			(json_int_t)limit->code_size_zipped, "ConcurrentExecutions",
 			(int)limit->concurrent_executions, "UnreservedConcurrentExecutions",
 			(int)limit->unreserved_concurrent_executions, "AccountUsage",
@@ -103,8 +104,10 @@ static int run_account(struct context *context, const struct arguments *argument
 		     limit->unreserved_concurrent_executions);
 	output_field("Throttles", "%llu since the node's start",
 		     (unsigned long long)usage->throttles);
-	output_field("Functions", "%llu, ZIPs of %s", (unsigned long long)usage->function_count,
-		     text_bytes(usage->total_code_size, size));
+	output_field("Functions", "%llu, ZIPs of %s, at most %s",
+		     (unsigned long long)usage->function_count,
+		     text_bytes(usage->total_code_size, size),
+		     text_bytes(limit->total_code_size, most));
 	return 0;
 }
 

@@ -167,9 +167,7 @@ static void add_function(const struct function *function, void *arg)
 {
 	struct function_sum *sum = arg;
 
-	if (strcmp(function->tenant, sum->tenant) != 0)
-		return;
-	sum->functions++;
+	sum->functions += function->version == 0 && strcmp(function->tenant, sum->tenant) == 0;
 }
 
 static void on_get_account_settings(struct rpc_call *call, const ProtobufCMessage *message,
@@ -196,6 +194,7 @@ static void on_get_account_settings(struct rpc_call *call, const ProtobufCMessag
 		now.limit > now.reserved ? now.limit - now.reserved : 0;
 	limit.code_size_zipped = CODE_SIZE_ZIPPED;
 	limit.code_size_unzipped = CODE_SIZE_UNZIPPED;
+	limit.total_code_size = directory_code_limit(service->directory, sum.tenant);
 	usage.function_count = sum.functions;
 	usage.total_code_size = directory_code_bytes(service->directory, sum.tenant);
 	usage.concurrent_executions = now.in_use;

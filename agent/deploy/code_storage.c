@@ -24,15 +24,17 @@ uint64_t directory_code_bytes(const struct directory *directory, const char *ten
 	return bytes;
 }
 
+uint64_t directory_code_limit(const struct directory *directory, const char *tenant)
+{
+	return directory->code_storage_of_tenant
+		       ? directory->code_storage_of_tenant(tenant, directory->limit_of_tenant_arg)
+		       : UINT64_MAX;
+}
+
 static int check(const struct directory *directory, const char *tenant, uint64_t bytes,
 		 struct error *error)
 {
-	uint64_t limit =
-		directory->code_storage_of_tenant
-			? directory->code_storage_of_tenant(tenant, directory->limit_of_tenant_arg)
-			: UINT64_MAX;
-
-	if (bytes <= limit)
+	if (bytes <= directory_code_limit(directory, tenant))
 		return 0;
 	return error_set(error, ERROR_CODE_STORAGE_EXCEEDED, NULL, "Code storage limit exceeded.");
 }

@@ -3,7 +3,7 @@
 
 /* How many bytes of ZIPs a tenant has: those of $LATEST of each function, of each published version
  * and of each layer version, as Lambda counts them; and its limit. Private to this room but for
- * directory_code_bytes(); loop thread. */
+ * directory_code_bytes() and directory_code_limit(); loop thread. */
 
 #include "agent/deploy/change.h"
 

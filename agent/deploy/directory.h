@@ -223,6 +223,8 @@ const struct function *directory_find_qualified(const struct directory *director
 
 /* Of all ZIPs of a tenant: its functions', their versions' and its layers'. */
 uint64_t directory_code_bytes(const struct directory *directory, const char *tenant);
+/* And may have; UINT64_MAX: whatever it likes. */
+uint64_t directory_code_limit(const struct directory *directory, const char *tenant);
 
 /* Where the package image of a digest lies; valid for Active functions. The caller frees. */
 char *directory_package_path(const struct directory *directory, const char *package_digest);

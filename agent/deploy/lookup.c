@@ -80,13 +80,19 @@ void directory_each(const struct directory *directory,
 			fn(entry->function, arg);
 }
 
+/* Its key is TENANT/NAME:VERSION; that of $LATEST, which is there as long as any, TENANT/NAME. */
+static bool is_version(const struct entry *entry)
+{
+	return strchr(entry->key, ':') != NULL;
+}
+
 /* A name that only changes wait for counts too: one of them may be its creation. */
 unsigned directory_count(const struct directory *directory, const char *tenant)
 {
 	unsigned count = 0;
 
 	for (const struct entry *entry = directory->entries; entry; entry = entry->hh.next)
-		count += strncmp(entry->key, tenant, TENANT_ID_DIGITS) == 0;
+		count += strncmp(entry->key, tenant, TENANT_ID_DIGITS) == 0 && !is_version(entry);
 	return count;
 }
 

@@ -21,10 +21,22 @@ struct log_tail {
 	TAILQ_ENTRY(log_tail) link;
 };
 
+/* What a file or a folder takes beyond its bytes, so that many small ones are bounded, too. */
+#define LOG_FILE_COST_BYTES 4096
+
+struct log_tenant {
+	UT_hash_handle hh;
+	struct log_store *store;
+	char *path;     /* key; its folder, of group folders */
+	bool measured;  /* writer */
+	uint64_t bytes; /* writer; of all files of all groups, and LOG_FILE_COST_BYTES for each */
+};
+
 struct log_group {
 	UT_hash_handle hh;
 	struct log_store *store;
-	char *path; /* key; its folder */
+	struct log_tenant *tenant; /* the store's */
+	char *path;                /* key; its folder */
 	unsigned references;
 	TAILQ_HEAD(, log_tail) tails;
 	unsigned delivering; /* tails are not unlinked while the list is walked */
@@ -101,11 +113,13 @@ struct log_store {
 	char *directory;
 	uint64_t part_max_bytes;
 	uint64_t group_max_bytes;
+	uint64_t tenant_max_bytes;
 	uint64_t waiting_max_bytes;
 	uint64_t index_max_bytes;
 	int64_t flush_after_us;
 
-	struct log_group *groups; /* by path */
+	struct log_group *groups;   /* by path */
+	struct log_tenant *tenants; /* likewise; they stay */
 	TAILQ_HEAD(, log_stream) dirty;
 	uint64_t waiting_bytes;
 	struct timer flush_timer;
@@ -125,6 +139,14 @@ struct log_store {
 /* log_writer.c: the flush job. Runs on a worker. */
 void log_batch_write(struct job *job);
 
+/* log_trim.c: what a group or a tenant has, counted once. */
+void log_group_measure(struct log_group *group);
+void log_tenant_measure(struct log_tenant *tenant);
+/* The oldest files go, those of groups that nobody writes to any more among them, and folders that
+ * become empty. `keep`, a path, is written to now; a stream whose file goes begins a new part. */
+void log_group_trim(struct log_group *group, const char *keep);
+void log_tenant_trim(struct log_tenant *tenant, const char *keep);
+
 /* log_shelf.c: a read comes when it is asked for, gets the index (true: now; false: fn(arg) comes
  * once it is free), and leaves when it is done. Which indexes stay then is a question of memory. */
 int log_turn_come(struct log_store *store, const char *path, struct log_turn *turn) _must_use_;
@@ -136,5 +158,12 @@ void log_shelves_clear(struct log_store *store);
 /* log_store.c: calls fn(arg) once all that was written so far is in the files. */
 int log_store_wait(struct log_store *store, struct log_waiter *waiter);
 
+/* log_group.c. */
 /* STATE/logs/TENANT/GROUP; the caller frees. NULL: no memory. */
 char *log_group_path(const struct log_store *store, const char *tenant, const char *group);
+/* Referenced until it is put. */
+int log_group_get(struct log_store *store, const char *tenant, const char *name,
+		  struct log_group **ret) _must_use_;
+void log_group_put(struct log_group *group);
+/* When no group is left. */
+void log_tenants_clear(struct log_store *store);

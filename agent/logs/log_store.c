@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 #include "agent/logs/log_internal.h"
-#include "agent/logs/log_name.h"
 #include "agent/logs/log_record.h"
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
@@ -13,59 +12,13 @@
 
 #define PART_MAX_BYTES    (8ULL << 20)
 #define GROUP_MAX_BYTES   (256ULL << 20)
+#define TENANT_MAX_BYTES  (4ULL << 30)
 #define WAITING_MAX_BYTES (32ULL << 20)
 #define INDEX_MAX_BYTES   (16ULL << 20)
 #define FLUSH_AFTER_US    (20 * USEC_PER_MSEC)
 #define KEEP_BUFFER_BYTES 4096 /* a quiet stream keeps no larger one */
 
 static void plan_flush(struct log_store *store);
-
-/* -- groups -- */
-
-char *log_group_path(const struct log_store *store, const char *tenant, const char *group)
-{
-	char tenant_name[NAME_MAX + 1];
-	char group_name[NAME_MAX + 1];
-	char *path;
-
-	log_name_encode(tenant, tenant_name);
-	log_name_encode(group, group_name);
-	if (asprintf(&path, "%s/%s/%s", store->directory, tenant_name, group_name) < 0)
-		return NULL;
-	return path;
-}
-
-static int group_get(struct log_store *store, const char *tenant, const char *name,
-		     struct log_group **ret)
-{
-	_cleanup_free_ char *path = log_group_path(store, tenant, name);
-	struct log_group *group;
-
-	if (!path)
-		return -ENOMEM;
-	HASH_FIND_STR(store->groups, path, group);
-	if (!group) {
-		group = calloc(1, sizeof(*group));
-		if (!group)
-			return -ENOMEM;
-		group->store = store;
-		group->path = TAKE_PTR(path);
-		TAILQ_INIT(&group->tails);
-		HASH_ADD_KEYPTR(hh, store->groups, group->path, strlen(group->path), group);
-	}
-	group->references++;
-	*ret = group;
-	return 0;
-}
-
-static void group_put(struct log_group *group)
-{
-	if (--group->references > 0)
-		return;
-	HASH_DEL(group->store->groups, group);
-	free(group->path);
-	free(group);
-}
 
 /* -- tails -- */
 
@@ -78,7 +31,7 @@ int log_tail_start(struct log_store *store, const char *tenant, const char *grou
 
 	if (!tail)
 		return -ENOMEM;
-	r = group_get(store, tenant, group, &tail->group);
+	r = log_group_get(store, tenant, group, &tail->group);
 	if (r < 0) {
 		free(tail);
 		return r;
@@ -107,7 +60,7 @@ static void tail_free(struct log_tail *tail)
 
 	TAILQ_REMOVE(&group->tails, tail, link);
 	free(tail);
-	group_put(group);
+	log_group_put(group);
 }
 
 struct log_tail *log_tail_stop(struct log_tail *tail)
@@ -153,7 +106,7 @@ static void deliver_records(struct log_stream *stream, struct slice records)
 		if (tail->stopped && group->delivering == 0)
 			tail_free(tail);
 	}
-	group_put(group);
+	log_group_put(group);
 }
 
 /* -- streams -- */
@@ -167,7 +120,7 @@ int log_stream_open(struct log_store *store, const char *tenant, const char *gro
 	if (!stream)
 		return -ENOMEM;
 	stream->name = strdup(name);
-	r = stream->name ? group_get(store, tenant, group, &stream->group) : -ENOMEM;
+	r = stream->name ? log_group_get(store, tenant, group, &stream->group) : -ENOMEM;
 	if (r < 0) {
 		free(stream->name);
 		free(stream);
@@ -192,7 +145,7 @@ static void stream_put(struct log_stream *stream)
 	close_p(&stream->fd);
 	buf_free(&stream->waiting);
 	buf_free(&stream->captured);
-	group_put(stream->group);
+	log_group_put(stream->group);
 	free(stream->name);
 	free(stream);
 }
@@ -540,6 +493,8 @@ int log_store_open(const struct log_store_config *config, struct loop *loop, str
 	store->part_max_bytes = config->part_max_bytes ? config->part_max_bytes : PART_MAX_BYTES;
 	store->group_max_bytes =
 		config->group_max_bytes ? config->group_max_bytes : GROUP_MAX_BYTES;
+	store->tenant_max_bytes =
+		config->tenant_max_bytes ? config->tenant_max_bytes : TENANT_MAX_BYTES;
 	store->waiting_max_bytes =
 		config->waiting_max_bytes ? config->waiting_max_bytes : WAITING_MAX_BYTES;
 	store->index_max_bytes =
@@ -576,6 +531,7 @@ struct log_store *log_store_close(struct log_store *store)
 		batch_done(&batch->job);
 	}
 	log_shelves_clear(store);
+	log_tenants_clear(store);
 	free(store->directory);
 	free(store);
 	return NULL;

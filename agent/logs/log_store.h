@@ -23,6 +23,8 @@ struct log_store_config {
 	const char *directory;      /* STATE/logs; made when it is not there */
 	uint64_t part_max_bytes;    /* of one file; 0: 8 MiB */
 	uint64_t group_max_bytes;   /* beyond it the oldest files go; 0: 256 MiB */
+	uint64_t tenant_max_bytes;  /* likewise, of all groups of a tenant together, and 4 KiB for
+				       each file and folder; 0: 4 GiB */
 	uint64_t waiting_max_bytes; /* not yet written, of all streams; 0: 32 MiB */
 	uint64_t index_max_bytes;   /* of memory, to read quickly; 0: 16 MiB */
 	int64_t flush_after_us;     /* 0: 20 ms */

@@ -67,6 +67,9 @@ def throttle(node, name):
 
 def test_the_tenant_s_limit(limited, function):
     before = account(limited)
+    assert before.limit.total_code_size == 80530636800
+    limited.functions.PublishVersion(limited.protocol.function.PublishVersionRequest(function_name=function), timeout=60)
+    assert account(limited).usage.function_count == before.usage.function_count, "a version is no function"
     futures = held(limited, function, 3, 6)
     assert throttle(limited, function) == "ConcurrentInvocationLimitExceeded"
     # A chain that calls itself would wait for ever if it waited; a stream is refused like all.

@@ -190,6 +190,11 @@ static void test_rules_between_keys(void **state)
 	assert_int_equal(config_complete(config, hear, &heard), 1);
 	assert_string_equal(heard.text, "logs.max_part_mb must not be over logs.max_group_mb");
 
+	assert_int_equal(config_set_assignment(config, "logs.max_group_mb=4097", NULL), 0);
+	heard = (struct heard){ 0 };
+	assert_int_equal(config_complete(config, hear, &heard), 1);
+	assert_string_equal(heard.text, "logs.max_group_mb must not be over logs.max_tenant_mb");
+
 	assert_int_equal(config_set_assignment(config, "logs.max_group_mb=256", NULL), 0);
 	assert_int_equal(config_set_assignment(config, "vm.uid_count=4096", NULL), 0);
 	heard = (struct heard){ 0 };

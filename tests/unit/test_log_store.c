@@ -247,6 +247,99 @@ static void keeps_a_group_within_its_bound(void **state)
 	(void)log_stream_close(a);
 }
 
+/* What all groups of the tenant have, as the store counts it. */
+static uint64_t tenant_bytes(const struct fixture *f, unsigned *ret_groups)
+{
+	char path[512];
+	struct dirent *group, *part;
+	uint64_t bytes = 0;
+	struct stat st;
+	DIR *tenant, *dir;
+
+	(void)snprintf(path, sizeof(path), "%s/" TENANT, f->dir);
+	tenant = opendir(path);
+	assert_non_null(tenant);
+	*ret_groups = 0;
+	while ((group = readdir(tenant))) {
+		if (group->d_name[0] == '.')
+			continue;
+		++*ret_groups;
+		bytes += 4096;
+		dir = fdopendir(openat(dirfd(tenant), group->d_name, O_RDONLY | O_DIRECTORY));
+		assert_non_null(dir);
+		while ((part = readdir(dir))) {
+			if (part->d_name[0] == '.')
+				continue;
+			assert_int_equal(fstatat(dirfd(dir), part->d_name, &st, 0), 0);
+			bytes += 4096 + (uint64_t)st.st_size;
+		}
+		(void)closedir(dir);
+	}
+	(void)closedir(tenant);
+	return bytes;
+}
+
+static struct log_stream *open_group(struct fixture *f, unsigned number)
+{
+	char group[32];
+	struct log_stream *stream;
+
+	(void)snprintf(group, sizeof(group), "group-%u", number);
+	assert_int_equal(log_stream_open(f->store, TENANT, group, STREAM, &stream), 0);
+	return stream;
+}
+
+static size_t count_in_group(struct fixture *f, unsigned number)
+{
+	char group[32];
+
+	(void)snprintf(group, sizeof(group), "group-%u", number);
+	return read_events(f, (struct log_read_request){ .group = group }).count;
+}
+
+/* However many groups: with each change of a function it may be another one. */
+static void keeps_a_tenant_within_its_bound(void **state)
+{
+	const uint64_t most = 20 * (4096 + 4096 + 1000);
+	struct fixture *f = *state;
+	struct log_stream *kept, *stream;
+	char text[1000];
+	unsigned groups;
+
+	memset(text, 'x', sizeof(text));
+	f->config.part_max_bytes = 8192;
+	f->config.group_max_bytes = 16384;
+	f->config.tenant_max_bytes = most;
+	open_store(f);
+	kept = open_group(f, 0);
+	for (unsigned i = 1; i <= 60; i++) {
+		if (i == 40) { /* what was there before the start counts */
+			(void)log_stream_close(kept);
+			close_store(f);
+			open_store(f);
+			kept = open_group(f, 0);
+		}
+		log_stream_write(kept, 1000 + i, slice_new(text, 10));
+		stream = open_group(f, i);
+		log_stream_write(stream, 1000 + i, slice_new(text, sizeof(text)));
+		flush(f);
+		(void)log_stream_close(stream);
+		assert_true(tenant_bytes(f, &groups) <= most);
+	}
+	assert_in_range(groups, 16, 21);
+	/* The oldest are gone with their folders, the latest and what is written to are there. */
+	assert_int_equal(count_in_group(f, 1), 0);
+	assert_int_equal(count_in_group(f, 60), 1);
+	assert_true(count_in_group(f, 0) > 0);
+	/* Others have their own. */
+	assert_int_equal(log_stream_open(f->store, "999999999999", "g", STREAM, &stream), 0);
+	log_stream_write(stream, 1, slice_new(text, sizeof(text)));
+	flush(f);
+	(void)log_stream_close(stream);
+	assert_true(tenant_bytes(f, &groups) <= most);
+	(void)log_stream_close(kept);
+}
+
 static void drops_what_no_disk_takes(void **state)
 {
 	struct fixture *f = *state;
@@ -444,6 +537,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(survives_a_restart_and_a_torn_tail, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(keeps_a_group_within_its_bound, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(keeps_a_tenant_within_its_bound, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(drops_what_no_disk_takes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bounds_what_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tails_hear_what_comes, set_up, tear_down),

@@ -273,6 +273,7 @@ static void test_numbers_are_given_once(void **state)
 	publish(node, "1");
 	set_memory(node, 256);
 	publish(node, "2");
+	assert_int_equal(directory_count(node->directory, TENANT), 1); /* function */
 	ask_delete_version(node, 2, &two);
 	assert_int_equal(two.error.code, ERROR_NONE);
 	assert_null(find_version(node, "2"));
