@@ -286,6 +286,7 @@ struct node *node_close(struct node *node)
 	tenants_close(node->tenants);
 	registry_close(node->tenant_registry);
 	account_free(node->account);
+	patient_clock_close(node->clock);
 	ledger_close(node->ledger);
 	directory_close(node->directory);
 	registry_close(node->registry);

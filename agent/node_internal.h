@@ -6,6 +6,7 @@
 #include "agent/account/account.h"
 #include "agent/api/api_context.h"
 #include "agent/api/gate.h"
+#include "agent/core/patient_clock.h"
 #include "agent/event_parts.h"
 #include "agent/host_setup.h"
 #include "agent/node.h"
@@ -33,6 +34,7 @@ struct node {
 	struct directory *directory;
 	struct registry *tenant_registry; /* a connection of its own */
 	struct tenants *tenants;
+	struct patient_clock *clock;
 	struct ledger *ledger;
 	struct account *account;
 	struct trail *trail;

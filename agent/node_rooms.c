@@ -190,6 +190,20 @@ static int build_directory(struct node *node, struct error *error)
 	return r;
 }
 
+static int64_t age_now_us(void *clock)
+{
+	return patient_clock_now_us(clock);
+}
+
+static int build_clock(struct node *node, struct error *error)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "%s/clock", node->config->node_state_dir) < 0)
+		return error_set_errno(error, ENOMEM, "cannot build the node");
+	return patient_clock_open(path, node->loop, &node->clock, error);
+}
+
 static int build_account(struct node *node, struct error *error)
 {
 	const struct config *config = node->config;
@@ -203,6 +217,8 @@ static int build_account(struct node *node, struct error *error)
 		.journal_answers = config->ledger_sync == CONFIG_SYNC_NORMAL,
 		.answer_wait_us = (int64_t)config->ledger_answer_wait_ms * USEC_PER_MSEC,
 		.raw_keep_us = (int64_t)config->ledger_raw_keep_days * 86400 * USEC_PER_SEC,
+		.age_now_us = age_now_us,
+		.age_now_arg = node->clock,
 		.prices = { .request_pico = config->ledger_price_request_pico,
 			    .gb_second_pico = config->ledger_price_gb_second_pico,
 			    .provisioned_run_gb_second_pico =
@@ -284,6 +300,8 @@ static int build_trail(struct node *node, struct error *error)
 		.path = node->audit_path,
 		.max_records = node->config->audit_max_records,
 		.keep_us = (int64_t)node->config->audit_keep_days * 24 * 3600 * USEC_PER_SEC,
+		.age_now_us = age_now_us,
+		.age_now_arg = node->clock,
 	};
 	return trail_open(&trail_config, node->loop, &node->trail, error);
 }
@@ -452,8 +470,9 @@ static int build_schedules(struct node *node, struct error *error)
 int node_build_rooms(struct node *node, struct error *error)
 {
 	static int (*const steps[])(struct node * node, struct error * error) = {
-		build_paths, build_machines, build_logs, build_directory, build_tenants,
-		build_trail, build_account,  build_pool, build_events,    build_schedules,
+		build_paths,   build_machines, build_logs,      build_directory,
+		build_tenants, build_clock,    build_trail,     build_account,
+		build_pool,    build_events,   build_schedules,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {

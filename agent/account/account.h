@@ -30,6 +30,8 @@ struct account_config {
 	bool journal_answers;
 	int64_t answer_wait_us; /* how long an answer waits for a ledger that cannot be written */
 	int64_t raw_keep_us;    /* records are deleted after it; their rollups stay */
+	int64_t (*age_now_us)(void *arg); /* the time of that; NULL: clock_realtime_us() */
+	void *age_now_arg;
 	struct account_prices prices;
 };
 

@@ -36,8 +36,7 @@ struct account_commit {
 struct account_upkeep {
 	struct timer timer;
 	struct lane_job trim;
-	int64_t before_us;
-	int64_t days_before_us;
+	int64_t now_us;
 	bool more_days;
 	unsigned deleted;
 	uint64_t trimmed;

@@ -32,11 +32,13 @@ static void trim_work(struct job *job)
 
 	upkeep->deleted = 0;
 	upkeep->more_days = false;
-	upkeep->trim_result = ledger_trim(account->config.ledger, upkeep->before_us, TRIM_RECORDS,
-					  &upkeep->deleted, &upkeep->trim_error);
+	upkeep->trim_result =
+		ledger_trim(account->config.ledger, upkeep->now_us - account->config.raw_keep_us,
+			    upkeep->now_us, TRIM_RECORDS, &upkeep->deleted, &upkeep->trim_error);
 	if (upkeep->trim_result == 0)
-		upkeep->trim_result = ledger_sum_day(account->config.ledger, upkeep->days_before_us,
-						     &upkeep->more_days, &upkeep->trim_error);
+		upkeep->trim_result =
+			ledger_sum_day(account->config.ledger, upkeep->now_us - SUM_DAYS_AFTER_US,
+				       &upkeep->more_days, &upkeep->trim_error);
 	ledger_get_state(account->config.ledger, &state);
 	upkeep->trimmed = state.trimmed;
 }
@@ -68,9 +70,10 @@ static void on_time(void *arg)
 {
 	struct account *account = arg;
 	struct account_upkeep *upkeep = &account->upkeep;
+	const struct account_config *config = &account->config;
 
-	upkeep->before_us = clock_realtime_us() - account->config.raw_keep_us;
-	upkeep->days_before_us = clock_realtime_us() - SUM_DAYS_AFTER_US;
+	upkeep->now_us =
+		config->age_now_us ? config->age_now_us(config->age_now_arg) : clock_realtime_us();
 	upkeep->trim.job.work = trim_work;
 	upkeep->trim.done = trim_done;
 	lane_submit(&account->writing, &upkeep->trim);

@@ -147,6 +147,7 @@ static void write_done(struct lane_job *job)
 
 static void write_waiting(struct trail *trail)
 {
+	const struct trail_config *config = &trail->config;
 	struct writing *writing;
 
 	if (trail->waiting.count == 0)
@@ -160,7 +161,9 @@ static void write_waiting(struct trail *trail)
 		abort(); /* as loop_post() */
 	writing->trail = trail;
 	writing->records = trail->waiting;
-	writing->oldest_us = clock_realtime_us() - trail->config.keep_us;
+	writing->oldest_us = (config->age_now_us ? config->age_now_us(config->age_now_arg)
+						 : clock_realtime_us()) -
+			     config->keep_us;
 	writing->job.job.work = write_work;
 	writing->job.done = write_done;
 	trail->waiting = (struct records){ 0 };

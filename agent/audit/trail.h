@@ -13,6 +13,8 @@ struct trail_config {
 	const char *path;
 	uint64_t max_records;
 	int64_t keep_us;
+	int64_t (*age_now_us)(void *arg); /* the time of that; NULL: clock_realtime_us() */
+	void *age_now_arg;
 };
 
 /* Blocks: to be called before the loop runs. */

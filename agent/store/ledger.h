@@ -195,9 +195,10 @@ int ledger_each_budget(struct ledger *ledger, ledger_budget_fn *fn, void *arg,
 		       struct error *error) _must_use_;
 
 /* Deletes the oldest records, at most `limit`, up to the first that began at or after `before_us`.
+ * One that began after `now_us`, by a clock that was ahead, goes when the next that did not does.
  * Their rollups stay. */
-int ledger_trim(struct ledger *ledger, int64_t before_us, unsigned limit, unsigned *ret_deleted,
-		struct error *error) _must_use_;
+int ledger_trim(struct ledger *ledger, int64_t before_us, int64_t now_us, unsigned limit,
+		unsigned *ret_deleted, struct error *error) _must_use_;
 
 /* Sums up the next day, if it ended before `before_us`, so that queries need not read its hours.
  * What comes for it later is added to both. `ret_more`: there may be another. */

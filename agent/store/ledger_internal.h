@@ -28,6 +28,7 @@ enum ledger_write {
 	LEDGER_PUT_BUDGET,
 	LEDGER_DELETE_BUDGET,
 	LEDGER_OLDEST,
+	LEDGER_OLDEST_PAST,
 	LEDGER_DELETE,
 	LEDGER_SET_TRIMMED,
 	_LEDGER_WRITES,
@@ -40,6 +41,7 @@ struct ledger {
 	sqlite3_stmt *writes[_LEDGER_WRITES];
 	struct ledger_state state; /* as the writer knows it */
 	int wal_pages;             /* after the writer's last commit */
+	uint64_t expired_before;   /* this has expired, with all before it */
 };
 
 /* ledger_write.c: what the other writers need of it. */

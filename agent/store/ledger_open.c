@@ -106,6 +106,8 @@ static const char *const write_sql[_LEDGER_WRITES] = {
 	[LEDGER_SET_DAYS] = "UPDATE state SET days = ?1",
 	/* The others are put together. */
 	[LEDGER_OLDEST] = "SELECT sequence, started_us FROM record ORDER BY sequence LIMIT ?1",
+	[LEDGER_OLDEST_PAST] = "SELECT sequence, started_us FROM record WHERE started_us <= ?1"
+			       " ORDER BY sequence LIMIT 1",
 	[LEDGER_DELETE] = "DELETE FROM record WHERE sequence <= ?1",
 	[LEDGER_SET_TRIMMED] = "UPDATE state SET trimmed = ?1",
 };

@@ -194,22 +194,68 @@ int ledger_checkpoint(struct ledger *ledger, struct error *error)
 	return database_refuse(&ledger->checkpointer, "checkpoint", error);
 }
 
-/* The last of the oldest records that may go; 0: none. */
-static int find_expired(struct ledger *ledger, int64_t before_us, unsigned limit, uint64_t *ret,
-			unsigned *ret_count, struct error *error)
+/* Whether the first record behind those of the future has expired. All before it may go then: that
+ * is kept in mind, for there may be many. */
+static int look_beyond(struct ledger *ledger, int64_t before_us, int64_t now_us,
+		       struct error *error)
+{
+	_cleanup_reset_ sqlite3_stmt *statement = ledger->writes[LEDGER_OLDEST_PAST];
+	int step;
+
+	(void)sqlite3_bind_int64(statement, 1, now_us);
+	step = sqlite3_step(statement);
+	if (step == SQLITE_ROW && sqlite3_column_int64(statement, 1) < before_us)
+		ledger->expired_before = (uint64_t)sqlite3_column_int64(statement, 0);
+	return step == SQLITE_ROW || step == SQLITE_DONE
+		       ? 0
+		       : database_refuse(&ledger->writer, "read", error);
+}
+
+struct expired {
+	uint64_t through; /* the last of the oldest records that may go; 0: none */
+	unsigned count;
+	uint64_t last;   /* of those that were looked at without an end */
+	unsigned future; /* of them, those at the end that began in the future */
+};
+
+static int find_oldest(struct ledger *ledger, int64_t before_us, int64_t now_us, unsigned limit,
+		       struct expired *ret, struct error *error)
 {
 	_cleanup_reset_ sqlite3_stmt *statement = ledger->writes[LEDGER_OLDEST];
 	int step;
 
-	*ret = *ret_count = 0;
+	*ret = (struct expired){ 0 };
 	(void)sqlite3_bind_int64(statement, 1, limit);
 	while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
-		if (sqlite3_column_int64(statement, 1) >= before_us)
+		int64_t started_us = sqlite3_column_int64(statement, 1);
+
+		if (started_us >= before_us && started_us <= now_us)
 			return 0;
-		*ret = (uint64_t)sqlite3_column_int64(statement, 0);
-		++*ret_count;
+		ret->last = (uint64_t)sqlite3_column_int64(statement, 0);
+		ret->future++;
+		if (started_us >= before_us)
+			continue;
+		ret->through = ret->last;
+		ret->count += ret->future;
+		ret->future = 0;
 	}
 	return step == SQLITE_DONE ? 0 : database_refuse(&ledger->writer, "read", error);
+}
+
+static int find_expired(struct ledger *ledger, int64_t before_us, int64_t now_us, unsigned limit,
+			struct expired *ret, struct error *error)
+{
+	int r = find_oldest(ledger, before_us, now_us, limit, ret, error);
+
+	if (r < 0 || ret->future < limit)
+		return r;
+	if (ledger->expired_before <= ret->last)
+		r = look_beyond(ledger, before_us, now_us, error);
+	if (r == 0 && ledger->expired_before > ret->last) {
+		ret->through = ret->last;
+		ret->count = ret->future;
+	}
+	return r;
 }
 
 static int run_with(struct ledger *ledger, enum ledger_write which, uint64_t sequence,
@@ -223,27 +269,26 @@ static int run_with(struct ledger *ledger, enum ledger_write which, uint64_t seq
 	return 0;
 }
 
-int ledger_trim(struct ledger *ledger, int64_t before_us, unsigned limit, unsigned *ret_deleted,
-		struct error *error)
+int ledger_trim(struct ledger *ledger, int64_t before_us, int64_t now_us, unsigned limit,
+		unsigned *ret_deleted, struct error *error)
 {
-	uint64_t through;
-	unsigned count;
-	int r = find_expired(ledger, before_us, limit, &through, &count, error);
+	struct expired expired;
+	int r = find_expired(ledger, before_us, now_us, limit, &expired, error);
 
 	if (r < 0)
 		return r;
-	if (count > 0) {
+	if (expired.count > 0) {
 		r = ledger_begin(ledger, error);
 		if (r < 0)
 			return r;
-		r = run_with(ledger, LEDGER_DELETE, through, error);
+		r = run_with(ledger, LEDGER_DELETE, expired.through, error);
 		if (r == 0)
-			r = run_with(ledger, LEDGER_SET_TRIMMED, through, error);
+			r = run_with(ledger, LEDGER_SET_TRIMMED, expired.through, error);
 		r = ledger_end(ledger, r, error);
 		if (r < 0)
 			return r;
-		ledger->state.trimmed = through;
+		ledger->state.trimmed = expired.through;
 	}
-	*ret_deleted = count;
+	*ret_deleted = expired.count;
 	return 0;
 }

@@ -40,11 +40,19 @@ struct node {
 	enum error_code code;
 };
 
+static int64_t age_step_us; /* of the time that records are deleted by */
+
+static int64_t age_now_us(void *arg _unused_)
+{
+	return clock_realtime_us() + age_step_us;
+}
+
 static void open_trail(struct node *node)
 {
 	const struct trail_config config = { .path = node->path,
 					     .max_records = node->max_records,
-					     .keep_us = node->keep_us };
+					     .keep_us = node->keep_us,
+					     .age_now_us = age_now_us };
 
 	assert_int_equal(loop_new(1, &node->loop), 0);
 	assert_int_equal(trail_open(&config, node->loop, &node->trail, NULL), 0);
@@ -208,8 +216,13 @@ static void test_the_oldest_go(void **state)
 	assert_string_equal(node->methods, "x y z");
 
 	close_trail(node);
-	node->keep_us = -USEC_PER_SEC; /* all is too old */
+	node->keep_us = -USEC_PER_SEC; /* all is too old, but for who knows better */
+	age_step_us = -3600 * USEC_PER_SEC;
 	open_trail(node);
+	note(node, "kept", BLUE);
+	ask(node, "", 0, INT64_MAX, 0, 100);
+	assert_string_equal(node->methods, "y z kept");
+	age_step_us = 0;
 	note(node, "late", BLUE);
 	ask(node, "", 0, INT64_MAX, 0, 100);
 	assert_int_equal(node->count, 0);

@@ -417,6 +417,40 @@ static void every_tampering_is_found(void **state)
 	assert_int_equal(rows.count, 6);
 }
 
+/* By a clock that was ahead: they go when the next that is of the past does. */
+static void records_of_the_future_hold_nothing_up(void **state)
+{
+	const int64_t now_us = NOON_US + 10 * LEDGER_DAY_US, before_us = NOON_US + LEDGER_HOUR_US;
+	const int64_t ahead_us = NOON_US + 400 * LEDGER_DAY_US;
+	static const bool future[] = { 0, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1 };
+	struct ledger_place *place = *state;
+	unsigned deleted, steps = 0, sum = 0;
+	struct ledger_state now;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(future); i++)
+		add(place, i, "f", future[i] ? ahead_us : NOON_US);
+	add(place, 77, "f", now_us - 1); /* young */
+	do {
+		assert_int_equal(ledger_trim(place->ledger, before_us, now_us, 3, &deleted, NULL),
+				 0);
+		assert_in_range(deleted, 0, 3);
+		sum += deleted;
+		steps++;
+	} while (deleted > 0);
+	/* The last of them is before one that stays. */
+	assert_int_equal(sum, 11);
+	assert_int_equal(steps, 5);
+	ledger_get_state(place->ledger, &now);
+	assert_int_equal(now.trimmed, 11);
+	/* Nor do more of them than a step looks at. */
+	for (unsigned i = 20; i < 25; i++)
+		add(place, i, "f", ahead_us);
+	assert_int_equal(ledger_trim(place->ledger, now_us, now_us, 3, &deleted, NULL), 0);
+	assert_int_equal(deleted, 2);
+	assert_int_equal(ledger_trim(place->ledger, now_us, now_us, 3, &deleted, NULL), 0);
+	assert_int_equal(deleted, 0);
+}
+
 static void old_records_go_and_their_rollups_stay(void **state)
 {
 	struct ledger_place *place = *state;
@@ -428,14 +462,17 @@ static void old_records_go_and_their_rollups_stay(void **state)
 
 	for (unsigned i = 0; i < 6; i++)
 		add(place, i, "f", NOON_US + i / 2 * LEDGER_HOUR_US);
-	assert_int_equal(
-		ledger_trim(place->ledger, NOON_US + LEDGER_HOUR_US + 1, 3, &deleted, NULL), 0);
+	assert_int_equal(ledger_trim(place->ledger, NOON_US + LEDGER_HOUR_US + 1,
+				     NOON_US + LEDGER_DAY_US, 3, &deleted, NULL),
+			 0);
 	assert_int_equal(deleted, 3);
-	assert_int_equal(
-		ledger_trim(place->ledger, NOON_US + LEDGER_HOUR_US + 1, 3, &deleted, NULL), 0);
+	assert_int_equal(ledger_trim(place->ledger, NOON_US + LEDGER_HOUR_US + 1,
+				     NOON_US + LEDGER_DAY_US, 3, &deleted, NULL),
+			 0);
 	assert_int_equal(deleted, 1);
-	assert_int_equal(
-		ledger_trim(place->ledger, NOON_US + LEDGER_HOUR_US + 1, 3, &deleted, NULL), 0);
+	assert_int_equal(ledger_trim(place->ledger, NOON_US + LEDGER_HOUR_US + 1,
+				     NOON_US + LEDGER_DAY_US, 3, &deleted, NULL),
+			 0);
 	assert_int_equal(deleted, 0);
 	ledger_get_state(place->ledger, &now);
 	assert_int_equal(now.trimmed, 4);
@@ -447,7 +484,7 @@ static void old_records_go_and_their_rollups_stay(void **state)
 	assert_int_equal(sums.rollups, 1);
 	assert_int_equal(sums.trimmed, 2);
 	/* Sequences are not used again, even when all are gone. */
-	assert_int_equal(ledger_trim(place->ledger, INT64_MAX, 100, &deleted, NULL), 0);
+	assert_int_equal(ledger_trim(place->ledger, INT64_MAX, INT64_MAX, 100, &deleted, NULL), 0);
 	ledger_reopen(place);
 	ledger_get_state(place->ledger, &now);
 	assert_int_equal(now.last_sequence, 6);
@@ -593,6 +630,7 @@ int main(void)
 		TEST(records_of_many_hours_come_once_and_in_order),
 		TEST(hours_without_records_are_not_read),
 		TEST(every_tampering_is_found),
+		TEST(records_of_the_future_hold_nothing_up),
 		TEST(old_records_go_and_their_rollups_stay),
 		TEST(a_full_disk_changes_nothing),
 		TEST(full_synchronisation_commits_alike),

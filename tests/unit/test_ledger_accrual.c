@@ -228,7 +228,7 @@ static void records_and_accruals_share_an_hour(void **state)
 	/* The hour's records are found, and known to be trimmed. */
 	assert_int_equal(ledger_read(place->ledger, &filter, 0, 10, count_record, &read, NULL), 0);
 	assert_int_equal(read, 2);
-	assert_int_equal(ledger_trim(place->ledger, INT64_MAX, 1, &deleted, NULL), 0);
+	assert_int_equal(ledger_trim(place->ledger, INT64_MAX, INT64_MAX, 1, &deleted, NULL), 0);
 	sums = reconcile(place, &rows);
 	assert_int_equal(rows.count, 0);
 	assert_int_equal(sums.trimmed, 1);

@@ -78,8 +78,9 @@ static int set_up_trimmed(void **state, unsigned trimmed)
 	ledger_make(&node->place);
 	add_records(node);
 	if (trimmed > 0)
-		assert_int_equal(
-			ledger_trim(node->place.ledger, INT64_MAX, trimmed, &deleted, NULL), 0);
+		assert_int_equal(ledger_trim(node->place.ledger, INT64_MAX, INT64_MAX, trimmed,
+					     &deleted, NULL),
+				 0);
 	assert_int_equal(deleted, trimmed);
 	config.ledger = node->place.ledger;
 	assert_int_equal(account_new(&config, node->harness.loop, &node->account, NULL), 0);
