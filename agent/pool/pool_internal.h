@@ -151,7 +151,8 @@ struct sandbox {
 	bool slot;        /* counts as a restore under way */
 	uint64_t invocations;
 	int64_t created_us;
-	int64_t last_used_us;
+	int64_t last_used_us;  /* Unix time, for who asks */
+	int64_t idle_since_us; /* the same by the monotonic clock; 0: never used */
 	int64_t requested_us;
 	int64_t restored_us;
 	int64_t restore_sent_us;

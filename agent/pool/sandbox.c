@@ -262,6 +262,7 @@ void sandbox_bind(struct sandbox *sandbox, struct demand *demand)
 	sandbox->demand = demand;
 	sandbox->invocations++;
 	sandbox->last_used_us = clock_realtime_us();
+	sandbox->idle_since_us = now_us;
 	sandbox->resume_asked_us = 0;
 	sandbox->resume_done_us = 0;
 	sandbox->delivered = may_run(sandbox);
@@ -288,6 +289,7 @@ void sandbox_release(struct sandbox *sandbox, const char *end_reason)
 
 	sandbox->demand = NULL;
 	sandbox->last_used_us = clock_realtime_us();
+	sandbox->idle_since_us = clock_monotonic_us();
 	version_touch(version);
 	scaling_end(version);
 	if (!end_reason && !version->current)

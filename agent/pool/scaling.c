@@ -88,7 +88,7 @@ unsigned scaling_spares(const struct version *version)
 
 static int64_t idle_us_of(const struct sandbox *sandbox)
 {
-	return clock_realtime_us() - sandbox->last_used_us;
+	return clock_monotonic_us() - sandbox->idle_since_us;
 }
 
 int64_t scaling_keep_us(const struct sandbox *sandbox)

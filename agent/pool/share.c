@@ -137,7 +137,7 @@ bool share_must_yield(const struct sandbox *sandbox)
 bool share_may_evict(const struct sandbox *sandbox, const struct version *version)
 {
 	const struct pool *pool = sandbox->pool;
-	int64_t idle_us = clock_realtime_us() - sandbox->last_used_us;
+	int64_t idle_us = clock_monotonic_us() - sandbox->idle_since_us;
 	uint64_t weights;
 
 	if (sandbox->version->owner == version->owner || idle_us >= pool->config.share_idle_us)
