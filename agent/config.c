@@ -194,6 +194,16 @@ static const struct config_row rows[] = {
 	  .initial = "300", .unit = "s",
 	  .help = "A connection of these without a call is closed after this time; clients open "
 		  "another when they need it." },
+	{ "api", "max_calls", NUMBER(api_max_calls, 64, 1U << 20), .initial = "8192",
+	  .help = "Calls of these at a time, open streams among them; one tenant may have half." },
+	{ "api", "max_receiving_mb", NUMBER(api_max_receiving_mb, 128, 1U << 20), .initial = "512",
+	  .unit = "MiB",
+	  .help = "What requests of these may have in memory before they are whole; of one tenant "
+		  "half of it. Beyond, calls of those with most are ended." },
+	{ "api", "receive_timeout_s", NUMBER(api_receive_timeout_s, 1, DAY_S), .initial = "120",
+	  .unit = "s",
+	  .help = "A call whose request has not come whole after this time is ended, by the unix "
+		  "socket too. At 1 MB/s the largest package takes 50." },
 
 	{ "auth", "trust_domain", TEXT(auth_trust_domain), .initial = "", .optional = true,
 	  .rule = rule_trust_domain,

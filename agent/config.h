@@ -53,6 +53,9 @@ struct config {
 	uint64_t api_max_connections;
 	uint64_t api_max_connections_per_address;
 	uint64_t api_connection_idle_s;
+	uint64_t api_max_calls;
+	uint64_t api_max_receiving_mb;
+	uint64_t api_receive_timeout_s;
 	char *auth_trust_domain;
 	char *auth_master_key_file; /* "": below state_dir */
 	char *auth_master_key_credential;

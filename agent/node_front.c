@@ -94,6 +94,9 @@ static struct rpc_limits limits_of(const struct config *config)
 		.connections = (unsigned)config->api_max_connections,
 		.connections_per_address = (unsigned)config->api_max_connections_per_address,
 		.idle_s = (unsigned)config->api_connection_idle_s,
+		.calls = (unsigned)config->api_max_calls,
+		.receiving_mb = (unsigned)config->api_max_receiving_mb,
+		.receive_s = (unsigned)config->api_receive_timeout_s,
 	};
 }
 

@@ -433,10 +433,10 @@ API_HANDLER(on_publish, begin_publish, Mayfly__V1__PublishVersionRequest)
 API_HANDLER(on_list_versions, reply_versions, Mayfly__V1__ListVersionsByFunctionRequest)
 
 static const struct rpc_method_handler handlers[] = {
-	{ "Create", on_create },
+	{ "Create", on_create, RPC_MAX_REQUEST_BYTES },
 	{ "Get", on_get },
 	{ "List", on_list },
-	{ "UpdateCode", on_update_code },
+	{ "UpdateCode", on_update_code, RPC_MAX_REQUEST_BYTES },
 	{ "UpdateConfiguration", on_update_configuration },
 	{ "Delete", on_delete },
 	{ "PublishVersion", on_publish },

@@ -43,6 +43,14 @@ static int find_caller(const struct gate *gate, struct rpc_call *call, struct er
 	return r;
 }
 
+/* Tenants share what callers may take, and the operators are one of them. */
+static struct slice payer_of(const struct principal *principal)
+{
+	const char *payer = principal->kind == PRINCIPAL_USER ? principal->tenant : "";
+
+	return slice_new(payer, strlen(payer));
+}
+
 static int greet(struct rpc_call *call, void *arg, struct error *e)
 {
 	struct gate_call *known = rpc_call_context(call);
@@ -51,7 +59,7 @@ static int greet(struct rpc_call *call, void *arg, struct error *e)
 	(void)find_row(call);
 	r = find_caller(arg, call, e);
 	if (r == 0 && known->principal.kind != PRINCIPAL_NOBODY)
-		rpc_call_vouch(call);
+		rpc_call_vouch(call, payer_of(&known->principal));
 	return r < 0 ? r : access_greet(known->row, &known->principal, e);
 }
 

@@ -455,11 +455,16 @@ API_HANDLER(on_unpermit, begin_unpermit, Mayfly__V1__RemoveLayerVersionPermissio
 API_HANDLER(on_get_policy, reply_policy, Mayfly__V1__GetLayerVersionPolicyRequest)
 
 static const struct rpc_method_handler handlers[] = {
-	{ "PublishLayerVersion", on_publish },      { "GetLayerVersion", on_get },
-	{ "GetLayerVersionByArn", on_get_by_arn },  { "ListLayers", on_list },
-	{ "ListLayerVersions", on_list_versions },  { "DeleteLayerVersion", on_delete },
-	{ "AddLayerVersionPermission", on_permit }, { "RemoveLayerVersionPermission", on_unpermit },
-	{ "GetLayerVersionPolicy", on_get_policy }, { NULL, NULL },
+	{ "PublishLayerVersion", on_publish, RPC_MAX_REQUEST_BYTES },
+	{ "GetLayerVersion", on_get },
+	{ "GetLayerVersionByArn", on_get_by_arn },
+	{ "ListLayers", on_list },
+	{ "ListLayerVersions", on_list_versions },
+	{ "DeleteLayerVersion", on_delete },
+	{ "AddLayerVersionPermission", on_permit },
+	{ "RemoveLayerVersionPermission", on_unpermit },
+	{ "GetLayerVersionPolicy", on_get_policy },
+	{ NULL, NULL },
 };
 
 int layer_service_register(struct rpc_server *server, struct directory *directory,

@@ -5,7 +5,7 @@
  * the handler owes; one goes with every batch that core has, and moves on to the loop
  * when the batch's result is posted there. */
 
-#include "rpc/internal.h"
+#include "rpc/call.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -19,57 +19,9 @@
 #include "rpc/check.h"
 #include "rpc/status.h"
 
-struct callback {
-	rpc_fn *fn;
-	void *arg;
-};
-
-/* What ends the call, kept until the batch that carries it is done. */
-struct final {
-	grpc_byte_buffer *message; /* owned, or NULL */
-	grpc_status_code code;
-	grpc_slice text;
-};
-
-struct rpc_call {
-	struct rpc_server *server;
-	enum rpc_side side;
-	atomic_uint refs;
-	grpc_call *core;
-	grpc_call_details details;
-	grpc_metadata_array metadata;
-	const struct method *method;
-	struct rpc_peer peer;
-	int64_t deadline_us;
-
-	/* The message under way or the one dispatched. */
-	grpc_byte_buffer *received;
-	ProtobufCMessage *request;
-	struct error decode_error;
-	int64_t received_us;
-
-	struct tag on_new, on_close, on_message, on_sent, on_final;
-	int close_cancelled;
-
-	/* Loop thread. */
-	bool dispatched, admitted, answered, cancelled, started, sending;
-	bool cut;         /* the client has its answer, the owner's is still owed */
-	bool final_waits; /* for the send under way */
-	struct callback writable, on_cancel;
-	struct final final;
-	grpc_metadata trailers[RPC_MAX_TRAILERS + 1];
-	size_t n_trailers;
-	max_align_t context[]; /* of the gate */
-};
-
 static grpc_slice slice_to_core(struct slice s)
 {
 	return grpc_slice_from_copied_buffer((const char *)s.data, s.len);
-}
-
-static struct slice slice_from_core(const grpc_slice *s)
-{
-	return slice_new(GRPC_SLICE_START_PTR(*s), GRPC_SLICE_LENGTH(*s));
 }
 
 /* -- life -- */
@@ -78,6 +30,7 @@ static void call_free(struct rpc_call *call)
 {
 	struct rpc_server *server = call->server;
 
+	call_leave(call);
 	protobuf_c_message_free_unpacked(call->request, NULL);
 	error_clear(&call->decode_error);
 	if (call->received)
@@ -137,8 +90,9 @@ static int64_t deadline_from_core(gpr_timespec deadline)
 
 /* -- receiving; completion-queue threads -- */
 
-static void call_receive(struct rpc_call *call)
+void call_receive(struct rpc_call *call)
 {
+	call_receiving(call);
 	grpc_op op = { .op = GRPC_OP_RECV_MESSAGE };
 	op.data.recv_message.recv_message = &call->received;
 	call_start(call, &op, 1, &call->on_message);
@@ -155,10 +109,9 @@ static void call_watch_close(struct rpc_call *call)
 static void call_greet_on_loop(void *arg)
 {
 	struct rpc_call *call = arg;
-	const struct rpc_server_options *options = &call->server->options;
 	_cleanup_error_ struct error e = ERROR_INIT;
 
-	if (options->greet(call, options->gate, &e) < 0) {
+	if (call_let_in(call, &e) < 0) {
 		call->dispatched = call->admitted = true;
 		rpc_call_fail(call, &e);
 	} else {
@@ -181,11 +134,10 @@ static void call_on_new(struct tag *tag, bool ok)
 	}
 	call_request(server, call->side);
 	call->method = methods_find(&server->methods, slice_from_core(&call->details.method));
-	call->peer = peer_find(server, call->core);
+	call_find_peer(call);
 	call->deadline_us = deadline_from_core(call->details.deadline);
 	call_watch_close(call);
-	if (server->options.greet &&
-	    (call->peer.kind == RPC_PEER_TCP || call->peer.kind == RPC_PEER_TLS))
+	if (call->side == RPC_NETWORK)
 		server_post(server, call_greet_on_loop, rpc_call_ref(call));
 	else
 		call_receive(call);
@@ -281,6 +233,14 @@ static void call_decode(struct rpc_call *call)
 				"Compressed requests are not taken");
 		return;
 	}
+	size_t len = grpc_byte_buffer_length(call->received);
+	if (len > call_max_bytes(call)) {
+		(void)error_set(&call->decode_error, ERROR_REQUEST_TOO_LARGE, NULL,
+				"Received message larger than max (%zu vs. %u)", len,
+				call_max_bytes(call));
+		grpc_byte_buffer_reader_destroy(&reader);
+		return;
+	}
 	grpc_slice bytes = grpc_byte_buffer_reader_readall(&reader);
 	grpc_byte_buffer_reader_destroy(&reader);
 	grpc_byte_buffer_destroy(call->received);
@@ -307,6 +267,7 @@ static void call_on_message(struct tag *tag, bool ok)
 {
 	struct rpc_call *call = tag->owner;
 
+	call_received(call, call->received ? grpc_byte_buffer_length(call->received) : 0);
 	if (!ok) { /* the stream broke; on_close tells whoever has the call */
 		server_post(call->server, call_abandon_on_loop, call);
 		return;
@@ -530,61 +491,4 @@ int rpc_call_add_trailer(struct rpc_call *call, const char *key, struct slice va
 		return -E2BIG;
 	add_trailer(call, key, value);
 	return 0;
-}
-
-/* -- about the caller -- */
-
-struct slice rpc_call_metadata(const struct rpc_call *call, const char *key)
-{
-	for (size_t i = 0; i < call->metadata.count; i++)
-		if (grpc_slice_str_cmp(call->metadata.metadata[i].key, key) == 0)
-			return slice_from_core(&call->metadata.metadata[i].value);
-	return SLICE_INIT;
-}
-
-int64_t rpc_call_deadline_us(const struct rpc_call *call)
-{
-	return call->deadline_us;
-}
-
-int64_t rpc_call_received_us(const struct rpc_call *call)
-{
-	return call->received_us;
-}
-
-const char *rpc_call_method(const struct rpc_call *call)
-{
-	return call->method ? call->method->path : "";
-}
-
-ProtobufCMessage *rpc_call_request(const struct rpc_call *call)
-{
-	return call->request;
-}
-
-void *rpc_call_context(struct rpc_call *call)
-{
-	return call->context;
-}
-
-bool rpc_call_is_stream(const struct rpc_call *call)
-{
-	return call->method && call->method->server_streaming;
-}
-
-void rpc_call_refresh_peer(struct rpc_call *call)
-{
-	if (call->peer.certificate.is_shown)
-		call->peer = peer_find(call->server, call->core);
-}
-
-void rpc_call_vouch(struct rpc_call *call)
-{
-	if (call->side == RPC_NETWORK)
-		connections_vouch(&call->server->connections, call->peer.address);
-}
-
-struct rpc_peer rpc_call_peer(const struct rpc_call *call)
-{
-	return call->peer;
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,12 +202,14 @@ static void tell(struct connections *connections)
 
 static bool take(struct connections *connections, struct connection *taken)
 {
+	if (connections->spare_fd < 0)
+		connections->spare_fd = eventfd(0, EFD_CLOEXEC); /* somebody was faster then */
 	if (!make_room(connections, &taken->address))
 		return false;
 	taken->own_fd = fcntl(taken->fd, F_DUPFD_CLOEXEC, 0);
 	if (taken->own_fd < 0)
 		return false;
-	taken->number = connections->next_number++;
+	taken->number = ++connections->next_number;
 	connections->all[connections->count++] = *taken;
 	return true;
 }
@@ -257,6 +260,50 @@ static int parse_peer(const char *peer, struct in6_addr *ret_address, uint16_t *
 		return -EINVAL;
 	map_ipv4(&v4, ret_address);
 	return 0;
+}
+
+static uint64_t place_of(const struct in6_addr *address)
+{
+	uint64_t network, host;
+
+	memcpy(&network, &address->s6_addr[0], sizeof(network));
+	memcpy(&host, &address->s6_addr[8], sizeof(host));
+	return IN6_IS_ADDR_V4MAPPED(address) ? host : network;
+}
+
+struct connection_ref connections_find(struct connections *connections, const char *peer,
+				       uint64_t *ret_place)
+{
+	struct connection_ref found = { .number = 0, .fd = -1 };
+	struct in6_addr address;
+	uint16_t port;
+
+	*ret_place = 0;
+	if (parse_peer(peer, &address, &port) < 0)
+		return found;
+	*ret_place = place_of(&address);
+	(void)pthread_mutex_lock(&connections->lock);
+	for (size_t i = 0; i < connections->count; i++) {
+		const struct connection *connection = &connections->all[i];
+		if (connection->port == port && !connection->leaving &&
+		    memcmp(&connection->address, &address, sizeof(address)) == 0)
+			found = (struct connection_ref){ connection->number, connection->fd,
+							 connection->socket };
+	}
+	(void)pthread_mutex_unlock(&connections->lock);
+	return found;
+}
+
+uint64_t connection_received(const struct connection_ref *connection)
+{
+	const struct connection asked = { .fd = connection->fd, .socket = connection->socket };
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || is_gone(&asked))
+		return 0;
+	return info.tcpi_bytes_received;
 }
 
 void connections_vouch(struct connections *connections, const char *peer)

@@ -34,6 +34,13 @@ struct connection {
 	uint16_t port;
 };
 
+/* One of them, as long as it is there; number 0: none. */
+struct connection_ref {
+	uint64_t number;
+	int fd;
+	ino_t socket;
+};
+
 struct connections {
 	pthread_mutex_t lock;   /* guards all but what is constant from init on */
 	struct connection *all; /* owned */
@@ -66,3 +73,10 @@ bool connections_take(struct connections *connections, int fd) _must_use_;
 
 /* It is no stranger's any more. `peer` as core writes it: "ipv4:192.0.2.1:51234". */
 void connections_vouch(struct connections *connections, const char *peer);
+
+/* The connection of that peer, and a number that is the same for all peers of one place. */
+struct connection_ref connections_find(struct connections *connections, const char *peer,
+				       uint64_t *ret_place);
+
+/* The bytes that came by it so far; 0 when it is gone. */
+uint64_t connection_received(const struct connection_ref *connection);

@@ -7,7 +7,10 @@
 #include <errno.h>
 #include <grpc/health/v1/health.pb-c.h>
 
+/* Of each kind, so that none of them takes what the others need; strangers may have no more calls
+ * than that anyway. */
 #define MAX_WATCHERS 256
+enum { WATCHERS_LOCAL, WATCHERS_KNOWN, WATCHERS_STRANGERS, WATCHERS_KINDS };
 
 typedef Grpc__Health__V1__HealthCheckRequest request_t;
 typedef Grpc__Health__V1__HealthCheckResponse response_t;
@@ -27,14 +30,15 @@ struct watcher {
 	struct health *health; /* weak, outlives this */
 	struct rpc_call *call; /* owes the final answer */
 	char *service;         /* owned */
-	int sent;              /* the last status sent, -1 before the first */
+	int kind;
+	int sent; /* the last status sent, -1 before the first */
 	LIST_ENTRY(watcher) link;
 };
 
 struct health {
 	LIST_HEAD(, service) services;
 	LIST_HEAD(, watcher) watchers;
-	unsigned n_watchers;
+	unsigned n_watchers[WATCHERS_KINDS];
 	bool stopped;
 };
 
@@ -72,7 +76,7 @@ static void on_check(struct rpc_call *call, const ProtobufCMessage *message, voi
 static void watcher_free(struct watcher *watcher)
 {
 	LIST_REMOVE(watcher, link);
-	watcher->health->n_watchers--;
+	watcher->health->n_watchers[watcher->kind]--;
 	free(watcher->service);
 	free(watcher);
 }
@@ -102,25 +106,34 @@ static void watcher_cancelled(void *arg)
 	watcher_free(watcher);
 }
 
+static int kind_of(const struct rpc_call *call)
+{
+	if (rpc_call_is_strangers(call))
+		return WATCHERS_STRANGERS;
+	return rpc_call_peer(call).kind == RPC_PEER_UNIX ? WATCHERS_LOCAL : WATCHERS_KNOWN;
+}
+
 static void on_watch(struct rpc_call *call, const ProtobufCMessage *message, void *user)
 {
 	struct health *health = user;
 	const request_t *request = (const request_t *)message;
 	_cleanup_error_ struct error e = ERROR_INIT;
 
+	int kind = kind_of(call);
 	struct watcher *watcher = calloc(1, sizeof(*watcher));
 	char *service = strdup(request->service);
-	if (!watcher || !service || health->stopped || health->n_watchers >= MAX_WATCHERS) {
+	if (!watcher || !service || health->stopped || health->n_watchers[kind] >= MAX_WATCHERS) {
 		(void)error_set(&e, ERROR_UNAVAILABLE, NULL, "No more watchers now");
 		rpc_call_fail(call, &e);
 		free(watcher);
 		free(service);
 		return;
 	}
-	*watcher =
-		(struct watcher){ .health = health, .call = call, .service = service, .sent = -1 };
+	*watcher = (struct watcher){
+		.health = health, .call = call, .service = service, .kind = kind, .sent = -1
+	};
 	LIST_INSERT_HEAD(&health->watchers, watcher, link);
-	health->n_watchers++;
+	health->n_watchers[kind]++;
 	rpc_call_set_writable(call, watcher_push, watcher);
 	rpc_call_set_cancelled(call, watcher_cancelled, watcher);
 	watcher_push(watcher);

@@ -16,6 +16,7 @@
 
 #include "mayfly/log.h"
 #include "rpc/connections.h"
+#include "rpc/intake.h"
 #include "rpc/rpc_server.h"
 
 /* gRPC core is not built for ThreadSanitizer, so the order that its queue gives is told to
@@ -66,6 +67,7 @@ struct method {
 	const ProtobufCMessageDescriptor *input;
 	bool client_streaming;
 	bool server_streaming;
+	uint32_t max_request_bytes;
 	rpc_handler *handler; /* NULL: UNIMPLEMENTED */
 	void *user;
 	UT_hash_handle hh;
@@ -81,7 +83,7 @@ int methods_init(struct method_table *table, struct slice descriptors, struct er
 void methods_free(struct method_table *table);
 int methods_add_service(struct method_table *table, const ProtobufCServiceDescriptor *service,
 			const struct rpc_method_handler *handlers, void *user,
-			struct error *e) _must_use_;
+			uint32_t max_request_bytes, struct error *e) _must_use_;
 struct method *methods_find(const struct method_table *table, struct slice path);
 
 /* -- listeners -- */
@@ -140,7 +142,8 @@ struct rpc_server {
 	struct method_table methods; /* constant once started */
 	struct unix_listeners listeners;
 	struct peer_table peers;
-	struct connections connections;        /* of the network */
+	struct connections connections; /* of the network */
+	struct intake intake;
 	pthread_mutex_t tls_lock;              /* guards what follows */
 	struct rpc_tls_identity *tls_identity; /* owned */
 	bool tls_is_fetched;                   /* by core */
@@ -169,6 +172,12 @@ static inline void server_post(struct rpc_server *server, rpc_fn *fn, void *arg)
 
 /* Asks core for the next call of a side, unless the server is stopping. Any thread. */
 void call_request(struct rpc_server *server, enum rpc_side side);
+
+/* Ends a call whose request is under way. Any thread. */
+void call_end_reception(struct rpc_call *call, enum intake_end why);
+
+/* Whether nobody knows who calls. */
+bool rpc_call_is_strangers(const struct rpc_call *call);
 
 /* Client streams, which only this room serves: the handler runs once for each message and once
  * with a NULL request when the client closed its side; it runs again only after this. The

@@ -70,12 +70,13 @@ find_method(const Google__Protobuf__ServiceDescriptorProto *service, const char 
 	return NULL;
 }
 
-static rpc_handler *find_handler(const struct rpc_method_handler *handlers, const char *name)
+/* The row of the method, or the last one. */
+static const struct rpc_method_handler *find_handler(const struct rpc_method_handler *handlers,
+						     const char *name)
 {
-	for (; handlers->method; handlers++)
-		if (strcmp(handlers->method, name) == 0)
-			return handlers->handler;
-	return NULL;
+	while (handlers->method && strcmp(handlers->method, name) != 0)
+		handlers++;
+	return handlers;
 }
 
 static int check_handlers(const ProtobufCServiceDescriptor *service,
@@ -89,7 +90,8 @@ static int check_handlers(const ProtobufCServiceDescriptor *service,
 }
 
 int methods_add_service(struct method_table *table, const ProtobufCServiceDescriptor *service,
-			const struct rpc_method_handler *handlers, void *user, struct error *e)
+			const struct rpc_method_handler *handlers, void *user,
+			uint32_t max_request_bytes, struct error *e)
 {
 	int r = check_handlers(service, handlers, e);
 	if (r < 0)
@@ -116,7 +118,10 @@ int methods_add_service(struct method_table *table, const ProtobufCServiceDescri
 		method->input = from->input;
 		method->client_streaming = streams->client_streaming;
 		method->server_streaming = streams->server_streaming;
-		method->handler = find_handler(handlers, from->name);
+		const struct rpc_method_handler *handler = find_handler(handlers, from->name);
+		method->handler = handler->handler;
+		method->max_request_bytes =
+			handler->max_request_bytes ? handler->max_request_bytes : max_request_bytes;
 		method->user = user;
 		HASH_ADD_KEYPTR(hh, table->by_path, method->path, strlen(method->path), method);
 	}

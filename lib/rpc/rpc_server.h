@@ -23,7 +23,9 @@ struct rpc_call;
 
 typedef void rpc_fn(void *arg);
 
-#define RPC_MAX_RECEIVE_BYTES       (64U << 20)
+/* Of a request: of methods that say no more, and the most that one may say. */
+#define RPC_REQUEST_BYTES           (8U << 20)
+#define RPC_MAX_REQUEST_BYTES       (64U << 20)
 #define RPC_MAX_NESTING             100
 
 /* What callers of the network may take; those of the unix socket are the machine's own. 0: the
@@ -31,11 +33,19 @@ typedef void rpc_fn(void *arg);
 #define RPC_CONNECTIONS             1024
 #define RPC_CONNECTIONS_PER_ADDRESS 128
 #define RPC_IDLE_S                  300
+#define RPC_CALLS                   8192
+#define RPC_RECEIVING_MB            512
+#define RPC_RECEIVE_S               120
 struct rpc_limits {
 	/* Connections at a time, in all (but at most a quarter of RLIMIT_NOFILE) and of one IPv4
 	 * address or IPv6 /64. One on which nobody called who is known gives way to a new one. */
 	unsigned connections, connections_per_address;
 	unsigned idle_s; /* how long one is kept without a call */
+	/* Calls at a time; of one payer half of them. Strangers, whom nobody vouches for, have 64,
+	 * of one address 16, with requests of 64 KiB that come within 10 seconds. */
+	unsigned calls;
+	unsigned receiving_mb; /* of requests that are not whole yet; of one payer half of it */
+	unsigned receive_s;    /* in which a request must come whole, by the unix socket too */
 };
 
 struct rpc_server_options {
@@ -43,7 +53,7 @@ struct rpc_server_options {
 	 * must not fail (loop_post() has this shape). */
 	void (*post)(void *post_ctx, rpc_fn *fn, void *arg);
 	void *post_ctx;
-	uint32_t max_receive_bytes; /* of one message; 0: RPC_MAX_RECEIVE_BYTES */
+	uint32_t max_request_bytes; /* of methods that do not say; 0: RPC_REQUEST_BYTES */
 	struct rpc_limits limits;
 	/* A serialized google.protobuf.FileDescriptorSet that has all served services; borrowed
 	 * until the server is freed. Empty: the one embedded in this library. */
@@ -90,6 +100,8 @@ typedef void rpc_handler(struct rpc_call *call, const ProtobufCMessage *request,
 struct rpc_method_handler {
 	const char *method; /* "Create"; NULL ends the table */
 	rpc_handler *handler;
+	uint32_t
+		max_request_bytes; /* at most RPC_MAX_REQUEST_BYTES; 0: options.max_request_bytes */
 };
 
 /* Methods of `service` without a handler answer UNIMPLEMENTED. `user` is borrowed until the
@@ -239,8 +251,9 @@ struct rpc_peer {
 
 struct rpc_peer rpc_call_peer(const struct rpc_call *call);
 
-/* Its caller is known, so its connection does not have to give way to others any more. */
-void rpc_call_vouch(struct rpc_call *call);
+/* For greet(): the caller is known, so its connection does not have to give way to others any more,
+ * and the call is counted for this payer, whatever that is. */
+void rpc_call_vouch(struct rpc_call *call, struct slice payer);
 
 /* Looks at the certificate again, with what the server knows of revocations and authorities now. */
 void rpc_call_refresh_peer(struct rpc_call *call);

@@ -13,10 +13,15 @@
 #include <time.h>
 
 /* Calls that core may hand over before the first of them was looked at. */
-#define CALLS_WAITING        8
-#define PING_MIN_INTERVAL_MS 10000
-#define MAX_METADATA_BYTES   (64 << 10)
-#define HANDSHAKE_LIMIT_MS   20000
+#define CALLS_WAITING          8
+#define PING_MIN_INTERVAL_MS   10000
+#define MAX_METADATA_BYTES     (64 << 10)
+#define HANDSHAKE_LIMIT_MS     20000
+
+#define STREAMS_PER_CONNECTION 1024
+#define LOOKAHEAD_BYTES        (32 << 10)
+#define QUOTA_TIMES            2 /* what may be under way, */
+#define QUOTA_MORE_BYTES       (256UL << 20)
 
 static void on_core_log(gpr_log_func_args *args)
 {
@@ -31,10 +36,23 @@ void rpc_log_from_core(void)
 	gpr_set_log_function(on_core_log);
 }
 
+/* Behind our own limits, for what these may have overlooked: it ends the streams of anybody. It
+ * counts what is being sent, too. */
+static grpc_resource_quota *quota_new(const struct rpc_limits *limits, enum rpc_side side)
+{
+	grpc_resource_quota *quota =
+		grpc_resource_quota_create(side == RPC_NETWORK ? "network" : "local");
+
+	grpc_resource_quota_resize(quota, (size_t)limits->receiving_mb * QUOTA_TIMES * (1U << 20) +
+						  QUOTA_MORE_BYTES);
+	return quota;
+}
+
 static grpc_server *core_new(const struct rpc_server_options *options, enum rpc_side side)
 {
-	int idle_ms = side == RPC_NETWORK ? (int)options->limits.idle_s * 1000 : INT_MAX;
-
+	bool is_network = side == RPC_NETWORK;
+	int idle_ms = is_network ? (int)options->limits.idle_s * 1000 : INT_MAX;
+	grpc_resource_quota *quota = quota_new(&options->limits, side);
 	/* Two servers must not share a port silently; quiet streams may be kept alive. Compressed
 	 * messages are refused, and never inflated: core would do so before it looks at the size,
 	 * and a thousand times as many bytes can come out as went in. */
@@ -42,7 +60,7 @@ static grpc_server *core_new(const struct rpc_server_options *options, enum rpc_
 		{ GRPC_ARG_INTEGER, (char *)GRPC_ARG_ALLOW_REUSEPORT, { .integer = 0 } },
 		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-		  { .integer = (int)options->max_receive_bytes } },
+		  { .integer = RPC_MAX_REQUEST_BYTES } },
 		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_ARG_MAX_METADATA_SIZE,
 		  { .integer = MAX_METADATA_BYTES } },
@@ -64,9 +82,23 @@ static grpc_server *core_new(const struct rpc_server_options *options, enum rpc_
 		{ GRPC_ARG_INTEGER,
 		  (char *)GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION,
 		  { .integer = 0 } },
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_MAX_CONCURRENT_STREAMS,
+		  { .integer = STREAMS_PER_CONNECTION } },
+		{ GRPC_ARG_POINTER,
+		  (char *)GRPC_ARG_RESOURCE_QUOTA,
+		  { .pointer = { quota, grpc_resource_quota_arg_vtable() } } },
+		/* Of the network: how much of a stream core takes before it is asked for any. */
+		{ GRPC_ARG_INTEGER,
+		  (char *)GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+		  { .integer = LOOKAHEAD_BYTES } },
+		{ GRPC_ARG_INTEGER, (char *)GRPC_ARG_HTTP2_BDP_PROBE, { .integer = 0 } },
 	};
-	const grpc_channel_args all = { ARRAY_SIZE(args), args };
-	return grpc_server_create(&all, NULL);
+	const grpc_channel_args all = { is_network ? ARRAY_SIZE(args) : ARRAY_SIZE(args) - 2,
+					args };
+	grpc_server *core = grpc_server_create(&all, NULL);
+	grpc_resource_quota_unref(quota);
+	return core;
 }
 
 static unsigned or_default(unsigned value, unsigned otherwise)
@@ -78,7 +110,7 @@ static void complete_options(struct rpc_server_options *options)
 {
 	struct rpc_limits *limits = &options->limits;
 
-	options->max_receive_bytes = or_default(options->max_receive_bytes, RPC_MAX_RECEIVE_BYTES);
+	options->max_request_bytes = or_default(options->max_request_bytes, RPC_REQUEST_BYTES);
 	if (!options->error_domain)
 		options->error_domain = "mayfly";
 	if (options->descriptors.len == 0)
@@ -87,6 +119,9 @@ static void complete_options(struct rpc_server_options *options)
 	limits->connections_per_address =
 		or_default(limits->connections_per_address, RPC_CONNECTIONS_PER_ADDRESS);
 	limits->idle_s = or_default(limits->idle_s, RPC_IDLE_S);
+	limits->calls = or_default(limits->calls, RPC_CALLS);
+	limits->receiving_mb = or_default(limits->receiving_mb, RPC_RECEIVING_MB);
+	limits->receive_s = or_default(limits->receive_s, RPC_RECEIVE_S);
 }
 
 int rpc_server_new(const struct rpc_server_options *options, struct rpc_server **ret,
@@ -98,6 +133,7 @@ int rpc_server_new(const struct rpc_server_options *options, struct rpc_server *
 	server->options = *options;
 	complete_options(&server->options);
 	LIST_INIT(&server->listeners);
+	intake_init(&server->intake, &server->options.limits, call_end_reception);
 	(void)pthread_mutex_init(&server->lock, NULL);
 	(void)pthread_mutex_init(&server->peers.lock, NULL);
 	(void)pthread_mutex_init(&server->tls_lock, NULL);
@@ -134,7 +170,8 @@ int rpc_server_new(const struct rpc_server_options *options, struct rpc_server *
 int rpc_server_add_service(struct rpc_server *server, const ProtobufCServiceDescriptor *service,
 			   const struct rpc_method_handler *handlers, void *user, struct error *e)
 {
-	int r = methods_add_service(&server->methods, service, handlers, user, e);
+	int r = methods_add_service(&server->methods, service, handlers, user,
+				    server->options.max_request_bytes, e);
 	if (r < 0)
 		return r;
 	if (server->health)
@@ -175,10 +212,13 @@ static void *pump_run(void *arg)
 
 int rpc_server_start(struct rpc_server *server, struct error *e)
 {
+	int r = intake_start(&server->intake, e);
+	if (r < 0)
+		return r;
 	for (int side = 0; side < RPC_SIDES; side++)
 		grpc_server_start(server->cores[side]);
 	for (size_t i = 0; i < ARRAY_SIZE(server->pumps); i++) {
-		int r = pthread_create(&server->pumps[i], NULL, pump_run, server);
+		r = pthread_create(&server->pumps[i], NULL, pump_run, server);
 		if (r != 0)
 			return error_set_errno(e, r, "cannot start a thread");
 		server->n_pumps++;
@@ -299,6 +339,7 @@ struct rpc_server *rpc_server_free(struct rpc_server *server)
 	(void)reflection_free(server->reflection);
 	methods_free(&server->methods);
 	listeners_free(server);
+	intake_clear(&server->intake);
 	connections_clear(&server->connections);
 	(void)pthread_mutex_destroy(&server->lock);
 	(void)pthread_mutex_destroy(&server->peers.lock);

@@ -33,7 +33,7 @@ def headers(path, *more):
 class Connection:
     """One connection to a unix path or to "host:port". Flow control is obeyed, all else is the caller's."""
 
-    def __init__(self, address, timeout=20):
+    def __init__(self, address, source=None):
         if address.startswith("unix:"):
             self.socket = socket.socket(socket.AF_UNIX)
             target = address[5:]
@@ -41,10 +41,13 @@ class Connection:
             self.socket = socket.socket()
             host, port = address.rsplit(":", 1)
             target = (host, int(port))
-        self.socket.settimeout(timeout)
+        self.socket.settimeout(20)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect(target)
         self.stream, self.received, self.events = -1, b"", []
         self.window, self.windows, self.initial = 65535, {}, 65535
+        self.max_streams = None
 
     def __enter__(self):
         return self

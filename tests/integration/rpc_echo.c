@@ -23,7 +23,7 @@ static void answer(struct harness *h, struct rpc_call *call,
 static int greet(struct rpc_call *call, void *user _unused_, struct error *e _unused_)
 {
 	if (rpc_call_metadata(call, "authorization").data)
-		rpc_call_vouch(call);
+		rpc_call_vouch(call, rpc_call_metadata(call, "authorization"));
 	return 0;
 }
 
@@ -36,6 +36,9 @@ static void set_limit(struct rpc_limits *limits, const char *argument)
 		{ "connections=", &limits->connections },
 		{ "connections_per_address=", &limits->connections_per_address },
 		{ "idle_s=", &limits->idle_s },
+		{ "calls=", &limits->calls },
+		{ "receiving_mb=", &limits->receiving_mb },
+		{ "receive_s=", &limits->receive_s },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)

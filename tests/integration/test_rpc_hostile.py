@@ -13,6 +13,8 @@ import http2
 
 GET = "/mayfly.v1.FunctionService/Get"
 TAIL = "/mayfly.v1.LogService/Tail"
+WATCH = "/grpc.health.v1.Health/Watch"
+KNOWN = ("authorization", "somebody")
 FIRST = http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0)
 TIMEOUT = 20
 
@@ -72,7 +74,7 @@ def test_nothing_is_inflated(serve):
             assert answer.count(b"12") == 1  # UNIMPLEMENTED
         # Who says that it is compressed, but not how, or in a way that nobody knows.
         for more in ((), (("grpc-encoding", "br"),)):
-            assert b"not a well-formed" in client.wait_end(client.call(GET, bomb, *more, compressed=1))
+            assert b"not a well-formed" in client.wait_end(client.call(GET, bomb, KNOWN, *more, compressed=1))
         assert get() in client.wait_end(client.call(GET, get()))
         assert server.peak() - before < 16 << 20
 
@@ -81,7 +83,10 @@ def starts(server, preface=b"", address="127.0.0.1"):
     """A connection to the TCP port on which only that was said."""
     host, port = server.tcp.split(":")
     client = socket.create_connection((host, int(port)), timeout=TIMEOUT, source_address=(address, 0))
-    client.sendall(preface)
+    try:
+        client.sendall(preface)
+    except ConnectionError:
+        pass  # it had to give way
     return client
 
 
@@ -105,7 +110,16 @@ def until(condition):
         time.sleep(0.01)
 
 
-KNOWN = ("authorization", "somebody")
+def comes_in(server, *who):
+    """Whether a new client on TCP is served; it may be refused for a moment."""
+    client = http2.Connection(server.tcp)
+    try:
+        client.start()
+        return get() in client.wait_end(client.call(GET, get(), *who))
+    except (EOFError, ConnectionError):
+        return False
+    finally:
+        client.close()
 
 
 def test_strangers_give_way(serve):
@@ -124,9 +138,9 @@ def test_strangers_give_way(serve):
 
     # Who is known has stayed; a new one comes in, by both ways.
     assert get() in known.wait_end(known.call(GET, get(), KNOWN))
-    for address in (server.unix, server.tcp):
-        with http2.Connection(address).start() as client:
-            assert get() in client.wait_end(client.call(GET, get(), KNOWN))
+    with http2.Connection(server.unix).start() as client:
+        assert get() in client.wait_end(client.call(GET, get(), KNOWN))
+    until(lambda: comes_in(server, KNOWN))
     for client in crowd:
         client.close()
     known.close()
@@ -147,18 +161,7 @@ def test_known_callers_do_not_give_way(serve):
         assert get() in client.wait_end(client.call(GET, get(), KNOWN))
     assert is_open(elsewhere)
     full.pop().close()
-
-    def comes_in():
-        client = http2.Connection(server.tcp)
-        try:
-            client.start()
-            return get() in client.wait_end(client.call(GET, get(), KNOWN))
-        except (EOFError, ConnectionError):
-            return False
-        finally:
-            client.close()
-
-    until(comes_in)
+    until(lambda: comes_in(server, KNOWN))
     for client in full:
         client.close()
 
@@ -190,9 +193,128 @@ def test_without_descriptors(serve):
         crowd[-1].connect(address[5:])
     until(lambda: server.descriptors() >= 250)
     crowd += [starts(server, FIRST) for _ in range(20)]
-    until(lambda: not is_open(crowd[-1]))
     for client in crowd:
         client.close()
     with http2.Connection(server.unix).start() as local, http2.Connection(server.tcp).start() as client:
         assert get() in local.wait_end(local.call(GET, get()))
         assert get() in client.wait_end(client.call(GET, get()))
+
+
+def test_what_is_said_at_first(serve):
+    """How many streams there may be, and how much of one before anybody asks for it."""
+    server = serve()
+    with http2.Connection(server.tcp).start() as client:
+        assert client.max_streams == 1024
+        assert client.initial <= 32 << 10
+        stream = client.call(TAIL, b"", KNOWN, length=0)  # it could go on sending
+        assert get() in client.wait_end(client.call(GET, get(), KNOWN))
+        assert client.windows[stream] <= 32 << 10
+
+
+def test_endless_message(serve):
+    """Core holds all of a message before it looks at its size: so it must not come so far."""
+    server = serve()
+    for who in ((KNOWN,), ()):
+        with http2.Connection(server.tcp).start() as client:
+            stream = client.open(GET, *who)
+            before = server.peak()
+            client.send(stream, b"\0\xf0\0\0\0")
+            while client.send(stream, bytes(1 << 20)):
+                assert server.peak() - before < 96 << 20
+            assert b"larger than max" in client.wait_end(stream)
+            assert get() in client.wait_end(client.call(GET, get(), *who))
+
+
+def begun(server, who, count, size):
+    """A connection with so many requests of which that much came, and more should."""
+    client = http2.Connection(server.tcp).start()
+    streams = [client.call(GET, b"", ("authorization", who), length=1 << 20) for _ in range(count)]
+    for stream in streams:
+        client.send(stream, bytes(size))
+    return client, streams
+
+
+def test_requests_under_way(serve):
+    """Many that are nearly whole: those of who has most end, and nobody else's."""
+    server = serve("receiving_mb=8", "receive_s=600")
+    small, few = begun(server, "small", 2, 900 << 10)
+    before = server.peak()
+    large, many = begun(server, "large", 25, (1 << 20) - 1)
+
+    def open_of(client, streams):
+        client.pump(block=False)
+        return sum(not client.ended(stream) for stream in streams)
+
+    until(lambda: open_of(large, many) <= 4)
+    # Over several connections, too.
+    more = [begun(server, "large", 2, 1000 << 10) for _ in range(8)]
+    until(lambda: sum(open_of(*each) for each in more) + open_of(large, many) <= 4)
+    assert server.peak() - before < 96 << 20
+    ended = next(stream for stream in many if large.ended(stream))
+    assert b"under way" in large.wait_end(ended)
+
+    assert open_of(small, few) == 2
+    for stream in few:
+        assert small.send(stream, bytes((1 << 20) - (900 << 10)), http2.END_STREAM)
+        assert b"well-formed" in small.wait_end(stream)
+    for client in (small, large, *(client for client, _ in more)):
+        client.close()
+
+
+def test_request_that_does_not_come(serve):
+    """In no part, or not to the end, by both ways. A stream that waits for news is none."""
+    server = serve("receive_s=1")
+    for address in (server.unix, server.tcp):
+        with http2.Connection(address).start() as client:
+            watch = client.call(WATCH, b"", KNOWN)
+            late = [client.open(GET, KNOWN), client.call(GET, b"", KNOWN, length=100),
+                    client.call(GET, get(), KNOWN, length=100)]
+            for stream in late:
+                assert b"within the time" in client.wait_end(stream)
+            assert get() in client.wait_end(client.call(GET, get(), KNOWN))
+            assert not client.ended(watch)
+
+
+def test_calls_of_strangers(serve):
+    """They may watch the health of the node, but not keep others from it."""
+    server = serve()
+    before = server.peak()
+    crowd = [http2.Connection(server.tcp, f"127.0.0.{i + 1}").start() for i in range(10)]
+    streams = [[client.call(WATCH, b"") for _ in range(400)] for client in crowd]
+
+    def watching():
+        for client in crowd:
+            client.pump(block=False)
+        return [sum(not client.ended(stream) for stream in each) for client, each in zip(crowd, streams)]
+
+    until(lambda: sum(watching()) <= 64 and max(watching()) <= 16)
+    assert b"Too many calls at a time without credentials" in b"".join(e[3] for e in crowd[0].events)
+    assert server.peak() - before < 64 << 20
+    for address, who in ((server.unix, ()), (server.tcp, (KNOWN,))):
+        with http2.Connection(address).start() as client:
+            watch = client.call(WATCH, b"", *who)
+            client.wait(lambda e: e[0] == http2.DATA and e[2] == watch)
+            assert not client.ended(watch)
+            assert get() in client.wait_end(client.call(GET, get(), *who))
+    for client in crowd:
+        client.close()
+    until(lambda: comes_in(server))
+
+
+def test_calls_of_one_caller(serve):
+    """Half of all, on however many connections."""
+    server = serve("calls=64")
+    crowd = [http2.Connection(server.tcp).start() for _ in range(2)]
+    streams = [(client, client.call(WATCH, b"", KNOWN)) for client in crowd for _ in range(20)]
+
+    def ended():
+        for client in crowd:
+            client.pump(block=False)
+        return sum(client.ended(stream) for client, stream in streams)
+
+    until(lambda: ended() == 8)
+    with http2.Connection(server.tcp).start() as client:
+        assert b"of this tenant" in client.wait_end(client.call(GET, get(), KNOWN))
+        assert get() in client.wait_end(client.call(GET, get(), ("authorization", "another")))
+    for client in crowd:
+        client.close()

@@ -244,7 +244,7 @@ static inline int harness_setup_with(void **state, const struct rpc_server_optio
 	struct rpc_server_options options = *more;
 	options.post = test_loop_post;
 	options.post_ctx = &h->loop;
-	options.max_receive_bytes = 1 << 20;
+	options.max_request_bytes = 1 << 20;
 	int r = rpc_server_new(&options, &h->server, &e);
 	if (r == 0)
 		r = rpc_server_add_service(h->server, &mayfly__v1__function_service__descriptor,
