@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import time
+from pathlib import Path
 
 import grpc
 import pytest
@@ -17,6 +18,15 @@ from callers import Authority, Caller, free_port, make_key, methods, wait_refuse
 Status = grpc.StatusCode
 BLUE, GREEN, ABSENT = "111111111111", "222222222222", "999999999999"
 ECHO = "import os\ndef handler(event, context):\n    print('log of', os.environ['WHO'])\n    return os.environ['WHO']\n"
+
+BURN = """
+import time
+def handler(event, context):
+    begun = time.process_time()
+    while time.process_time() - begun < event:
+        pass
+    return event
+"""
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +119,40 @@ def test_same_name_two_functions(active):
         e2e.wait_until(lambda: f"log of {tenant}" in active.log_text("same", tenant=tenant), 60, "the log")
     assert f"log of {GREEN}" not in active.log_text("same", tenant=BLUE)
     assert list(active.functions.List(active.protocol.function.ListFunctionsRequest(), timeout=30).functions) == []
+
+
+def cpu_limits(node):
+    """{tenant: the limit of its microVMs' CPU time as the kernel has it}, "" for none."""
+    limits = {}
+    for parent in (node.state / "cgroups").read_text().split():
+        for tenant in (BLUE, GREEN):
+            for name in ("cpu.max", "cpu.cfs_quota_us"):
+                try:
+                    limit = (Path(parent) / tenant / name).read_text().split()[0]
+                except OSError:  # another controller, or a group that has just gone
+                    continue
+                limits[tenant] = "" if limit in ("max", "-1") else limit
+    return limits
+
+
+def test_cpu_time_is_limited_while_several_want_all_of_it(active):
+    """mayfly bench shares measures what comes of it."""
+    p = active.protocol
+    facts = active.node.GetNode(p.node.GetNodeRequest(), timeout=30)
+    if facts.cgroup_mode == "none" or (facts.cgroup_mode == "v1" and facts.accelerator == p.node.ACCELERATOR_KVM):
+        pytest.skip("no tenant's CPU time can be limited on this host")
+    for tenant in (BLUE, GREEN):
+        active.functions.Create(active.create_request("burn", e2e.PYTHON, {"index.py": BURN}, tenant=tenant,
+                                                      timeout_seconds=60), timeout=60)
+        wait_active(active, tenant, "burn")
+    running = [active.start_invocation("burn", 2, tenant=tenant)
+               for tenant in (BLUE, GREEN) for _ in range(2 * os.cpu_count())]
+    e2e.wait_until(lambda: all(cpu_limits(active).get(tenant) for tenant in (BLUE, GREEN)), 60, "limits of both", 0.1)
+    for future in running:
+        assert future.result().payload == b"2"
+    e2e.wait_until(lambda: not any(cpu_limits(active).values()), 60, "the end of the limits")
+    for tenant in (BLUE, GREEN):
+        active.functions.Delete(p.function.DeleteFunctionRequest(tenant=tenant, function_name="burn"), timeout=30)
 
 
 def test_a_tenant_that_is_not_there(active):
