@@ -618,6 +618,7 @@ def test_without_kvm_and_without_the_switch_only_the_default_tenant_runs(active)
     if active.node.GetNode(p.node.GetNodeRequest(), timeout=30).accelerator != p.node.ACCELERATOR_TCG:
         pytest.skip("this host has KVM")
     place = {"tenant": BLUE, "function_name": "same", "qualifier": "1"}
+    active.functions.Create(active.create_request("unwanted", e2e.PYTHON, {"index.py": ECHO}, tenant=GREEN), timeout=60)
     active.functions.PublishVersion(f.PublishVersionRequest(tenant=BLUE, function_name="same"), timeout=60)
     active.concurrency.PutProvisionedConcurrencyConfig(c.PutProvisionedConcurrencyConfigRequest(
         provisioned_concurrent_executions=1, **place), timeout=60)
@@ -645,7 +646,7 @@ def test_without_kvm_and_without_the_switch_only_the_default_tenant_runs(active)
     assert active.create(e2e.PYTHON, {"index.py": ECHO}, name="ours", environment={"WHO": "us"}, timeout_seconds=30)
     assert active.invoke("ours").json == "us"
     assert active.gauges().sandboxes_total == 1
-    active.functions.Delete(f.DeleteFunctionRequest(tenant=GREEN, function_name="same"), timeout=30)
+    active.functions.Delete(f.DeleteFunctionRequest(tenant=GREEN, function_name="unwanted"), timeout=30)
     active.functions.UpdateConfiguration(f.UpdateFunctionConfigurationRequest(
         tenant=BLUE, function_name="same", description="still ours"), timeout=30)
 
