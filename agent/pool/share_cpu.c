@@ -17,8 +17,7 @@ struct entry {
 struct step {
 	struct job job;
 	struct pool *pool;
-	struct share_cpu cpu; /* a copy, which comes back */
-	int result;
+	struct share_cpu cpu;     /* a copy, which comes back */
 	struct cpu_claim *claims; /* of the first entries, which run */
 	size_t running;
 	size_t count;
@@ -73,8 +72,7 @@ static void work(struct job *job)
 	uint64_t idle_us = 0, before_us = cpu->idle_us;
 	bool first = !cpu->known;
 
-	step->result = pool->driver->read_idle(pool->host, &idle_us);
-	if (step->result < 0 || (!first && step_us <= 0))
+	if (pool->driver->read_idle(pool->host, &idle_us) < 0 || (!first && step_us <= 0))
 		return;
 	for (size_t i = 0; i < step->running; i++) {
 		const struct share_cpu_part *part = &step->entries[i].part;
