@@ -179,6 +179,13 @@ static void answered(struct rpc_call *call, const ProtobufCMessage *reply, const
 	gate_note(call, reply, e, arg);
 }
 
+bool gate_is_granted(struct rpc_call *call)
+{
+	const struct gate_call *known = rpc_call_context(call);
+
+	return known && known->is_granted;
+}
+
 void gate_guard(struct gate *gate, struct rpc_server_options *options)
 {
 	options->greet = greet;

@@ -48,6 +48,10 @@ struct gate {
 /* Makes `options` ask the gate, which outlives the server. */
 void gate_guard(struct gate *gate, struct rpc_server_options *options);
 
+/* Whether a call was let in by the function's policy alone: what is its owner's, and not the
+ * function's answer, is not for this caller. False without a gate. */
+bool gate_is_granted(struct rpc_call *call);
+
 /* Ends the open streams of those who would not be let in now: after a change of keys, tenants or
  * revocation lists. It looks by itself when a key or a certificate expires. */
 void gate_look_again(struct gate *gate);

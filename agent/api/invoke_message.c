@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/api/invoke_message.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "agent/account/budget.h"
+#include "agent/api/gate.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
@@ -55,7 +59,8 @@ static void add_phases(struct rpc_call *call, const struct invocation_phases *ph
 	char sandbox_id[sizeof(phases->sandbox_id)];
 	int64_t now_us = clock_monotonic_us();
 
-	(void)snprintf(sandbox_id, sizeof(sandbox_id), "%s", phases->sandbox_id);
+	(void)snprintf(sandbox_id, sizeof(sandbox_id), "%s",
+		       gate_is_granted(call) ? "" : phases->sandbox_id);
 	message.start_kind = start_kind(phases->start);
 	message.total_us = since(rpc_call_received_us(call), now_us);
 	message.admit_us = phases->admit_us;
@@ -81,4 +86,36 @@ void invoke_outcome_send(const struct invoke_outcome *outcome, struct rpc_call *
 	add_text(call, "mayfly-executed-version", outcome->executed_version);
 	add_text(call, "mayfly-function-error", outcome->function_error ? UNHANDLED : "");
 	add_phases(call, &outcome->phases);
+}
+
+/* -- refusals -- */
+
+/* Which limit of the owner's it was, in Lambda's words; of a budget, which Lambda has not, the one
+ * that is nearest. No figures, and not what the function or the node say of a failed start. */
+static void hide_owner(const struct error *error, struct error *ret)
+{
+	bool throttled = error->code == ERROR_TOO_MANY_REQUESTS;
+	const char *reason = error->reason;
+
+	(void)error_set(ret, error->code, error->field, "%s",
+			throttled ? "Rate Exceeded." : error_log_text(error));
+	if (reason && strcmp(reason, ACCOUNT_BUDGET_EXCEEDED) == 0)
+		reason = THROTTLE_RATE;
+	if (reason)
+		error_set_reason(ret, reason);
+}
+
+static bool is_of_request(const struct error *error)
+{
+	return error->code == ERROR_INVALID_PARAMETER ||
+	       error->code == ERROR_INVALID_REQUEST_CONTENT;
+}
+
+void invoke_fail(struct rpc_call *call, const struct error *error)
+{
+	_cleanup_error_ struct error shown = ERROR_INIT;
+
+	if (gate_is_granted(call) && !is_of_request(error))
+		hide_owner(error, &shown);
+	rpc_call_fail(call, shown.code ? &shown : error);
 }

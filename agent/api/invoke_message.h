@@ -23,3 +23,7 @@ void invoke_outcome_set(struct invoke_outcome *outcome, const struct invocation 
 
 /* Puts it into the trailing metadata, the times up to now: the call's end must follow. */
 void invoke_outcome_send(const struct invoke_outcome *outcome, struct rpc_call *call);
+
+/* rpc_call_fail(); whom the function's policy alone let in learns nothing of its owner's budgets
+ * and limits by it, nor what the function said in an INIT that failed. */
+void invoke_fail(struct rpc_call *call, const struct error *error);

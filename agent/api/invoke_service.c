@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "agent/api/gate.h"
 #include "agent/api/invoke_message.h"
 #include "agent/api/invoke_stream.h"
 #include "mayfly/log.h"
@@ -56,7 +57,7 @@ static void on_done(struct invocation *invocation, const struct invocation_resul
 	invoke_outcome_set(&outcome, invocation, result);
 	invoke_outcome_send(&outcome, request->call);
 	if (result->error)
-		rpc_call_fail(request->call, result->error);
+		invoke_fail(request->call, result->error);
 	else
 		reply(request->call, &outcome, result);
 }
@@ -139,7 +140,10 @@ static int decode(struct invoke_service *service, struct rpc_call *call,
 	r = decode_type((int)message->invocation_type, &ret->type, error);
 	if (r < 0)
 		return r;
-	return decode_log_type((int)message->log_type, &ret->log_tail, error);
+	r = decode_log_type((int)message->log_type, &ret->log_tail, error);
+	if (gate_is_granted(call)) /* the log is its owner's */
+		ret->log_tail = false;
+	return r;
 }
 
 static void on_taken(const char *request_id, const struct error *error, void *arg)
@@ -150,7 +154,7 @@ static void on_taken(const char *request_id, const struct error *error, void *ar
 	if (rpc_call_add_trailer(call, "mayfly-request-id", slice_from_string(request_id)) < 0)
 		log_error("no room for trailing metadata mayfly-request-id");
 	if (error) {
-		rpc_call_fail(call, error);
+		invoke_fail(call, error);
 		return;
 	}
 	response.status_code = EVENT_TAKEN_STATUS;
@@ -198,7 +202,7 @@ static void on_invoke(struct rpc_call *call, const ProtobufCMessage *message, vo
 	_cleanup_error_ struct error error = ERROR_INIT;
 
 	if (begin_invoke(user, call, (const Mayfly__V1__InvokeRequest *)message, &error) < 0)
-		rpc_call_fail(call, &error);
+		invoke_fail(call, &error);
 }
 
 static void on_invoke_stream(struct rpc_call *call, const ProtobufCMessage *message, void *user)
@@ -217,7 +221,7 @@ static void on_invoke_stream(struct rpc_call *call, const ProtobufCMessage *mess
 	if (r == 0)
 		r = invoke_stream_start(service->invoker, call, &invocation, &error);
 	if (r < 0)
-		rpc_call_fail(call, &error);
+		invoke_fail(call, &error);
 }
 
 static const struct rpc_method_handler handlers[] = {

@@ -91,7 +91,7 @@ static void stream_end(struct stream *stream)
 {
 	invoke_outcome_send(&stream->outcome, stream->call);
 	if (stream->error.code)
-		rpc_call_fail(stream->call, &stream->error);
+		invoke_fail(stream->call, &stream->error);
 	else
 		reply_complete(stream);
 	stream_free(stream);

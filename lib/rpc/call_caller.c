@@ -149,7 +149,7 @@ ProtobufCMessage *rpc_call_request(const struct rpc_call *call)
 
 void *rpc_call_context(struct rpc_call *call)
 {
-	return call->context;
+	return call->server->options.context_bytes ? call->context : NULL;
 }
 
 bool rpc_call_is_stream(const struct rpc_call *call)

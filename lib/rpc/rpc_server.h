@@ -258,7 +258,7 @@ void rpc_call_vouch(struct rpc_call *call, struct slice payer);
 /* Looks at the certificate again, with what the server knows of revocations and authorities now. */
 void rpc_call_refresh_peer(struct rpc_call *call);
 
-/* options.context_bytes of the gate's own, zero at first, for the call's life. */
+/* options.context_bytes of the gate's own, zero at first, for the call's life; NULL for 0. */
 void *rpc_call_context(struct rpc_call *call);
 
 /* Keeps the call's memory and request beyond the final answer. */

@@ -89,6 +89,32 @@ def assert_stranger(caller):
             assert len(told) == 1, told
 
 
+def assert_nothing_of_the_owner(node, caller):
+    """Whom the function lets in gets its answer, not the owner's log, sandbox or budget."""
+    i, b = node.protocol.invoke, node.protocol.budget
+    fields = {"function_name": arn(BLUE), "payload": b'{"who": "tail"}', "log_type": i.LOG_TYPE_TAIL}
+    response, call = node.protocol.invoke_grpc.InvokeServiceStub(caller.channel).Invoke.with_call(
+        i.InvokeRequest(**fields), metadata=caller.metadata, timeout=60)
+    answer, own = e2e.Result(node.protocol, response, call), node.invoke("shared", {"who": "me"}, tenant=BLUE)
+    assert (answer.log, answer.sandbox, answer.error) == ("", "", "") and answer.phases.handler_us > 0
+    assert "ran for me" in own.log and own.sandbox
+    stream = node.protocol.invoke_grpc.InvokeServiceStub(caller.channel).InvokeStream(
+        i.InvokeRequest(**fields), metadata=caller.metadata, timeout=60)
+    assert [m.complete.log_result for m in stream if m.HasField("complete")] == [b""]
+    assert not i.Phases.FromString(dict(stream.trailing_metadata())["mayfly-phases-bin"]).sandbox_id
+    budget = {"tenant": BLUE, "measure": b.BUDGET_MEASURE_REQUESTS, "period": b.BUDGET_PERIOD_MONTH}
+    node.budgets.Put(b.PutBudgetRequest(**budget, hard_limit=1), timeout=30)
+    try:
+        for refused in (caller.method("InvokeService", "Invoke", **fields),
+                        caller.method("InvokeService", "InvokeStream", **fields)):
+            assert (refused.reason, refused.message, refused.limit) == (
+                "TooManyRequestsException", "Rate Exceeded.", "FunctionInvocationRateLimitExceeded"), refused
+        refused = node.refusal(node.invocations.Invoke, i.InvokeRequest(tenant=BLUE, **fields))
+        assert "The budget of 1 requests a month" in refused.message, refused
+    finally:
+        node.budgets.Delete(b.DeleteBudgetRequest(**budget), timeout=30)
+
+
 def test_another_tenant_is_let_in_by_the_function_alone(guarded):
     ann = Caller(guarded, make_key(guarded, GREEN, "INVOKER", user="ann"))
     assert_stranger(ann)
@@ -113,6 +139,7 @@ def test_another_tenant_is_let_in_by_the_function_alone(guarded):
         records = Caller(guarded, channel=guarded.channel).method("AuditService", "Query", tenant=BLUE).records
         noted = [(r.principal, r.method.split("/")[1], r.resource, r.result) for r in records if "InvokeService" in r.method]
         assert noted.count((f"arn:aws:iam::{GREEN}:user/ann", "Invoke", arn(BLUE), "OK")) in (1, 2), "once a minute"
+        assert_nothing_of_the_owner(guarded, ann)
         # No more than that: neither another action, nor another qualifier, nor who may not at home.
         assert ann.method("FunctionService", "Get", function_name=arn(BLUE)).status == Status.PERMISSION_DENIED
         for qualified in (arn(BLUE) + ":1", arn(BLUE) + ":live"):
