@@ -361,6 +361,14 @@ static const struct config_row rows[] = {
 	  .initial = "76800", .unit = "MiB",
 	  .help = "Of all ZIPs of a tenant's functions, their versions and its layers together; "
 		  "Lambda's 75 GB. A tenant may have a limit of its own." },
+	{ "limits", "control_rate", NUMBER(limits_control_rate, 0, 100000), .initial = "15",
+	  .unit = "requests/s",
+	  .help = "What one tenant's users may ask for in a second but for invocations, in sum; "
+		  "GetPolicy is counted apart, with the same limit. 0: as much as they like." },
+	{ "limits", "read_rate", NUMBER(limits_read_rate, 0, 100000), .initial = "100",
+	  .unit = "requests/s",
+	  .help = "The same of FunctionService.Get, and in sum of logs, metrics, usage, budgets, "
+		  "queues and the audit log." },
 
 	{ "metrics", "listen", TEXT(metrics_listen), .initial = "", .optional = true,
 	  .rule = rule_loopback,

@@ -108,6 +108,8 @@ struct config {
 	uint64_t limits_scaling_per_10s;
 	uint64_t limits_provisioned_percent;
 	uint64_t limits_code_storage_mb;
+	uint64_t limits_control_rate;
+	uint64_t limits_read_rate;
 	uint64_t logs_max_group_mb;
 	uint64_t logs_max_tenant_mb;
 	uint64_t logs_max_part_mb;

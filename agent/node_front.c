@@ -76,6 +76,8 @@ static void on_tenants_changed(void *gate)
 static void build_gate(struct node *node, struct rpc_server_options *options)
 {
 	const struct config *config = node->config;
+	unsigned control = (unsigned)config->limits_control_rate;
+	unsigned read = (unsigned)config->limits_read_rate;
 
 	node->gate = (struct gate){ .tenants = node->tenants,
 				    .directory = node->directory,
@@ -83,7 +85,13 @@ static void build_gate(struct node *node, struct rpc_server_options *options)
 				    .failures = { .trail = node->trail, .loop = node->loop },
 				    .tcp_is_operator = config->api_listen_tcp_operator,
 				    .trust_domain = config->auth_trust_domain,
-				    .loop = node->loop };
+				    .loop = node->loop,
+				    .per_second = {
+					    [ACCESS_RATE_CONTROL] = control,
+					    [ACCESS_RATE_POLICY] = control,
+					    [ACCESS_RATE_FUNCTION] = read,
+					    [ACCESS_RATE_READ] = read,
+				    } };
 	gate_guard(&node->gate, options);
 	tenants_set_listener(node->tenants, on_tenants_changed, &node->gate);
 }

@@ -136,7 +136,7 @@ static int complete(char **named, const char *tenant, struct error *e)
 	return 0;
 }
 
-static int let_in(struct rpc_call *call, ProtobufCMessage *request, const struct gate *gate,
+static int let_in(struct rpc_call *call, ProtobufCMessage *request, struct gate *gate,
 		  struct error *e)
 {
 	struct gate_call *known = rpc_call_context(call);
@@ -149,6 +149,9 @@ static int let_in(struct rpc_call *call, ProtobufCMessage *request, const struct
 	if (r < 0)
 		return r;
 	choose_tenant(known, named ? *named : "");
+	r = gate_check_rate(gate, known, e);
+	if (r < 0)
+		return r;
 	r = gate_decide(gate, known, request, tenant, e);
 	if (r < 0 || !tenant[0])
 		return r;
@@ -167,6 +170,8 @@ static int admit(struct rpc_call *call, ProtobufCMessage *request, void *arg, st
 {
 	int r = let_in(call, request, arg, e);
 
+	if (r == 0)
+		r = gate_check_stream(arg, call, e);
 	if (r == 0)
 		gate_follow_stream(arg, call);
 	return r;

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "agent/audit/failures.h"
+#include "agent/auth/access.h"
 #include "agent/deploy/directory.h"
 #include "agent/tenants/tenants.h"
 #include "rpc/rpc_server.h"
@@ -23,6 +24,8 @@
 enum { GATE_OPERATORS, GATE_TENANTS };
 
 #define GATE_GRANTED_PLACES 256
+
+struct gate_rates;
 
 /* A call that a policy let in, and when the like was noted last. */
 struct gate_granted {
@@ -37,6 +40,11 @@ struct gate {
 	bool tcp_is_operator;              /* whoever calls by plain TCP without an access key */
 	const char *trust_domain;          /* of tenants' certificates; borrowed */
 	struct loop *loop;                 /* borrowed */
+
+	/* What a tenant may ask for in a second, by enum access_rate; 0: without a limit. Set as
+	 * those above. */
+	unsigned per_second[ACCESS_RATE_COUNT];
+	struct gate_rates *rates; /* owned; by tenant */
 
 	LIST_HEAD(, gate_call) streams; /* open ones */
 	struct timer expiry;            /* of what opened them */

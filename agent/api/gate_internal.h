@@ -30,9 +30,15 @@ int gate_find_caller(const struct gate *gate, const struct rpc_call *call, struc
 int gate_decide(const struct gate *gate, struct gate_call *known, ProtobufCMessage *request,
 		char tenant[TENANT_ID_BYTES], struct error *e) _must_use_;
 
-/* gate_streams.c: from being let in to the answer. Nothing of a call that is no stream. */
+/* gate_streams.c: whether one more may be opened; then from being let in to the answer. Nothing of
+ * a call that is no stream. */
+int gate_check_stream(const struct gate *gate, struct rpc_call *call, struct error *e) _must_use_;
 void gate_follow_stream(struct gate *gate, struct rpc_call *call);
 void gate_leave_stream(struct gate_call *known);
+
+/* gate_rate.c: of a user, whether their tenant calls too often; else it is counted. */
+int gate_check_rate(struct gate *gate, const struct gate_call *known, struct error *e) _must_use_;
+void gate_forget_rates(struct gate *gate);
 
 /* gate_trail.c: options.answered, and what it does there. */
 void gate_note(struct rpc_call *call, const ProtobufCMessage *reply, const struct error *e,

@@ -96,6 +96,26 @@ void gate_look_again(struct gate *gate)
 	arm(gate);
 }
 
+int gate_check_stream(const struct gate *gate, struct rpc_call *call, struct error *e)
+{
+	const struct gate_call *known = rpc_call_context(call), *other;
+	struct access_streams open = { 0 };
+
+	if (!rpc_call_is_stream(call) || known->row->streams == 0)
+		return 0;
+	LIST_FOREACH (other, &gate->streams, link) {
+		bool is_user = other->principal.kind == PRINCIPAL_USER;
+
+		if (other->row != known->row)
+			continue;
+		open.all++;
+		open.of_users += is_user;
+		open.of_tenant +=
+			is_user && strcmp(other->principal.tenant, known->principal.tenant) == 0;
+	}
+	return access_check_streams(known->row, &known->principal, &open, e);
+}
+
 void gate_follow_stream(struct gate *gate, struct rpc_call *call)
 {
 	struct gate_call *known = rpc_call_context(call);
@@ -121,4 +141,5 @@ void gate_stop(struct gate *gate)
 {
 	timer_disarm(&gate->expiry);
 	failures_end(&gate->failures);
+	gate_forget_rates(gate);
 }

@@ -6,8 +6,6 @@
 
 #include "agent/api/log_tail.h"
 
-#define TAILS_MAX 256
-
 struct log_service {
 	struct log_service_config config;
 	struct tail_list tails;
@@ -177,9 +175,6 @@ static int check_tails(const struct log_service *service, struct error *error)
 {
 	if (service->stopped)
 		return error_set(error, ERROR_UNAVAILABLE, NULL, "The node is stopping.");
-	if (service->tails.count >= TAILS_MAX)
-		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL,
-				 "%d readers follow logs already.", TAILS_MAX);
 	return 0;
 }
 

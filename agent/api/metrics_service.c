@@ -7,7 +7,6 @@
 #include "agent/api/metrics_message.h"
 #include "mayfly/clock.h"
 
-#define WATCHES_MAX        64
 #define INTERVAL_DEFAULT_S 5
 #define INTERVAL_MAX_S     60
 
@@ -136,9 +135,6 @@ static int decode(const struct metrics_service *service,
 				 "The interval must be between 1 and %d seconds.", INTERVAL_MAX_S);
 	if (service->stopped)
 		return error_set(error, ERROR_UNAVAILABLE, NULL, "The node is stopping.");
-	if (service->count >= WATCHES_MAX)
-		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL,
-				 "%d clients watch metrics already.", WATCHES_MAX);
 	(void)snprintf(ret->tenant, sizeof(ret->tenant), "%s", request->all_tenants ? "" : tenant);
 	(void)snprintf(ret->function, sizeof(ret->function), "%s", reference.name);
 	return 0;

@@ -10,7 +10,6 @@
 #include "mayfly/clock.h"
 
 #define WATCH_MAX_EVENTS  4096 /* changes; what was there at first comes on top */
-#define WATCHES_MAX       64
 #define PERIOD_DEFAULT_MS 1000
 #define PERIOD_MIN_MS     100
 #define PERIOD_MAX_MS     3600000
@@ -295,16 +294,6 @@ static void first_function(const struct function *function, void *arg)
 	watch_add(arg, &change.message);
 }
 
-static unsigned count_watches(const struct node_service *service)
-{
-	const struct watch *watch;
-	unsigned count = 0;
-
-	LIST_FOREACH (watch, &service->watches, link)
-		count++;
-	return count;
-}
-
 static int start_watch(struct node_service *service, struct rpc_call *rpc,
 		       const Mayfly__V1__WatchRequest *request, struct error *error)
 {
@@ -316,9 +305,6 @@ static int start_watch(struct node_service *service, struct rpc_call *rpc,
 		return error_set(error, ERROR_INVALID_PARAMETER, "gauge_period_ms",
 				 "The period must be between %d and %d ms.", PERIOD_MIN_MS,
 				 PERIOD_MAX_MS);
-	if (count_watches(service) >= WATCHES_MAX)
-		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL,
-				 "%d clients watch this node already.", WATCHES_MAX);
 	watch = calloc(1, sizeof(*watch));
 	if (!watch)
 		return error_set_errno(error, ENOMEM, "Cannot watch the node");

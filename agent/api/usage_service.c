@@ -12,7 +12,6 @@
 
 #define ITEMS_DEFAULT    100
 #define ITEMS_MAX        1000
-#define WATCHES_MAX      256
 #define MARKER_MAX_BYTES 24
 
 struct usage_service {
@@ -245,9 +244,6 @@ static int begin_watch(struct usage_service *service, struct rpc_call *call,
 				 "Times are not for new records.");
 	if (service->stopped)
 		return error_set(error, ERROR_UNAVAILABLE, NULL, "The node is stopping.");
-	if (service->watches.count >= WATCHES_MAX)
-		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL,
-				 "%d readers follow the ledger already.", WATCHES_MAX);
 	return usage_watch_start(&service->watches, call, &filter, error);
 }
 

@@ -38,13 +38,16 @@ static const struct access_row rows[] = {
 	{ "/grpc.health.v1.Health/Check",   ACCESS_PUBLIC, 0,          ACCESS_READ },
 	{ "/grpc.health.v1.Health/Watch",   ACCESS_PUBLIC, 0,          ACCESS_READ },
 	{ "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-					    ACCESS_KNOWN,  0,          ACCESS_READ },
+					    ACCESS_KNOWN,  0,          ACCESS_READ,
+	  .streams = 64 },
 	{ "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-					    ACCESS_KNOWN,  0,          ACCESS_READ },
+					    ACCESS_KNOWN,  0,          ACCESS_READ,
+	  .streams = 64 },
 
 	{ FUNCTIONS("Create"),              ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ FUNCTIONS("Get"),                 ACCESS_TENANT, READERS,    ACCESS_READ,
-	  .grant = "lambda:GetFunction" },
+	  .grant = "lambda:GetFunction",
+	  .rate = ACCESS_RATE_FUNCTION },
 	{ FUNCTIONS("List"),                ACCESS_TENANT, READERS,    ACCESS_READ },
 	{ FUNCTIONS("UpdateCode"),          ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ FUNCTIONS("UpdateConfiguration"), ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
@@ -62,7 +65,8 @@ static const struct access_row rows[] = {
 
 	{ POLICIES("AddPermission"),        ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ POLICIES("RemovePermission"),     ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
-	{ POLICIES("GetPolicy"),            ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ POLICIES("GetPolicy"),            ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .rate = ACCESS_RATE_POLICY },
 
 	{ LAYERS("PublishLayerVersion"),    ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ LAYERS("GetLayerVersion"),        ACCESS_TENANT, READERS,    ACCESS_READ },
@@ -107,8 +111,10 @@ static const struct access_row rows[] = {
 	{ SCHEDULES("UpdateSchedule"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ SCHEDULES("DeleteSchedule"),      ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ SCHEDULES("ListSchedules"),       ACCESS_TENANT, READERS,    ACCESS_READ },
-	{ QUEUES("ListQueues"),             ACCESS_TENANT, READERS,    ACCESS_READ },
-	{ QUEUES("ListMessages"),           ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ QUEUES("ListQueues"),             ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .rate = ACCESS_RATE_READ },
+	{ QUEUES("ListMessages"),           ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .rate = ACCESS_RATE_READ },
 	{ QUEUES("Redrive"),                ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ QUEUES("DeleteMessage"),          ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
 	{ QUEUES("Purge"),                  ACCESS_TENANT, DEVELOPERS, ACCESS_CHANGE },
@@ -116,30 +122,39 @@ static const struct access_row rows[] = {
 	{ WEBHOOKS("GetSecret"),            ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
 	{ WEBHOOKS("RotateSecret"),         ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
 
-	{ USAGE("Query"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
-	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
-	{ USAGE("Watch"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ USAGE("Query"),                   ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .rate = ACCESS_RATE_READ },
+	{ USAGE("Export"),                  ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .streams = 64, .rate = ACCESS_RATE_READ },
+	{ USAGE("Watch"),                   ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .streams = 256, .rate = ACCESS_RATE_READ },
 	{ USAGE("Reconcile"),               ACCESS_NODE,   OPERATORS,  ACCESS_READ },
 
 	{ BUDGETS("Put"),                   ACCESS_TENANT, OPERATORS,  ACCESS_MANAGE },
-	{ BUDGETS("Get"),                   ACCESS_TENANT, READERS,    ACCESS_READ },
-	{ BUDGETS("List"),                  ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ BUDGETS("Get"),                   ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .rate = ACCESS_RATE_READ },
+	{ BUDGETS("List"),                  ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .rate = ACCESS_RATE_READ },
 	{ BUDGETS("Delete"),                ACCESS_TENANT, OPERATORS,  ACCESS_MANAGE },
 
-	{ METRICS("Watch"),                 ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ METRICS("Watch"),                 ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .streams = 64, .rate = ACCESS_RATE_READ },
 
 	{ INVOKE("Invoke"),                 ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE,
 	  .grant = "lambda:InvokeFunction" },
 	{ INVOKE("InvokeStream"),           ACCESS_TENANT, INVOKERS,   ACCESS_INVOKE,
 	  .grant = "lambda:InvokeFunction" },
 
-	{ LOGS("Get"),                      ACCESS_TENANT, READERS,    ACCESS_READ },
-	{ LOGS("Tail"),                     ACCESS_TENANT, READERS,    ACCESS_READ },
+	{ LOGS("Get"),                      ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .rate = ACCESS_RATE_READ },
+	{ LOGS("Tail"),                     ACCESS_TENANT, READERS,    ACCESS_READ,
+	  .streams = 256, .rate = ACCESS_RATE_READ },
 
 	{ NODE("GetNode"),                  ACCESS_NODE,   OPERATORS,  ACCESS_READ },
 	{ NODE("ListSandboxes"),            ACCESS_TENANT, OPERATORS,  ACCESS_READ },
 	{ NODE("ListTemplates"),            ACCESS_NODE,   OPERATORS,  ACCESS_READ },
-	{ NODE("Watch"),                    ACCESS_NODE,   OPERATORS,  ACCESS_READ },
+	{ NODE("Watch"),                    ACCESS_NODE,   OPERATORS,  ACCESS_READ,
+	  .streams = 64 },
 	{ NODE("SetStartPolicy"),           ACCESS_TENANT, OPERATORS,  ACCESS_CHANGE },
 
 	{ TEMPLATES("List"),                ACCESS_NODE,   OPERATORS,  ACCESS_READ },
@@ -159,7 +174,8 @@ static const struct access_row rows[] = {
 	{ KEYS("SetState"),                 ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
 	{ KEYS("Delete"),                   ACCESS_TENANT, ADMINS,     ACCESS_MANAGE },
 
-	{ AUDIT("Query"),                   ACCESS_TRAIL,  OVERSEERS,  ACCESS_READ },
+	{ AUDIT("Query"),                   ACCESS_TRAIL,  OVERSEERS,  ACCESS_READ,
+	  .rate = ACCESS_RATE_READ },
 };
 /* clang-format on */
 
@@ -225,6 +241,35 @@ int access_greet(const struct access_row *row, const struct principal *principal
 		return 0;
 	return error_set(error, ERROR_UNAUTHENTICATED, NULL,
 			 "The security token included in the request is invalid.");
+}
+
+/* What is for anybody knows no caller whom it could count for; invocations have limits of their
+ * own. */
+enum access_rate access_rate_of(const struct access_row *row)
+{
+	if (!row)
+		return ACCESS_RATE_CONTROL;
+	if (row->scope == ACCESS_PUBLIC || row->effect == ACCESS_INVOKE)
+		return ACCESS_RATE_NONE;
+	return row->rate;
+}
+
+int access_check_streams(const struct access_row *row, const struct principal *principal,
+			 const struct access_streams *open, struct error *error)
+{
+	unsigned kept = row->streams / ACCESS_STREAMS_KEPT;
+	unsigned own = row->streams / ACCESS_STREAMS_OF_TENANT;
+	bool is_user = principal->kind == PRINCIPAL_USER;
+
+	if (is_user && open->of_tenant >= own)
+		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL,
+				 "Tenant %s has %u of these streams open, as many as one tenant "
+				 "may have.",
+				 principal->tenant, own);
+	if (open->all >= row->streams || (is_user && open->of_users >= row->streams - kept))
+		return error_set(error, ERROR_TOO_MANY_REQUESTS, NULL,
+				 "The node has as many of these streams open as it may have.");
+	return 0;
 }
 
 bool access_role_may(const struct access_row *row, enum role role)

@@ -52,8 +52,8 @@ static const struct error_kind kinds[_ERROR_CODE_MAX] = {
 				EILSEQ, 2, "The package cannot be unpacked safely." },
 	[ERROR_TOO_MANY_REQUESTS] = { "TooManyRequestsException", GRPC_RESOURCE_EXHAUSTED, 429,
 				      "User", EAGAIN, 5,
-				      "A limit of concurrency or rate, a budget that is used "
-				      "up, or too much that waits." },
+				      "A limit of concurrency, rate or open streams, a budget "
+				      "that is used up, or too much that waits." },
 	[ERROR_RESOURCE_NOT_READY] = { "ResourceNotReadyException", GRPC_UNAVAILABLE, 502,
 				       "Service", EBUSY, 6,
 				       "The function cannot be started at this time." },

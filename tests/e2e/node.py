@@ -221,12 +221,14 @@ def cpu_ticks(pid):
 
 # -- the node ---------------------------------------------------------------------------------
 
-# Deterministic unless a test wants otherwise: no sandbox that nobody asked for.
+# Deterministic unless a test wants otherwise: no sandbox that nobody asked for, nobody who asks too often.
 DEFAULTS = {
     "node.log_level": "debug",
     "vm.user": "nobody",
     "pool.spares": 0,
     "pool.spares_on_deploy": "no",
+    "limits.control_rate": 0,
+    "limits.read_rate": 0,
 }
 
 

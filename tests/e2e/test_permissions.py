@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 import node as e2e
-from callers import Authority, Caller, free_port, make_key
+from callers import Authority, Caller, free_port, make_key, methods
 
 Status = grpc.StatusCode
 BLUE, GREEN, ABSENT = "111111111111", "222222222222", "999999999999"
@@ -24,7 +24,7 @@ def guarded(protocol, build, images, base_templates, tmp_path_factory):
     certificate, key = ca.sign("node", "node")
     node = e2e.Node(protocol, build, images, {
         "node.tenants_on_tcg": "yes", "api.listen_tls": f"127.0.0.1:{free_port()}", "api.tls_certificate": certificate,
-        "api.tls_key": key})
+        "api.tls_key": key, "limits.control_rate": 15})
     node.ca, node.tls = ca, node.config["api.listen_tls"]
     try:
         node.state.mkdir(parents=True)
@@ -191,6 +191,44 @@ def test_a_role_that_is_not_enough_at_home(guarded):
     for sid in ("eve", "ivy"):
         remove(guarded, sid)
     assert invoke(eve, "shared").status == Status.PERMISSION_DENIED
+
+
+def test_one_tenant_does_not_take_what_all_share(guarded):
+    """Streams have room for others, calls that are no invocations a rate; operators have both."""
+    blue, green = (Caller(guarded, make_key(guarded, tenant, "DEVELOPER", user="busy")) for tenant in (BLUE, GREEN))
+    operator = Caller(guarded, channel=guarded.channel)
+    m = guarded.protocol.metrics
+    path = next(x for x in methods(guarded.protocol) if (x.service, x.name) == ("MetricsService", "Watch")).path
+
+    def watch(caller):
+        stream = caller.channel.unary_stream(path, request_serializer=lambda r: r.SerializeToString(),
+                                             response_deserializer=m.MetricsSnapshot.FromString)(
+            m.WatchMetricsRequest(), metadata=caller.metadata, timeout=120)
+        try:
+            next(stream)
+        except grpc.RpcError as error:
+            return e2e.Refusal(guarded.protocol, error)
+        return stream
+
+    streams = [watch(green) for _ in range(16)]
+    refused = watch(green)
+    assert (refused.reason, refused.message) == (
+        "TooManyRequestsException", f"Tenant {GREEN} has 16 of these streams open, as many as one tenant may have.")
+    streams += [watch(blue), watch(operator)]
+    assert not [s for s in streams if isinstance(s, e2e.Refusal)]
+    streams[0].cancel()
+    e2e.wait_until(lambda: not isinstance(streams.append(watch(green)) or streams[-1], e2e.Refusal), 30, "a place")
+    for stream in streams:
+        stream.cancel() if not isinstance(stream, e2e.Refusal) else None
+
+    answers = [green.method("FunctionService", "List") for _ in range(150)]
+    refused = [a for a in answers if isinstance(a, e2e.Refusal)]
+    assert 60 <= len(answers) - len(refused) < 150 and len({a.message for a in refused}) == 1
+    assert (refused[0].reason, refused[0].message, refused[0].limit) == (
+        "TooManyRequestsException", "Rate exceeded", "CallerRateLimitExceeded")
+    assert blue.method("FunctionService", "List").functions
+    assert green.method("FunctionService", "Get", function_name="absent").status == Status.NOT_FOUND, "counted apart"
+    assert not [a for a in (operator.method("FunctionService", "List") for _ in range(150)) if isinstance(a, e2e.Refusal)]
 
 
 def test_survives_kill_and_the_command(guarded, mayfly):

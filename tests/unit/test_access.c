@@ -281,6 +281,76 @@ static void test_what_a_policy_may_grant(void **state _unused_)
 	assert_false(access_role_may(access_find("/mayfly.v1.InvokeService/Invoke"), ROLE_AUDITOR));
 }
 
+/* Of 64: 16 for a tenant, 56 for all users, the rest for operators alone. */
+static void test_streams_are_shared(void **state _unused_)
+{
+	const struct access_row *row = access_find("/mayfly.v1.MetricsService/Watch");
+	static const struct {
+		struct access_streams open;
+		bool user, operator;
+	} cases[] = {
+		{ { 0, 0, 0 }, true, true },     { { 15, 15, 15 }, true, true },
+		{ { 16, 16, 16 }, false, true }, { { 55, 55, 0 }, true, true },
+		{ { 56, 56, 0 }, false, true },  { { 63, 56, 1 }, false, true },
+		{ { 63, 20, 1 }, true, true },   { { 64, 20, 1 }, false, false },
+	};
+
+	assert_int_equal(row->streams, 64);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_error_ struct error error = ERROR_INIT;
+
+		assert_int_equal(access_check_streams(row, &callers[1], &cases[i].open, NULL) == 0,
+				 cases[i].operator);
+		assert_int_equal(access_check_streams(row, &callers[2], &cases[i].open, &error) ==
+					 0,
+				 cases[i].user);
+		assert_int_equal(error.code, cases[i].user ? ERROR_NONE : ERROR_TOO_MANY_REQUESTS);
+	}
+}
+
+/* As Lambda's control plane: everything but what is listed, in sum. */
+static void test_what_calls_count_as(void **state _unused_)
+{
+	static const struct {
+		const char *method;
+		enum access_rate rate;
+	} apart[] = {
+		{ "/grpc.health.v1.Health/Check", ACCESS_RATE_NONE },
+		{ "/grpc.health.v1.Health/Watch", ACCESS_RATE_NONE },
+		{ "/mayfly.v1.InvokeService/Invoke", ACCESS_RATE_NONE },
+		{ "/mayfly.v1.InvokeService/InvokeStream", ACCESS_RATE_NONE },
+		{ "/mayfly.v1.FunctionService/Get", ACCESS_RATE_FUNCTION },
+		{ "/mayfly.v1.PolicyService/GetPolicy", ACCESS_RATE_POLICY },
+		{ "/mayfly.v1.LogService/Get", ACCESS_RATE_READ },
+		{ "/mayfly.v1.LogService/Tail", ACCESS_RATE_READ },
+		{ "/mayfly.v1.MetricsService/Watch", ACCESS_RATE_READ },
+		{ "/mayfly.v1.UsageService/Query", ACCESS_RATE_READ },
+		{ "/mayfly.v1.UsageService/Export", ACCESS_RATE_READ },
+		{ "/mayfly.v1.UsageService/Watch", ACCESS_RATE_READ },
+		{ "/mayfly.v1.BudgetService/Get", ACCESS_RATE_READ },
+		{ "/mayfly.v1.BudgetService/List", ACCESS_RATE_READ },
+		{ "/mayfly.v1.QueueService/ListQueues", ACCESS_RATE_READ },
+		{ "/mayfly.v1.QueueService/ListMessages", ACCESS_RATE_READ },
+		{ "/mayfly.v1.AuditService/Query", ACCESS_RATE_READ },
+	};
+	const struct access_row *rows;
+	size_t count, found = 0;
+
+	rows = access_rows(&count);
+	for (size_t i = 0; i < count; i++) {
+		enum access_rate rate = ACCESS_RATE_CONTROL;
+
+		for (size_t k = 0; k < ARRAY_SIZE(apart); k++)
+			if (strcmp(apart[k].method, rows[i].method) == 0) {
+				rate = apart[k].rate;
+				found++;
+			}
+		assert_int_equal(access_rate_of(&rows[i]), rate);
+	}
+	assert_int_equal(found, ARRAY_SIZE(apart));
+	assert_int_equal(access_rate_of(NULL), ACCESS_RATE_CONTROL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,6 +360,8 @@ int main(void)
 		cmocka_unit_test(test_named_tenants),
 		cmocka_unit_test(test_what_is_not_in_the_table),
 		cmocka_unit_test(test_what_a_policy_may_grant),
+		cmocka_unit_test(test_streams_are_shared),
+		cmocka_unit_test(test_what_calls_count_as),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
