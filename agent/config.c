@@ -446,7 +446,10 @@ static const struct config_row rows[] = {
 	{ "events", "max_waiting", NUMBER(events_max_waiting, 1, 10000000), .initial = "100000",
 	  .help = "Events that have not ended; more are refused." },
 	{ "events", "max_waiting_mb", NUMBER(events_max_waiting_mb, 1, 1048576), .initial = "1024",
-	  .unit = "MiB", .help = "The same, of what they carry." },
+	  .unit = "MiB",
+	  .help = "The same, of what they carry. Outcomes that no destination has yet count, too; "
+		  "while those alone take so much, no event is tried whose outcome somebody wants "
+		  "to know." },
 	{ "events", "waiting_percent_of_tenant", NUMBER(events_waiting_percent_of_tenant, 1, 100),
 	  .initial = "50", .unit = "%",
 	  .help = "Of both, what the events of one tenant may take. A tenant may have a limit of "

@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/events/event_outcome.h"
-#include "agent/events/event_settings.h"
+#include "agent/events/event_telling.h"
 #include "agent/functions/destination.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
@@ -27,189 +26,69 @@ static void on_due(void *arg)
 	go_on(arg);
 }
 
-/* -- what there is to tell -- */
+/* -- one -- */
 
-static struct delivery *delivery_new(struct event_queue *queue, const struct event_record *record,
-				     const struct event_delivery *what)
+struct delivery *event_delivery_new(const struct event_record *record,
+				    const struct event_delivery *what)
 {
-	struct delivery *delivery = calloc(1, sizeof(*delivery));
-	bool is_abroad = what->target[0] == 'h'; /* http, https; else it is an ARN */
+	_cleanup_free_ struct delivery *delivery = calloc(1, sizeof(*delivery));
 
 	if (!delivery)
 		return NULL;
-	delivery->queue = queue;
-	delivery->line = &queue->lines[is_abroad ? DELIVERY_ABROAD : DELIVERY_HERE];
 	delivery->op.record = *record;
 	delivery->op.is_patient = true;
 	delivery->op.delivery = &delivery->what;
 	delivery->what = *what;
 	delivery->what.error_message = NULL;
 	delivery->what.target = strdup(what->target);
-	for (unsigned i = 0; delivery->what.target && i < _DELIVERY_MANNERS; i++)
-		if (event_shelf_reserve(&queue->lines[i].shelf, queue->delivery_count + 1) < 0)
-			free(TAKE_PTR(delivery->what.target));
-	if (!delivery->what.target || event_room_take(queue, record->tenant, record->bytes) < 0) {
-		free(delivery->what.target);
-		free(delivery);
-		return NULL;
-	}
-	queue->delivery_count++;
-	DL_APPEND(queue->deliveries, delivery);
-	return delivery;
+	return delivery->what.target ? TAKE_PTR(delivery) : NULL;
 }
 
-static void delivery_free(struct delivery *delivery)
+int event_delivery_link(struct event_queue *queue, struct delivery *delivery)
 {
+	const struct event_record *record = &delivery->op.record;
+	bool is_abroad = delivery->what.target[0] == 'h'; /* http, https; else it is an ARN */
+	int r = 0;
+
+	for (unsigned i = 0; i < _DELIVERY_MANNERS && r == 0; i++)
+		r = event_shelf_reserve(&queue->lines[i].shelf, queue->delivery_count + 1);
+	if (r == 0)
+		r = event_room_take(queue, record->tenant, record->bytes);
+	if (r < 0)
+		return r;
+	event_room_take_outcome(queue, record->tenant, record->bytes);
+	delivery->queue = queue;
+	delivery->line = &queue->lines[is_abroad ? DELIVERY_ABROAD : DELIVERY_HERE];
+	queue->delivery_count++;
+	DL_APPEND(queue->deliveries, delivery);
+	return 0;
+}
+
+static void unlink_delivery(struct delivery *delivery)
+{
+	const struct event_record *record = &delivery->op.record;
 	struct event_queue *queue = delivery->queue;
 
 	DL_DELETE(queue->deliveries, delivery);
 	queue->delivery_count--;
-	event_room_give_back(queue, delivery->op.record.tenant, delivery->op.record.bytes);
+	event_room_give_back_outcome(queue, record->tenant, record->bytes);
+	event_room_give_back(queue, record->tenant, record->bytes);
+}
+
+struct delivery *event_delivery_free(struct delivery *delivery)
+{
+	if (!delivery)
+		return NULL;
+	event_telling_free(delivery->telling);
+	if (delivery->queue)
+		unlink_delivery(delivery);
+	if (delivery->op.change == EVENT_ADD_DELIVERY) /* else it lies with the body */
+		free((void *)(uintptr_t)delivery->what.error_message);
 	event_op_forget_body(&delivery->op);
 	free(delivery->attempt);
 	free(delivery->what.target);
 	free(delivery);
-}
-
-static struct slice append(uint8_t **at, const void *data, size_t len)
-{
-	struct slice copy = slice_new(*at, len);
-
-	if (len > 0)
-		memcpy(*at, data, len);
-	*at += len + 1; /* calloc() made the NUL */
-	return copy;
-}
-
-/* All that it carries, in memory of the op's own. */
-static int take_body(struct delivery *delivery, struct slice payload, const struct event_body *from)
-{
-	struct event_body *body = &delivery->op.body;
-	struct slice context = from->client_context;
-	size_t trace_len = from->trace_id ? strlen(from->trace_id) : 0;
-	size_t end_tenant_len = from->end_tenant ? strlen(from->end_tenant) : 0;
-	uint8_t *at = calloc(1, payload.len + context.len + trace_len + end_tenant_len + 4);
-
-	if (!at)
-		return -ENOMEM;
-	delivery->op.memory = at;
-	body->payload = append(&at, payload.data, payload.len);
-	body->client_context = append(&at, context.data, context.len);
-	body->trace_id = (const char *)append(&at, from->trace_id, trace_len).data;
-	body->end_tenant = (const char *)append(&at, from->end_tenant, end_tenant_len).data;
-	return 0;
-}
-
-struct telling {
-	const struct event *event;
-	const struct event_outcome_facts *facts;
-	struct event_op *first;
-};
-
-static int add(struct telling *telling, const char *target, struct slice payload,
-	       struct event_delivery *what)
-{
-	const struct event *event = telling->event;
-	struct event_record record = event->op.record;
-	struct delivery *delivery;
-
-	record.sequence = 0;
-	record.received_us = record.due_us = telling->facts->now_us;
-	record.errors = record.delays = 0;
-	record.bytes = payload.len + event->op.body.client_context.len;
-	uuid_generate(what->id);
-	what->target = (char *)(uintptr_t)target;
-	(void)snprintf(what->condition, sizeof(what->condition), "%s", telling->facts->condition);
-	delivery = delivery_new(event->queue, &record, what);
-	if (!delivery || take_body(delivery, payload, &event->op.body) < 0)
-		return -ENOMEM;
-	delivery->what.error_message = what->error_message;
-	delivery->op.change = EVENT_ADD_DELIVERY;
-	delivery->op.next = telling->first;
-	telling->first = &delivery->op;
-	return 0;
-}
-
-static int add_record(struct telling *telling, const char *target)
-{
-	_cleanup_buf_ struct buf text = BUF_INIT;
-	struct event_delivery what = { 0 };
-	int r = event_outcome_write(telling->facts, &text, &what.event_at, &what.event_bytes);
-
-	return r < 0 ? r : add(telling, target, buf_slice(&text), &what);
-}
-
-/* The event as it was; why it failed is kept with it until it is durable: in the place behind the
- * body, where a read puts it, too. */
-static int add_dead_letter(struct telling *telling, const char *target)
-{
-	_cleanup_buf_ struct buf why = BUF_INIT;
-	struct event_delivery what = { .is_dead_letter = true,
-				       .event_bytes = telling->facts->event.len };
-	int r = event_outcome_write_error(telling->facts, &why);
-
-	if (r < 0)
-		return r;
-	what.error_message = strdup(buf_string(&why));
-	return what.error_message ? add(telling, target, telling->facts->event, &what) : -ENOMEM;
-}
-
-static const char *dead_letter_target(const struct event *event)
-{
-	const struct event_record *record = &event->op.record;
-	const struct function *function =
-		directory_find_qualified(event->queue->config.directory, record->tenant,
-					 record->function, record->qualifier);
-
-	return function ? function->config.dead_letter_target : NULL;
-}
-
-static void fill_response(struct event_outcome_facts *facts, const struct invocation_result *result)
-{
-	if (!result || result->error)
-		return;
-	facts->has_response = true;
-	facts->status_code = result->status_code;
-	facts->executed_version = result->executed_version ? result->executed_version : "";
-	facts->function_error = result->function_error;
-	facts->response = result->payload;
-}
-
-struct event_op *event_delivery_make(const struct event *event,
-				     const struct invocation_result *result)
-{
-	const struct event_record *record = &event->op.record;
-	const struct event_settings *settings = event_settings_find(
-		event->queue, record->tenant, record->function, record->qualifier);
-	bool succeeded = event->end == EVENT_SUCCESS;
-	const char *dead_letters = succeeded ? NULL : dead_letter_target(event);
-	const char *target = !settings   ? ""
-			     : succeeded ? settings->on_success
-					 : settings->on_failure;
-	struct event_outcome_facts facts = {
-		.record = record,
-		.event = event->op.body.payload,
-		.condition = event_end_name(event->end),
-		.invoke_count = record->errors + succeeded,
-		.now_us = clock_realtime_us(),
-	};
-	struct telling telling = { .event = event, .facts = &facts };
-	_cleanup_free_ char *arn = NULL;
-	int r = 0;
-
-	if (event->end == EVENT_FUNCTION_GONE || (!target[0] && !dead_letters))
-		return NULL;
-	arn = function_arn(event->queue->config.region, record->tenant, record->function,
-			   record->qualifier[0] ? record->qualifier : FUNCTION_LATEST);
-	facts.function_arn = arn;
-	fill_response(&facts, result);
-	if (arn && target[0])
-		r = add_record(&telling, target);
-	if (arn && r == 0 && dead_letters)
-		r = add_dead_letter(&telling, dead_letters);
-	if (!arn || r < 0)
-		abort(); /* as loop_post(): what was acknowledged must not be lost */
-	return telling.first;
+	return NULL;
 }
 
 /* -- waiting -- */
@@ -340,24 +219,43 @@ void event_delivery_settle(struct delivery *delivery, enum delivery_verdict verd
 	event_writer_add_all(&delivery->queue->writer, &delivery->op, TAKE_PTR(delivery->told));
 }
 
-void event_delivery_cut(struct delivery *delivery, const char *function, const char *qualifier)
+static void drop_in_circle(struct event_op *told, void *arg)
 {
-	/* As far as anybody is told, it was an event that ended before its first try. */
-	struct event event = { .queue = delivery->queue,
-			       .end = EVENT_RECURSION,
-			       .op = { .record = delivery->op.record, .body = delivery->op.body } };
-	struct event_record *record = &event.op.record;
+	struct delivery *delivery = arg;
+
+	delivery->telling = event_telling_free(delivery->telling);
+	delivery->told = told;
+	event_delivery_settle(delivery, DELIVERY_CIRCLE,
+			      "Destinations lead from function to function in a circle.");
+}
+
+/* As far as anybody is told, it was an event that ended before its first try. */
+static struct event_op cut_event(const struct delivery *delivery, const char *function,
+				 const char *qualifier)
+{
+	struct event_op op = { .record = delivery->op.record, .body = delivery->op.body };
+	struct event_record *record = &op.record;
 
 	(void)snprintf(record->function, sizeof(record->function), "%s", function);
 	(void)snprintf(record->qualifier, sizeof(record->qualifier), "%s", qualifier);
 	memcpy(record->request_id, delivery->what.id, sizeof(record->request_id));
 	record->errors = 0;
 	record->hops++;
+	return op;
+}
+
+void event_delivery_cut(struct delivery *delivery, const char *function, const char *qualifier)
+{
+	struct event_op op = cut_event(delivery, function, qualifier);
+
 	/* Who was told of an end does not come to another one: that would have none. */
-	if (strcmp(delivery->what.condition, event_end_name(EVENT_RECURSION)) != 0)
-		delivery->told = event_delivery_make(&event, NULL);
-	event_delivery_settle(delivery, DELIVERY_CIRCLE,
-			      "Destinations lead from function to function in a circle.");
+	if (strcmp(delivery->what.condition, event_end_name(EVENT_RECURSION)) == 0)
+		drop_in_circle(NULL, delivery);
+	else if (event_telling_new(delivery->queue, &op.record, &delivery->telling) < 0)
+		event_delivery_settle(delivery, DELIVERY_AGAIN, "Memory is short.");
+	else if (!event_telling_start(delivery->telling, &op, EVENT_RECURSION, drop_in_circle,
+				      delivery))
+		drop_in_circle(NULL, delivery);
 }
 
 static void on_settled(struct delivery *delivery)
@@ -369,7 +267,7 @@ static void on_settled(struct delivery *delivery)
 		shelve(delivery);
 	} else {
 		delivery->queue->counters.delivered += delivery->verdict == DELIVERY_MADE;
-		delivery_free(delivery);
+		event_delivery_free(delivery);
 	}
 	go_on(line);
 }
@@ -415,10 +313,13 @@ void event_delivery_written(struct event_op *op)
 
 static int take_up(const struct event_record *record, const struct event_delivery *what, void *arg)
 {
-	struct delivery *delivery = delivery_new(arg, record, what);
+	struct delivery *delivery = event_delivery_new(record, what);
+	int r = delivery ? event_delivery_link(arg, delivery) : -ENOMEM;
 
-	if (!delivery)
-		return -ENOMEM;
+	if (r < 0) {
+		event_delivery_free(delivery);
+		return r;
+	}
 	event_forgive_clock(&delivery->op.record);
 	shelve(delivery);
 	return 0;
@@ -456,11 +357,7 @@ void event_delivery_close(struct event_queue *queue)
 
 	event_delivery_stop(queue);
 	DL_FOREACH_SAFE(queue->deliveries, delivery, next)
-	{
-		if (delivery->op.change == EVENT_ADD_DELIVERY)
-			free((void *)(uintptr_t)delivery->what.error_message);
-		delivery_free(delivery);
-	}
+	event_delivery_free(delivery);
 	for (unsigned i = 0; i < _DELIVERY_MANNERS; i++)
 		event_shelf_free(&queue->lines[i].shelf);
 }

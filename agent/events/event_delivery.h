@@ -13,11 +13,7 @@ int event_delivery_open(struct event_queue *queue, struct error *error) _must_us
 void event_delivery_close(struct event_queue *queue);
 void event_delivery_stop(struct event_queue *queue);
 
-/* The changes, linked, that make durable what is to be told of an event that ended, whose body is
- * there; NULL: nobody wants to know. `result` is that of the last try, if there was one now. */
-struct event_op *event_delivery_make(const struct event *event,
-				     const struct invocation_result *result);
-/* One of the changes is made. */
+/* One of the changes of deliveries is made. */
 void event_delivery_written(struct event_op *op);
 
 /* event_target.c: one try. The answer comes once, later. */
@@ -35,13 +31,24 @@ void event_delivery_settle(struct delivery *delivery, enum delivery_verdict verd
  * to is told of the event that it does not get, in one step with it. */
 void event_delivery_cut(struct delivery *delivery, const char *function, const char *qualifier);
 
+/* Of a target, which is copied, but without a body, and none of the queue's yet; NULL: no memory.
+ * Any thread. */
+struct delivery *event_delivery_new(const struct event_record *record,
+				    const struct event_delivery *what);
+/* It is the queue's from now on, and takes room; adding it to the file is the caller's. 0 or
+ * -ENOMEM. */
+int event_delivery_link(struct event_queue *queue, struct delivery *delivery) _must_use_;
+/* Any thread for one that is no queue's; copes with NULL. */
+struct delivery *event_delivery_free(struct delivery *delivery);
+
 struct delivery {
 	struct event_op op; /* first: the writer knows only it */
 	struct event_delivery what;
 	struct shelf_item item;
-	struct event_queue *queue;
+	struct event_queue *queue; /* NULL: not linked yet; as the next */
 	struct delivery_line *line;
-	struct attempt *attempt; /* of event_target.c, owned, while there is one */
+	struct attempt *attempt;       /* of event_target.c, owned, while there is one */
+	struct event_telling *telling; /* owned: of its end in a circle, while that is made */
 	enum delivery_verdict verdict;
 	struct event_op *told;        /* linked: what follows from it, to be written with its end */
 	struct delivery *prev, *next; /* of all */

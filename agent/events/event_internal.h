@@ -17,6 +17,7 @@ enum event_phase {
 	EVENT_SHELVED,
 	EVENT_FETCHED, /* its body is read */
 	EVENT_RUNNING,
+	EVENT_ENDED, /* what is told of it is being made */
 	EVENT_NOTED, /* what became of it is to be durable */
 };
 
@@ -26,8 +27,9 @@ struct event {
 	struct event_queue *queue;
 	enum event_phase phase;
 	enum event_end end;
-	bool is_held;           /* until it is released */
-	event_taken_fn *answer; /* while it is being taken */
+	bool is_held;                  /* until it is released */
+	struct event_telling *telling; /* owned, while it is in hand */
+	event_taken_fn *answer;        /* while it is being taken */
 	void *answer_arg;
 	const struct invocation_request *request; /* a copy, owned, while it is being taken */
 	bool is_onward;                           /* comes from another one's end */
@@ -73,8 +75,10 @@ struct event_queue {
 	struct delivery *deliveries;
 	unsigned delivery_count; /* of `count` below */
 	unsigned count;          /* durable, or on the way there, deliveries included */
-	unsigned in_flight;      /* fetched, running or noted */
+	unsigned in_flight;      /* fetched, running, ended or noted */
 	uint64_t bytes;
+	uint64_t outcome_bytes; /* stored, or expected of tries under way */
+	struct lane tellings;
 	struct event_gauges counters;
 };
 
@@ -96,6 +100,11 @@ int event_room_check(const struct event_queue *queue, const char *tenant, uint64
 		     struct error *error) _must_use_;
 int event_room_take(struct event_queue *queue, const char *tenant, uint64_t bytes) _must_use_;
 void event_room_give_back(struct event_queue *queue, const char *tenant, uint64_t bytes);
+/* Of those bytes, what outcomes take that no destination has yet, and what those of tries under way
+ * are expected to. The tenant has an event or a delivery at the latter two. */
+bool event_room_has_outcome(const struct event_queue *queue, const char *tenant, uint64_t bytes);
+void event_room_take_outcome(struct event_queue *queue, const char *tenant, uint64_t bytes);
+void event_room_give_back_outcome(struct event_queue *queue, const char *tenant, uint64_t bytes);
 
 /* event_hold.c: true when the event was one that is taken back, which it is then. */
 bool event_hold_written(struct event *event);

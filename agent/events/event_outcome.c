@@ -11,17 +11,18 @@
 
 DEFINE_CLEANUP(json_t, json_decref)
 
-/* By the rules that events are taken by. */
-static bool is_json(struct slice text)
+/* By the rules that events are taken by: 1, 0 or -ENOMEM. */
+static int is_json(struct slice text)
 {
 	json_error_t where;
 	json_t *json =
 		json_loadb((const char *)text.data, text.len,
 			   JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &where);
-	bool good = json || json_error_code(&where) == json_error_numeric_overflow;
+	enum json_error_code code = json ? json_error_unknown : json_error_code(&where);
+	bool good = json || code == json_error_numeric_overflow;
 
 	json_decref(json);
-	return good;
+	return code == json_error_out_of_memory ? -ENOMEM : good;
 }
 
 static int append_string(struct buf *to, const char *text, size_t len)
@@ -36,11 +37,12 @@ static int append_string(struct buf *to, const char *text, size_t len)
 static int append_value(struct buf *to, struct slice value)
 {
 	_cleanup_buf_ struct buf clean = BUF_INIT;
-	int r;
+	int r = is_json(value);
 
-	if (is_json(value))
+	if (r > 0)
 		return buf_append(to, value.data, value.len);
-	r = utf8_append_clean(&clean, value);
+	if (r == 0)
+		r = utf8_append_clean(&clean, value);
 	return r < 0 ? r : append_string(to, buf_string(&clean), clean.len);
 }
 
@@ -69,7 +71,7 @@ static int append_context(struct buf *to, const struct event_outcome_facts *fact
 	return r;
 }
 
-static int append_response(struct buf *to, const struct event_outcome_facts *facts)
+static int append_response_context(struct buf *to, const struct event_outcome_facts *facts)
 {
 	int r = buf_append_format(to, ",\"responseContext\":{\"statusCode\":%u,",
 				  facts->status_code);
@@ -80,9 +82,38 @@ static int append_response(struct buf *to, const struct event_outcome_facts *fac
 		r = buf_append_string(to, ",");
 	if (r == 0 && facts->function_error[0])
 		r = append_member(to, "functionError", facts->function_error);
-	if (r == 0)
-		r = buf_append_string(to, "},\"responsePayload\":");
-	return r < 0 ? r : append_value(to, facts->response);
+	return r < 0 ? r : buf_append_string(to, "}");
+}
+
+static int append_response_payload(struct buf *to, struct slice payload)
+{
+	int r = buf_append_string(to, ",\"responsePayload\":");
+
+	return r < 0 ? r : append_value(to, payload);
+}
+
+/* As if it had not been there, when it is too large. */
+static int append_response_payload_that_fits(struct buf *to, struct slice payload)
+{
+	size_t before = to->len, max = EVENT_OUTCOME_MAX_BYTES - 1; /* "}" */
+	int r;
+
+	if (before > max || payload.len > max - before)
+		return 0;
+	to->max = max;
+	r = append_response_payload(to, payload);
+	to->max = 0;
+	if (r != -EMSGSIZE)
+		return r;
+	to->len = before;
+	return 0;
+}
+
+uint64_t event_outcome_max_bytes(uint64_t event_bytes)
+{
+	uint64_t framed = event_bytes + EVENT_OUTCOME_FRAME_BYTES;
+
+	return framed > EVENT_OUTCOME_MAX_BYTES ? framed : EVENT_OUTCOME_MAX_BYTES;
 }
 
 int event_outcome_write(const struct event_outcome_facts *facts, struct buf *ret,
@@ -98,7 +129,9 @@ int event_outcome_write(const struct event_outcome_facts *facts, struct buf *ret
 	if (r == 0)
 		r = buf_append(ret, event.data, event.len);
 	if (r == 0 && facts->has_response)
-		r = append_response(ret, facts);
+		r = append_response_context(ret, facts);
+	if (r == 0 && facts->has_response)
+		r = append_response_payload_that_fits(ret, facts->response);
 	return r < 0 ? r : buf_append_string(ret, "}");
 }
 
@@ -114,12 +147,15 @@ static size_t clip(const char *text, size_t len)
 
 int event_outcome_write_error(const struct event_outcome_facts *facts, struct buf *ret)
 {
+	json_error_t where;
 	_cleanup_(json_decref_p) json_t *answer =
 		facts->has_response ? json_loadb((const char *)facts->response.data,
-						 facts->response.len, 0, NULL)
+						 facts->response.len, 0, &where)
 				    : NULL;
 	const char *message = json_string_value(json_object_get(answer, "errorMessage"));
 
+	if (facts->has_response && !answer && json_error_code(&where) == json_error_out_of_memory)
+		return -ENOMEM;
 	if (!message)
 		message = facts->condition;
 	return buf_append(ret, message, clip(message, strlen(message)));

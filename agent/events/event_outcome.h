@@ -6,7 +6,14 @@
 
 #include "agent/store/event_store.h"
 
-#define EVENT_ERROR_MESSAGE_MAX 1024
+#define EVENT_ERROR_MESSAGE_MAX   1024
+/* Of a record: what an event, a message of SQS and one of EventBridge may have in Lambda. One that
+ * would be larger has no responsePayload ("If the combined size of the function request and
+ * response payload exceeds the limit, Lambda will drop the payload", API reference, OnFailure). The
+ * event stays: it may have to be sent again. */
+#define EVENT_OUTCOME_MAX_BYTES   1048576
+/* What a record has beside the event and the answer, at most. */
+#define EVENT_OUTCOME_FRAME_BYTES 2048
 
 struct event_outcome_facts {
 	const struct event_record *record;
@@ -22,11 +29,15 @@ struct event_outcome_facts {
 	struct slice response;
 };
 
-/* Appends the record, as JSON; *ret_event_at and *ret_event_bytes say where in it the event lies,
- * byte for byte as it came. 0, -ENOMEM or -EMSGSIZE. */
+/* The most that the record of an event of so many bytes takes. */
+uint64_t event_outcome_max_bytes(uint64_t event_bytes) _pure_;
+
+/* Writes the record, as JSON, into an empty buffer; *ret_event_at and *ret_event_bytes say where in
+ * it the event lies, byte for byte as it came. The answer may be megabytes that are looked through:
+ * in jobs. 0 or -ENOMEM. */
 int event_outcome_write(const struct event_outcome_facts *facts, struct buf *ret,
 			uint64_t *ret_event_at, uint64_t *ret_event_bytes) _must_use_;
 
 /* Appends the first EVENT_ERROR_MESSAGE_MAX bytes, or fewer for a whole character, of what the
- * function said went wrong; else the condition. */
+ * function said went wrong; else the condition. As above. */
 int event_outcome_write_error(const struct event_outcome_facts *facts, struct buf *ret) _must_use_;

@@ -9,6 +9,7 @@
 
 #include "agent/events/event_delivery.h"
 #include "agent/events/event_settings.h"
+#include "agent/events/event_telling.h"
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
@@ -21,6 +22,7 @@ struct event *event_free(struct event *event)
 {
 	struct event_queue *queue = event->queue;
 
+	event_telling_free(event->telling);
 	if (event->phase != EVENT_CHECKED) {
 		DL_DELETE(queue->events, event);
 		event_room_give_back(queue, event->op.record.tenant, event->op.record.bytes);
@@ -80,25 +82,40 @@ static void log_end(const struct event *event)
 		  record->errors);
 }
 
-/* `result` is that of a try that was made now, else NULL. */
-static void note(struct event *event, enum event_outcome outcome,
+/* `told` is to be durable in one step with it. */
+static void write_down(struct event *event, struct event_op *told)
+{
+	event->telling = event_telling_free(event->telling);
+	event_op_forget_body(&event->op);
+	event->phase = EVENT_NOTED;
+	event->op.change = event->end == EVENT_GOES_ON ? EVENT_UPDATE : EVENT_DELETE;
+	event_writer_add_all(&event->queue->writer, &event->op, told);
+}
+
+static void on_telling_made(struct event_op *told, void *arg)
+{
+	write_down(arg, told);
+}
+
+/* `invocation` is a try that was made now, with its result; else both are NULL. */
+static void note(struct event *event, enum event_outcome outcome, struct invocation *invocation,
 		 const struct invocation_result *result)
 {
 	struct event_queue *queue = event->queue;
-	struct event_op *told = NULL;
 	struct event_policy policy = policy_of(event);
 
 	event->end = event_decide(&policy, &event->op.record, outcome, clock_realtime_us());
 	if (event->end == EVENT_GOES_ON) {
 		queue->counters.retried += outcome == EVENT_FAILED;
 		queue->counters.delayed += outcome == EVENT_HELD_UP;
-	} else {
-		told = event_delivery_make(event, result);
+		write_down(event, NULL);
+		return;
 	}
-	event_op_forget_body(&event->op);
-	event->phase = EVENT_NOTED;
-	event->op.change = event->end == EVENT_GOES_ON ? EVENT_UPDATE : EVENT_DELETE;
-	event_writer_add_all(&queue->writer, &event->op, told);
+	event->phase = EVENT_ENDED;
+	if (result && !result->error)
+		event_telling_take_answer(event->telling, invocation, result);
+	if (!event_telling_start(event->telling, &event->op, event->end, on_telling_made, event))
+		write_down(event, NULL);
 }
 
 static void on_noted(struct event *event)
@@ -128,11 +145,12 @@ static enum event_outcome outcome_of(const struct invocation_result *result)
 static void put_back(struct event *event)
 {
 	event->queue->in_flight--;
+	event->telling = event_telling_free(event->telling);
 	event_op_forget_body(&event->op);
 	event_shelve(event);
 }
 
-static void on_tried(struct invocation *invocation _unused_, const struct invocation_result *result,
+static void on_tried(struct invocation *invocation, const struct invocation_result *result,
 		     void *user)
 {
 	struct event *event = user;
@@ -142,7 +160,7 @@ static void on_tried(struct invocation *invocation _unused_, const struct invoca
 	if (event->queue->stopping && outcome == EVENT_HELD_UP)
 		put_back(event); /* the next agent's */
 	else
-		note(event, outcome, result);
+		note(event, outcome, invocation, result);
 }
 
 static const struct invocation_events try_events = { .on_done = on_tried };
@@ -187,7 +205,7 @@ static void try_now(struct event *event)
 
 	event->phase = EVENT_RUNNING;
 	if (invoker_submit(event->queue->config.invoker, &request, &invocation) < 0)
-		note(event, EVENT_HELD_UP, NULL);
+		note(event, EVENT_HELD_UP, NULL, NULL);
 	else
 		event->queue->counters.running++;
 }
@@ -199,16 +217,33 @@ static bool is_too_old(const struct event *event)
 	return event_is_too_old(&policy, &event->op.record, clock_realtime_us());
 }
 
+/* It is as it was, but for a delay, which nobody needs to remember. */
+static void wait_for_memory(struct event *event)
+{
+	event->op.record.delays++;
+	event->op.record.due_us = clock_realtime_us() + event->queue->config.policy.delay_first_us;
+	put_back(event);
+	event_queue_go_on(event->queue);
+}
+
 static void on_fetched(struct event *event)
 {
-	if (event->queue->stopping)
+	if (event->queue->stopping) {
 		put_back(event);
-	else if (!event->op.memory) /* somebody else's hand in the file */
-		note(event, EVENT_NO_FUNCTION, NULL);
+		return;
+	}
+	if (event_telling_new(event->queue, &event->op.record, &event->telling) < 0) {
+		wait_for_memory(event);
+		return;
+	}
+	if (!event->op.memory) /* somebody else's hand in the file */
+		note(event, EVENT_NO_FUNCTION, NULL, NULL);
 	else if (has_no_right(event))
-		note(event, EVENT_NO_RIGHT, NULL);
+		note(event, EVENT_NO_RIGHT, NULL, NULL);
 	else if (is_held_up(event) || is_too_old(event)) /* the latter is then the end */
-		note(event, EVENT_HELD_UP, NULL);
+		note(event, EVENT_HELD_UP, NULL, NULL);
+	else if (!event_telling_expect(event->telling)) /* what it leads to could not be kept */
+		note(event, EVENT_HELD_UP, NULL, NULL);
 	else
 		try_now(event);
 }
@@ -328,6 +363,7 @@ int event_queue_new(const struct event_queue_config *config, struct event_queue 
 	queue->config = *config;
 	event_writer_init(&queue->writer, config->store, config->loop);
 	queue->writer.done = on_written;
+	lane_init(&queue->tellings, config->loop, EVENT_TELLINGS_AT_ONCE);
 	r = event_settings_open(queue, error);
 	if (r == 0)
 		r = event_store_each(config->store, take_up, queue, error);

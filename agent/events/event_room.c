@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* How much may wait: of all tenants, and of each, so that none can take all the room. */
+/* How much may wait: of all tenants, and of each, so that none can take all the room. Outcomes
+ * count with what waits when an event is taken, and alone when a try begins: events that wait for
+ * their first try keep nobody's from running, outcomes that no destination takes do. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/events/event_internal.h"
+#include "agent/events/event_outcome.h"
+
+/* However little may wait, so many outcomes have room. */
+#define OUTCOMES_LEAST 16
 
 struct event_room {
 	char tenant[EVENT_TENANT_BYTES];
 	unsigned count;
 	uint64_t bytes;
+	uint64_t outcome_bytes;
 	UT_hash_handle hh;
 };
 
@@ -89,4 +96,37 @@ void event_room_give_back(struct event_queue *queue, const char *tenant, uint64_
 		return;
 	HASH_DEL(queue->rooms, room);
 	free(room);
+}
+
+/* -- outcomes -- */
+
+static bool fits(uint64_t taken, uint64_t bytes, uint64_t limit)
+{
+	uint64_t least = (uint64_t)OUTCOMES_LEAST * EVENT_OUTCOME_MAX_BYTES;
+
+	limit = limit > least ? limit : least;
+	/* One that is larger than all the room is let in alone. */
+	return taken == 0 || (bytes <= limit && taken <= limit - bytes);
+}
+
+bool event_room_has_outcome(const struct event_queue *queue, const char *tenant, uint64_t bytes)
+{
+	const struct event_queue_config *config = &queue->config;
+	uint64_t share = config->max_waiting_bytes * config->percent_of_tenant / 100;
+	const struct event_room *room = find(queue, tenant);
+
+	return fits(queue->outcome_bytes, bytes, config->max_waiting_bytes) &&
+	       fits(room ? room->outcome_bytes : 0, bytes, share);
+}
+
+void event_room_take_outcome(struct event_queue *queue, const char *tenant, uint64_t bytes)
+{
+	find(queue, tenant)->outcome_bytes += bytes;
+	queue->outcome_bytes += bytes;
+}
+
+void event_room_give_back_outcome(struct event_queue *queue, const char *tenant, uint64_t bytes)
+{
+	find(queue, tenant)->outcome_bytes -= bytes;
+	queue->outcome_bytes -= bytes;
 }

@@ -185,6 +185,14 @@ void invocation_finish(struct invocation *invocation)
 	free_invocation(invocation);
 }
 
+struct buf invocation_take_payload(struct invocation *invocation)
+{
+	struct buf payload = invocation->response;
+
+	invocation->response = BUF_INIT;
+	return payload;
+}
+
 static void finish_posted(void *arg)
 {
 	invocation_finish(arg);

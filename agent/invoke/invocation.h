@@ -91,6 +91,10 @@ struct invocation_result {
 	struct invocation_phases phases;
 };
 
+/* Within on_done of one that is not streamed: the result's payload is the caller's from now on, to
+ * be freed from any thread; what the result refers to stays where it is. */
+struct buf invocation_take_payload(struct invocation *invocation);
+
 struct invocation_events {
 	/* Streaming only, before the first chunk. */
 	void (*on_start)(struct invocation *invocation, const char *content_type, void *user);

@@ -393,6 +393,54 @@ def test_webhooks(private_node, hooks, tmp_path, build):
         assert imposter.requests == []
 
 
+# Six times as long in JSON, which no record has room for; and nearly what a record may have.
+LARGE = {"index.py": """
+def handler(event, context):
+    return "\\x01" * 1000000 if event["n"] < 6 else "x" * 900000
+"""}
+
+
+def size_of_events(node):
+    return sum(path.stat().st_size for path in node.state.glob("events.db*"))
+
+
+def test_outcomes_have_limits(private_node, hooks):
+    """A tenant whose functions answer with megabytes, and whose webhook takes nothing: neither the disk nor the loop is
+    its own, and in the end everything is delivered."""
+    hook = hooks()
+    hook.answers = [503] * 10**6
+    node = private_node({**QUICK, "events.webhook_allow_plain": "yes", "events.webhook_allow_private": "yes",
+                         "events.max_waiting_mb": 16, "events.waiting_percent_of_tenant": 100, "events.max_running": 4})
+    name = node.create(e2e.PYTHON, LARGE, timeout_seconds=120)
+    put(node, name, on_success=f"http://127.0.0.1:{hook.port}/")
+    i = node.protocol.invoke
+    sent = [node.invocations.Invoke.future(i.InvokeRequest(
+        function_name=name, payload=json.dumps({"n": n}).encode(), invocation_type=i.INVOCATION_TYPE_EVENT), timeout=60)
+        for n in range(40)]
+    # Some may find the room full already; those were not taken.
+    taken = {call.result().request_id: n for n, call in enumerate(sent) if call.exception() is None}
+    assert len(taken) >= 30
+
+    def held_up():
+        gauges = node.gauges()  # it answers all the while
+        return gauges.events_running == 0 and gauges.events_waiting > 0 and len(hook.requests) > 6
+
+    e2e.wait_until(held_up, 180, "events that wait for room", 0.1)
+    # At most 16 MiB of outcomes, in the file and in its log, that has at most as much.
+    assert size_of_events(node) < 2 * 17 * 2**20
+    node.restart(kill=True)
+    e2e.wait_until(held_up, 180, "events that wait for room", 0.1)
+    assert size_of_events(node) < 2 * 17 * 2**20
+    hook.answers = []
+    told_of = lambda: {record["requestContext"]["requestId"]: record for _, _, record, _ in hook.requests}  # noqa: E731
+    e2e.wait_until(lambda: set(told_of()) >= set(taken), 300, "what was taken", 0.5)
+    for request_id, record in told_of().items():
+        assert record["responseContext"]["statusCode"] == 200
+        n = record["requestPayload"]["n"]
+        assert record.get("responsePayload", "") == ("" if n < 6 else "x" * 900000), request_id
+    wait_ended(node)
+
+
 def private_addresses():
     """Of this machine, where it has one: it need not know its own name, nor have a way out."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

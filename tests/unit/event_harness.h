@@ -71,6 +71,7 @@ struct invocation {
 	struct invocation_request request;
 	char id[UUID_BYTES];
 	struct place *place;
+	struct buf response;
 };
 
 static struct place *place;
@@ -144,6 +145,14 @@ const char *invocation_qualifier(const struct invocation *invocation)
 	return invocation->request.qualifier ? invocation->request.qualifier : "";
 }
 
+struct buf invocation_take_payload(struct invocation *invocation)
+{
+	struct buf payload = invocation->response;
+
+	invocation->response = BUF_INIT;
+	return payload;
+}
+
 static void _unused_ finish(struct invocation *invocation, enum manner manner)
 {
 	_cleanup_error_ struct error error = ERROR_INIT;
@@ -162,6 +171,9 @@ static void _unused_ finish(struct invocation *invocation, enum manner manner)
 		result.function_error = "Unhandled";
 		result.payload = slice_from_string("{\"errorMessage\":\"no\"}");
 	}
+	assert_int_equal(buf_append(&invocation->response, result.payload.data, result.payload.len),
+			 0);
+	result.payload = buf_slice(&invocation->response);
 	if (error.code)
 		result.error = &error;
 	for (unsigned i = 0; i < place->held; i++)
@@ -170,6 +182,7 @@ static void _unused_ finish(struct invocation *invocation, enum manner manner)
 	if (invocation->request.type != INVOCATION_EVENT)
 		place->running--;
 	invocation->request.events->on_done(invocation, &result, invocation->request.user);
+	buf_free(&invocation->response);
 	free(invocation);
 }
 

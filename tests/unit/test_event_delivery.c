@@ -10,42 +10,11 @@
 
 #include "agent/events/event_delivery.h"
 #include "agent/events/event_redrive.h"
+#include "tests/unit/event_settings_put.h"
 #include "tests/unit/killed_child.h"
 
 #define QUEUE_ARN    "arn:aws:sqs:us-east-1:" TENANT ":"
 #define FUNCTION_ARN "arn:aws:lambda:us-east-1:" TENANT ":function:"
-
-static bool are_settings_put;
-
-static void on_put(const struct event_settings *settings _unused_, const struct error *error,
-		   void *arg _unused_)
-{
-	assert_null(error);
-	are_settings_put = true;
-}
-
-static bool is_put(void)
-{
-	return are_settings_put;
-}
-
-static void set_of(const char *name, const char *on_success, const char *on_failure)
-{
-	struct event_settings_key key = { .tenant = TENANT, .qualifier = "live" };
-	struct event_settings settings = { 0 };
-
-	(void)snprintf(key.function, sizeof(key.function), "%s", name);
-	(void)snprintf(settings.on_success, sizeof(settings.on_success), "%s", on_success);
-	(void)snprintf(settings.on_failure, sizeof(settings.on_failure), "%s", on_failure);
-	are_settings_put = false;
-	assert_int_equal(event_settings_put(place->queue, &key, &settings, on_put, NULL, NULL), 0);
-	turn_until(is_put);
-}
-
-static void set(const char *on_success, const char *on_failure)
-{
-	set_of("f", on_success, on_failure);
-}
 
 static bool all_told(void)
 {
@@ -127,7 +96,7 @@ static void test_success_and_failure_are_told(void **state _unused_)
 	struct event_queue_config config = config_of();
 
 	open_queue(&config);
-	set(QUEUE_ARN "good", QUEUE_ARN "bad");
+	put_settings(QUEUE_ARN "good", QUEUE_ARN "bad");
 	send_and_wait("{\"n\":1}");
 	assert_int_equal(look("bad"), 0);
 	assert_int_equal(look("good"), 1);
@@ -150,7 +119,7 @@ static void test_dead_letters_beside_a_destination(void **state _unused_)
 	function.config.dead_letter_target = (char *)QUEUE_ARN "dead";
 	place->manner = MANNER_FAILS;
 	open_queue(&config);
-	set("", QUEUE_ARN "bad");
+	put_settings("", QUEUE_ARN "bad");
 	send_and_wait("{\"n\":1}");
 	assert_int_equal(look("bad"), 1);
 	assert_false(found.message.is_dead_letter);
@@ -172,7 +141,7 @@ static void test_nothing_reserved_and_too_old(void **state _unused_)
 	function.reserved_concurrency = 0;
 	config.policy.max_age_us = SECOND / 10;
 	open_queue(&config);
-	set("", QUEUE_ARN "bad");
+	put_settings("", QUEUE_ARN "bad");
 	send_and_wait("1");
 	assert_int_equal(place->tried, 0);
 	assert_int_equal(look("bad"), 1);
@@ -220,7 +189,7 @@ static void test_a_function_is_told(void **state _unused_)
 	struct event_queue_config config = config_of();
 
 	open_queue(&config);
-	set(FUNCTION_ARN "next:7", "");
+	put_settings(FUNCTION_ARN "next:7", "");
 	submit_of(TENANT, "{\"n\":1}");
 	turn_until(next_ran);
 	assert_int_equal(place->tried, 2);
@@ -241,8 +210,8 @@ static void test_a_circle_ends(void **state _unused_)
 	struct event_queue_config config = config_of();
 
 	open_queue(&config);
-	set_of("f", FUNCTION_ARN "g:live", "");
-	set_of("g", FUNCTION_ARN "f:live", "");
+	put_settings_of("f", FUNCTION_ARN "g:live", "");
+	put_settings_of("g", FUNCTION_ARN "f:live", "");
 	submit_of(TENANT, "1");
 	turn_until(is_dropped);
 	assert_int_equal(place->tried, EVENT_HOPS_MAX);
@@ -267,8 +236,8 @@ static void test_the_end_of_a_circle_is_told(void **state _unused_)
 
 	function.config.dead_letter_target = (char *)QUEUE_ARN "dead";
 	open_queue(&config);
-	set_of("f", FUNCTION_ARN "g:live", QUEUE_ARN "lost");
-	set_of("g", FUNCTION_ARN "f:live", QUEUE_ARN "of-g");
+	put_settings_of("f", FUNCTION_ARN "g:live", QUEUE_ARN "lost");
+	put_settings_of("g", FUNCTION_ARN "f:live", QUEUE_ARN "of-g");
 	submit_of(TENANT, "1");
 	turn_until(is_dropped);
 	assert_int_equal(place->tried, EVENT_HOPS_MAX);
@@ -310,9 +279,9 @@ static void test_a_function_is_told_of_a_circle(void **state _unused_)
 	struct event_queue_config config = config_of();
 
 	open_queue(&config);
-	set_of("f", FUNCTION_ARN "g:live", FUNCTION_ARN "h:live");
-	set_of("g", FUNCTION_ARN "f:live", "");
-	set_of("h", FUNCTION_ARN "f:live", FUNCTION_ARN "f:live");
+	put_settings_of("f", FUNCTION_ARN "g:live", FUNCTION_ARN "h:live");
+	put_settings_of("g", FUNCTION_ARN "f:live", "");
+	put_settings_of("h", FUNCTION_ARN "f:live", FUNCTION_ARN "f:live");
 	submit_of(TENANT, "1");
 	turn_until(all_are_dropped);
 	assert_int_equal(place->tried, EVENT_HOPS_MAX + 1);
@@ -329,8 +298,8 @@ static void test_a_circle_ends_across_agents(void **state _unused_)
 
 	place->manner = MANNER_HOLDS;
 	open_queue(&config);
-	set_of("f", FUNCTION_ARN "g:live", "");
-	set_of("g", FUNCTION_ARN "f:live", "");
+	put_settings_of("f", FUNCTION_ARN "g:live", "");
+	put_settings_of("g", FUNCTION_ARN "f:live", "");
 	submit_of(TENANT, "1");
 	for (unsigned i = 0; i < EVENT_HOPS_MAX; i++) {
 		turn_until_tried(i + 1);
@@ -367,7 +336,7 @@ static void test_a_webhook_is_told_and_told_again(void **state _unused_)
 	char id[UUID_BYTES];
 
 	open_queue(&config);
-	set("https://hooks.example.com/x", "");
+	put_settings("https://hooks.example.com/x", "");
 	submit_of(TENANT, "{\"n\":1}");
 	post = wait_post(1);
 	assert_string_equal(post->url, "https://hooks.example.com/x");
@@ -412,7 +381,7 @@ static void test_posts_are_signed(void **state _unused_)
 	signing.failing = 1;
 	config.webhook_keys = sign;
 	open_queue(&config);
-	set("https://hooks.example.com/x", "");
+	put_settings("https://hooks.example.com/x", "");
 	submit_of(TENANT, "{}");
 	post = wait_post(1);
 	assert_int_equal(signing.asked, 2);
@@ -433,7 +402,7 @@ static void test_what_nobody_takes_is_given_up(void **state _unused_)
 
 	config.delivery_max_age_us = SECOND / 10;
 	open_queue(&config);
-	set("https://hooks.example.com/x", "");
+	put_settings("https://hooks.example.com/x", "");
 	submit_of(TENANT, "1");
 	post = wait_post(1);
 	post->done(post, WEBHOOK_AGAIN, "503");
@@ -451,11 +420,11 @@ static void test_webhooks_hold_nobody_up(void **state _unused_)
 
 	config.max_webhooks = 1;
 	open_queue(&config);
-	set("https://hooks.example.com/x", "");
+	put_settings("https://hooks.example.com/x", "");
 	submit_of(TENANT, "1");
 	submit_of(TENANT, "2");
 	first = wait_post(1);
-	set(QUEUE_ARN "good", "");
+	put_settings(QUEUE_ARN "good", "");
 	submit_of(TENANT, "3");
 	turn_until_answered(3);
 	while (look("good") == 0)
@@ -522,7 +491,7 @@ static void test_events_are_sent_again(void **state _unused_)
 	function.config.dead_letter_target = (char *)QUEUE_ARN "dead";
 	place->manner = MANNER_FAILS;
 	open_queue(&config);
-	set("", QUEUE_ARN "bad");
+	put_settings("", QUEUE_ARN "bad");
 	for (unsigned i = 0; i < 3; i++)
 		submit_of(TENANT, "{ \"n\":1 }");
 	turn_until_answered(3);
@@ -570,7 +539,7 @@ static void test_the_next_agent_delivers(void **state _unused_)
 	char id[UUID_BYTES];
 
 	open_queue(&config);
-	set("https://hooks.example.com/x", "");
+	put_settings("https://hooks.example.com/x", "");
 	submit_of(TENANT, "{\"n\":1}");
 	turn_until(is_due_to_be_told);
 	memcpy(id, posted->id, sizeof(id));

@@ -120,6 +120,74 @@ static void test_an_answer_that_is_not_json(void **state _unused_)
 	}
 }
 
+/* As a record, with what is in the responsePayload; NULL: it is not there. */
+static json_t *write_record(const struct event_outcome_facts *facts, size_t *ret_len)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	uint64_t at, bytes;
+
+	assert_int_equal(event_outcome_write(facts, &text, &at, &bytes), 0);
+	assert_int_equal(bytes, facts->event.len);
+	assert_memory_equal(text.data + at, facts->event.data, bytes);
+	assert_true(text.len <= event_outcome_max_bytes(facts->event.len));
+	*ret_len = text.len;
+	return json_loadb(buf_string(&text), text.len, JSON_ALLOW_NUL, NULL);
+}
+
+/* Answers up to what makes a record of 1 MiB are in it, larger ones are not. */
+static void test_an_answer_that_is_too_large(void **state _unused_)
+{
+	static char answer[EVENT_OUTCOME_MAX_BYTES];
+	struct event_outcome_facts facts = facts_of("[1]");
+	size_t frame, len;
+	json_t *written;
+
+	memset(answer, '1', sizeof(answer));
+	answer[0] = answer[1] = '"';
+	facts.response = slice_new(answer, 2);
+	written = write_record(&facts, &len);
+	json_decref(written);
+	frame = len - 2;
+	for (size_t over = 0; over < 2; over++) {
+		facts.response.len = EVENT_OUTCOME_MAX_BYTES - frame + over;
+		answer[1] = '1';
+		answer[facts.response.len - 1] = '"';
+		written = write_record(&facts, &len);
+		assert_non_null(written);
+		assert_int_equal(json_object_get(written, "responsePayload") != NULL, !over);
+		assert_non_null(json_object_get(written, "responseContext"));
+		assert_true(over || len == EVENT_OUTCOME_MAX_BYTES);
+		json_decref(written);
+		answer[facts.response.len - 1] = '1';
+	}
+	/* Six times as long in the record. */
+	memset(answer, 1, sizeof(answer));
+	for (size_t i = 0; i < 2; i++) {
+		facts.response.len = i ? EVENT_OUTCOME_MAX_BYTES / 2 : 100000;
+		written = write_record(&facts, &len);
+		assert_int_equal(json_object_get(written, "responsePayload") != NULL, !i);
+		json_decref(written);
+	}
+}
+
+/* The event is never left out: it may be sent again. */
+static void test_an_event_that_is_as_large_as_may_be(void **state _unused_)
+{
+	static char event[EVENT_OUTCOME_MAX_BYTES];
+	struct event_outcome_facts facts = facts_of("");
+	json_t *written;
+	size_t len;
+
+	memset(event, ' ', sizeof(event));
+	event[0] = '1';
+	facts.event = slice_new(event, sizeof(event));
+	written = write_record(&facts, &len);
+	assert_true(json_is_integer(json_object_get(written, "requestPayload")));
+	assert_null(json_object_get(written, "responsePayload"));
+	assert_non_null(json_object_get(written, "responseContext"));
+	json_decref(written);
+}
+
 static void check_error(const struct event_outcome_facts *facts, const char *expected)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -160,6 +228,8 @@ int main(void)
 		cmocka_unit_test(test_a_success),
 		cmocka_unit_test(test_nothing_ran),
 		cmocka_unit_test(test_an_answer_that_is_not_json),
+		cmocka_unit_test(test_an_answer_that_is_too_large),
+		cmocka_unit_test(test_an_event_that_is_as_large_as_may_be),
 		cmocka_unit_test(test_error_messages),
 	};
 
