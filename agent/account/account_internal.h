@@ -86,7 +86,7 @@ struct account {
 	struct account_config config;
 	struct loop *loop;
 	struct lane writing;
-	struct lane reading;
+	struct lane reading; /* tenants take turns, and who reads of all has one */
 	struct lane checkpoints;
 
 	struct ledger_record *first; /* gathered for the next commit; entries are owned */

@@ -55,6 +55,7 @@ static void on_committed(struct account_wait *wait)
 {
 	struct budget_sum *sum = container_of(wait, struct budget_sum, wait);
 
+	sum->job.key = sum->rule.tenant;
 	lane_submit(&sum->account->reading, &sum->job);
 }
 

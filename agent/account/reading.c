@@ -73,6 +73,7 @@ static void query_now(struct account_wait *wait)
 {
 	struct query_job *job = container_of(wait, struct query_job, wait);
 
+	job->job.key = job->query.filter.tenant;
 	lane_submit(&job->account->reading, &job->job);
 }
 
@@ -152,6 +153,7 @@ static void read_now(struct account_wait *wait)
 {
 	struct read_job *job = container_of(wait, struct read_job, wait);
 
+	job->job.key = job->filter.tenant;
 	lane_submit(&job->account->reading, &job->job);
 }
 

@@ -210,6 +210,7 @@ static void reconcile_now(struct account_wait *wait)
 
 	if (r < 0)
 		(void)error_set_errno(&job->error, r, "Cannot read the ledger");
+	job->job.key = ""; /* of the node */
 	lane_submit(&job->account->reading, &job->job);
 }
 

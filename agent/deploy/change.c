@@ -255,7 +255,9 @@ static void begin(void *arg)
 		submit_commit(change);
 		return;
 	}
-	change->job = (struct lane_job){ .job.work = take_in, .done = on_taken_in };
+	change->job = (struct lane_job){ .job.work = take_in,
+					 .done = on_taken_in,
+					 .key = change->tenant };
 	directory_submit(directory, &directory->intake_lane, &change->job);
 }
 

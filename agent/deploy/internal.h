@@ -84,11 +84,11 @@ struct directory {
 	size_t listener_count;
 	uint64_t last_generation;
 	struct lane registry_lane; /* one connection */
-	struct lane intake_lane;   /* checks and saves uploads */
-	struct lane build_lane;    /* builds and removes packages, never both at once */
-	unsigned jobs;             /* given to a lane, not done */
-	unsigned changes;          /* in any entry's queue, or of a layer */
-	unsigned building;         /* preparations given to build_lane */
+	struct lane intake_lane;   /* checks and saves uploads; tenants take turns */
+	struct lane build_lane; /* builds, likewise; removes packages before, never both at once */
+	unsigned jobs;          /* given to a lane, not done */
+	unsigned changes;       /* in any entry's queue, or of a layer */
+	unsigned building;      /* preparations given to build_lane */
 	struct preparation_list preparations;
 	SLIST_HEAD(, candidate) candidates;
 	LIST_HEAD(, removal) removals; /* given to build_lane */

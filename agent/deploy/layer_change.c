@@ -75,6 +75,8 @@ void layer_change_submit(struct layer_change *change, struct lane *lane,
 			 void (*work)(struct job *job), void (*done)(struct lane_job *job))
 {
 	change->job = (struct lane_job){ .job.work = work, .done = done };
+	if (lane == &change->directory->intake_lane)
+		change->job.key = change->tenant;
 	directory_submit(change->directory, lane, &change->job);
 }
 

@@ -162,7 +162,9 @@ void preparation_start(struct directory *directory, struct entry *entry)
 		prepare_service(preparation);
 		return;
 	}
-	preparation->job = (struct lane_job){ .job.work = build, .done = on_built };
+	preparation->job = (struct lane_job){ .job.work = build,
+					      .done = on_built,
+					      .key = preparation->function->tenant };
 	directory->building++;
 	directory_submit(directory, &directory->build_lane, &preparation->job);
 }

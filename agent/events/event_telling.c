@@ -253,6 +253,7 @@ static void submit(void *arg)
 {
 	struct event_telling *telling = arg;
 
+	telling->job.key = telling->record.tenant;
 	lane_submit(&telling->queue->tellings, &telling->job);
 }
 

@@ -279,6 +279,27 @@ static void whoever_was_answered_is_found(void **state)
 	assert_int_equal(reconciled.waiting, 0);
 }
 
+/* Who asks for much of one tenant stands behind that, not before what is asked of others, or of
+ * all. */
+static void reads_take_turns(void **state)
+{
+	struct fixture *f = *state;
+	struct ledger_query query = { .filter.to_us = INT64_MAX / 2, .limit = 10 };
+	struct reading many[8] = { 0 }, other = { 0 }, all = { 0 };
+
+	(void)snprintf(query.filter.tenant, sizeof(query.filter.tenant), "123456789012");
+	for (unsigned i = 0; i < ARRAY_SIZE(many); i++)
+		assert_int_equal(account_query(f->account, &query, on_rows, &many[i]), 0);
+	(void)snprintf(query.filter.tenant, sizeof(query.filter.tenant), "210987654321");
+	assert_int_equal(account_query(f->account, &query, on_rows, &other), 0);
+	query.filter.tenant[0] = 0;
+	assert_int_equal(account_query(f->account, &query, on_rows, &all), 0);
+	RUN_UNTIL(f, other.done && all.done);
+	assert_true(many[0].done);
+	assert_false(many[ARRAY_SIZE(many) - 1].done);
+	RUN_UNTIL(f, many[ARRAY_SIZE(many) - 1].done);
+}
+
 /* It ran in a sandbox of that life, of which no host counts anything any more. */
 static void a_former_life_s_record_needs_no_sandbox_of_this_one(void **state)
 {
@@ -390,6 +411,7 @@ int main(void)
 		TEST(what_was_answered_outlives_the_agent),
 		TEST(who_does_not_use_the_journal_still_empties_it),
 		TEST(whoever_was_answered_is_found),
+		TEST(reads_take_turns),
 		TEST(a_former_life_s_record_needs_no_sandbox_of_this_one),
 		TEST(a_full_disk_takes_back_no_answer),
 		TEST(the_end_commits_all_at_once),
