@@ -387,7 +387,9 @@ static const struct config_row rows[] = {
 	{ "logs", "max_part_mb", NUMBER(logs_max_part_mb, 1, 1024), .initial = "8", .unit = "MiB",
 	  .help = "Size of one log file before the next is begun." },
 	{ "logs", "max_waiting_mb", NUMBER(logs_max_waiting_mb, 1, 65536), .initial = "32",
-	  .unit = "MiB", .help = "Not yet written, of all groups; more is dropped and counted." },
+	  .unit = "MiB",
+	  .help = "Not yet written, of all groups; more is dropped and counted. The lines of one "
+		  "tenant take at most four times what is left free." },
 	{ "logs", "flush_after_ms", NUMBER(logs_flush_after_ms, 1, MINUTE_S * 1000),
 	  .initial = "20", .unit = "ms",
 	  .help = "Lines are gathered for so long before they are written." },

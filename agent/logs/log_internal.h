@@ -30,6 +30,7 @@ struct log_tenant {
 	char *path;     /* key; its folder, of group folders */
 	bool measured;  /* writer */
 	uint64_t bytes; /* writer; of all files of all groups, and LOG_FILE_COST_BYTES for each */
+	uint64_t waiting_bytes; /* of its streams, of the store's */
 };
 
 struct log_group {
@@ -154,6 +155,11 @@ bool log_turn_take(struct log_turn *turn) _must_use_;
 void log_turn_leave(struct log_store *store, struct log_turn *turn);
 /* When no read is left. */
 void log_shelves_clear(struct log_store *store);
+
+/* log_room.c: `bytes` of a tenant's records wait to be written, or do no more. */
+bool log_room_has(const struct log_tenant *tenant, uint64_t bytes);
+void log_room_take(struct log_tenant *tenant, uint64_t bytes);
+void log_room_give_back(struct log_tenant *tenant, uint64_t bytes);
 
 /* log_store.c: calls fn(arg) once all that was written so far is in the files. */
 int log_store_wait(struct log_store *store, struct log_waiter *waiter);

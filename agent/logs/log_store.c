@@ -179,13 +179,13 @@ static int stream_append(struct log_stream *stream, const struct log_record *rec
 	uint64_t bytes = LOG_RECORD_HEADER_BYTES + record->text.len;
 	int r;
 
-	if (store->waiting_bytes + bytes > store->waiting_max_bytes ||
+	if (!log_room_has(stream->group->tenant, bytes) ||
 	    stream->waiting.len + bytes > store->part_max_bytes)
 		return -ENOBUFS;
 	r = log_record_append(&stream->waiting, record);
 	if (r < 0)
 		return r;
-	store->waiting_bytes += bytes;
+	log_room_take(stream->group->tenant, bytes);
 	stream->waiting_records++;
 	store->counters.records++;
 	store->counters.bytes += record->text.len;
@@ -319,7 +319,7 @@ static void item_finish(struct log_store *store, struct log_batch_item *item)
 {
 	struct log_stream *stream = item->stream;
 
-	store->waiting_bytes -= item->records.len;
+	log_room_give_back(stream->group->tenant, item->records.len);
 	if (item->result < 0) {
 		count_dropped(stream, item->count, item->records.len, item->result);
 	} else if (store->dropping) {

@@ -390,6 +390,40 @@ static void bounds_what_waits(void **state)
 	(void)log_stream_close(a);
 }
 
+static unsigned taken_of(struct fixture *f, struct log_stream *stream, unsigned lines)
+{
+	uint64_t before = log_store_counters(f->store).records;
+
+	for (unsigned i = 0; i < lines; i++)
+		write_text(stream, 1000, "0123456789");
+	return (unsigned)(log_store_counters(f->store).records - before);
+}
+
+/* While nothing is written a flood has most of the room, a second one most of the rest, and who
+ * writes a little loses nothing. */
+static void a_flood_costs_others_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct log_stream *flood, *same, *second, *quiet;
+
+	f->config.waiting_max_bytes = 1000 * (LOG_RECORD_HEADER_BYTES + 10);
+	open_store(f);
+	flood = open_stream(f, STREAM);
+	assert_int_equal(log_stream_open(f->store, TENANT, "/other", STREAM, &same), 0);
+	assert_int_equal(log_stream_open(f->store, "200000000002", GROUP, STREAM, &second), 0);
+	assert_int_equal(log_stream_open(f->store, "300000000003", GROUP, STREAM, &quiet), 0);
+	assert_int_equal(taken_of(f, flood, 2000), 800);
+	assert_int_equal(taken_of(f, same, 100), 0);      /* another group of the same tenant */
+	assert_int_equal(taken_of(f, second, 2000), 160); /* four fifths of the rest */
+	assert_int_equal(taken_of(f, quiet, 20), 20);
+	flush(f);
+	assert_int_equal(taken_of(f, flood, 100), 101); /* one says what was dropped */
+	(void)log_stream_close(flood);
+	(void)log_stream_close(same);
+	(void)log_stream_close(second);
+	(void)log_stream_close(quiet);
+}
+
 /* -- tails -- */
 
 struct heard {
@@ -540,6 +574,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(keeps_a_tenant_within_its_bound, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(drops_what_no_disk_takes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bounds_what_waits, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_flood_costs_others_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tails_hear_what_comes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tail_begins_with_what_waits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(captures_the_end, set_up, tear_down),
