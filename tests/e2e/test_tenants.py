@@ -636,6 +636,19 @@ def test_without_kvm_and_without_the_switch_only_the_default_tenant_runs(active)
 
     e2e.wait_until(lambda: provisioned().status == c.PROVISIONED_CONCURRENCY_STATUS_READY, 120, "the place")
     assert not warned()
+
+    # An event that waits when the node stops, because the function has no more room.
+    lazy = {"tenant": BLUE, "function_name": "lazy"}
+    active.functions.Create(active.create_request(
+        "lazy", e2e.PYTHON, {"index.py": "import time\ndef handler(e, c):\n    print('begun', e, flush=True)\n    time.sleep(4)\n"},
+        tenant=BLUE, timeout_seconds=60), timeout=60)
+    wait_active(active, BLUE, "lazy")
+    active.concurrency.Put(c.PutFunctionConcurrencyRequest(reserved_concurrent_executions=1, **lazy), timeout=30)
+    running = active.invocations.Invoke.future(i.InvokeRequest(payload=b'"first"', **lazy), timeout=180)
+    e2e.wait_until(lambda: "begun first" in active.log_text("lazy", tenant=BLUE), 60, "an invocation under way")
+    active.invocations.Invoke(i.InvokeRequest(
+        payload=b'"later"', invocation_type=i.INVOCATION_TYPE_EVENT, **lazy), timeout=30)
+    assert not running.done()
     active.config["node.tenants_on_tcg"] = "no"
     active.restart()
     assert len(warned()) == 1 and "node.tenants_on_tcg = yes" in warned()[0]
@@ -649,6 +662,7 @@ def test_without_kvm_and_without_the_switch_only_the_default_tenant_runs(active)
     assert active.create(e2e.PYTHON, {"index.py": ECHO}, name="ours", environment={"WHO": "us"}, timeout_seconds=30)
     assert active.invoke("ours").json == "us"
     assert active.gauges().sandboxes_total == 1
+    assert active.gauges().events_waiting == 1 and active.gauges().events_dropped_total == 0
     active.functions.Delete(f.DeleteFunctionRequest(tenant=GREEN, function_name="unwanted"), timeout=30)
     active.functions.UpdateConfiguration(f.UpdateFunctionConfigurationRequest(
         tenant=BLUE, function_name="same", description="still ours"), timeout=30)
@@ -659,3 +673,4 @@ def test_without_kvm_and_without_the_switch_only_the_default_tenant_runs(active)
     wait_active(active, BLUE)
     assert active.invoke("same", tenant=BLUE).json == BLUE
     e2e.wait_until(lambda: provisioned().status == c.PROVISIONED_CONCURRENCY_STATUS_READY, 120, "the place again")
+    e2e.wait_until(lambda: "begun later" in active.log_text("lazy", tenant=BLUE), 120, "the event that waited")
