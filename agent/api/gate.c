@@ -149,10 +149,9 @@ static int let_in(struct rpc_call *call, ProtobufCMessage *request, struct gate 
 	if (r < 0)
 		return r;
 	choose_tenant(known, named ? *named : "");
-	r = gate_check_rate(gate, known, e);
-	if (r < 0)
-		return r;
 	r = gate_decide(gate, known, request, tenant, e);
+	if (r == 0) /* who may not takes nothing from those of their tenant who may */
+		r = gate_check_rate(gate, known, e);
 	if (r < 0 || !tenant[0])
 		return r;
 	if (is_about_all(request) && known->principal.kind != PRINCIPAL_OPERATOR)

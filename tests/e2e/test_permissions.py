@@ -221,6 +221,9 @@ def test_one_tenant_does_not_take_what_all_share(guarded):
     for stream in streams:
         stream.cancel() if not isinstance(stream, e2e.Refusal) else None
 
+    # Who may not call takes nothing of the tenant's rate.
+    invoker = Caller(guarded, make_key(guarded, GREEN, "INVOKER", user="busy"))
+    assert {invoker.method("FunctionService", "List").status for _ in range(150)} == {Status.PERMISSION_DENIED}
     answers = [green.method("FunctionService", "List") for _ in range(150)]
     refused = [a for a in answers if isinstance(a, e2e.Refusal)]
     assert 60 <= len(answers) - len(refused) < 150 and len({a.message for a in refused}) == 1
