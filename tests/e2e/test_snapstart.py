@@ -158,11 +158,14 @@ def handler(event, context):
 
 def test_failing_init_fails_the_function(node, deploy):
     f = node.protocol.function
-    name = deploy(e2e.PYTHON, {"index.py": "raise ValueError('at init')\n"}, snap_start=snap_start(node), wait=False)
+    name = deploy(e2e.PYTHON, {"index.py": "raise ValueError('its own' + ' words')\n"}, snap_start=snap_start(node),
+                  wait=False)
     function = e2e.wait_until(lambda: (lambda g: g.state != f.FUNCTION_STATE_PENDING and g)(node.get(name)), 120,
                               "the end of Pending")
     assert function.state == f.FUNCTION_STATE_FAILED
-    assert function.state_reason and function.state_reason_code
+    assert "its own words" in function.state_reason and function.state_reason_code
+    said = node.log_path.read_text(errors="replace")
+    assert f"creation of {name}:$LATEST failed" in said and "its own words" not in said, "they are for its tenant"
     refusal = node.refusal(node.invocations.Invoke, node.protocol.invoke.InvokeRequest(function_name=name))
     assert refusal.status == e2e.grpc.StatusCode.ABORTED, refusal
 
