@@ -19,9 +19,7 @@
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
-#define DESCRIPTORS_SHARE 4 /* one part of so many */
-#define LEAVING_SHARE     4 /* of max, and a few more */
-#define LEAVING_LEAST     16
+#define DESCRIPTORS_SHARE 4 /* one part: each may take two, and as many may be leaving */
 #define LOOK_EVERY_US     (10 * USEC_PER_MSEC)
 #define TELL_EVERY_US     (60 * USEC_PER_SEC)
 
@@ -34,8 +32,7 @@ int connections_init(struct connections *connections, unsigned max, unsigned max
 	(void)pthread_mutex_init(&connections->lock, NULL);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / DESCRIPTORS_SHARE < max)
 		connections->max = (unsigned)(limit.rlim_cur / DESCRIPTORS_SHARE);
-	connections->room =
-		connections->max + connections->max / LEAVING_SHARE + (size_t)LEAVING_LEAST;
+	connections->room = 2 * (size_t)connections->max; /* with those that leave */
 	connections->all = calloc(connections->room, sizeof(*connections->all));
 	connections->spare_fd = eventfd(0, EFD_CLOEXEC);
 	return connections->all && connections->spare_fd >= 0

@@ -58,7 +58,7 @@ struct connections {
 };
 
 /* At most `max` connections, but never more than a quarter of the descriptors that the process may
- * have, since one of a stranger takes two. */
+ * have, since one of a stranger takes two, and core takes a moment to close what was ended. */
 int connections_init(struct connections *connections, unsigned max, unsigned max_per_address,
 		     struct error *e) _must_use_;
 

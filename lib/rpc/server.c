@@ -12,23 +12,58 @@
 #include <limits.h>
 #include <time.h>
 
+#include "mayfly/clock.h"
+
 /* Calls that core may hand over before the first of them was looked at. */
 #define CALLS_WAITING          8
 #define PING_MIN_INTERVAL_MS   10000
 #define MAX_METADATA_BYTES     (64 << 10)
 #define HANDSHAKE_LIMIT_MS     20000
+#define LOG_LINES_A_MINUTE     30
 
 #define STREAMS_PER_CONNECTION 1024
 #define LOOKAHEAD_BYTES        (32 << 10)
 #define QUOTA_TIMES            2 /* what may be under way, */
 #define QUOTA_MORE_BYTES       (256UL << 20)
 
+/* Whether one more line may be; with the first of a minute, how many of before were left out. Core
+ * has a line for much that clients do wrong, and they may do it without end. */
+static bool may_log(unsigned *ret_left_out)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static int64_t minute = -1;
+	static unsigned lines, left_out;
+	int64_t now = clock_monotonic_us() / (60 * USEC_PER_SEC);
+
+	(void)pthread_mutex_lock(&lock);
+	*ret_left_out = 0;
+	if (now != minute) {
+		*ret_left_out = left_out;
+		minute = now;
+		lines = left_out = 0;
+	}
+	bool may = lines < LOG_LINES_A_MINUTE;
+	if (may)
+		lines++;
+	else
+		left_out++;
+	(void)pthread_mutex_unlock(&lock);
+	return may;
+}
+
 static void on_core_log(gpr_log_func_args *args)
 {
-	if (args->severity == GPR_LOG_SEVERITY_ERROR)
-		log_notice("grpc: %s (%s:%d)", args->message, args->file, args->line);
-	else
+	unsigned left_out;
+
+	if (args->severity != GPR_LOG_SEVERITY_ERROR) {
 		log_debug("grpc: %s (%s:%d)", args->message, args->file, args->line);
+		return;
+	}
+	bool may = may_log(&left_out);
+	if (left_out)
+		log_notice("grpc: %u more lines were left out", left_out);
+	if (may)
+		log_notice("grpc: %s (%s:%d)", args->message, args->file, args->line);
 }
 
 void rpc_log_from_core(void)

@@ -39,6 +39,7 @@ class Connection:
             target = address[5:]
         else:
             self.socket = socket.socket()
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             host, port = address.rsplit(":", 1)
             target = (host, int(port))
         self.socket.settimeout(20)
