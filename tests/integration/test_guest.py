@@ -263,7 +263,8 @@ def test_timeout_keeps_tmp(clone, kind):
     assert done.outcome.error_body.decode() == (
         '{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: ' + guest.request_id +
         ' Error: Task timed out after 1.00 seconds"}')
-    done, body, _ = guest.invoke({})
+    done, body, _ = guest.invoke({}, timeout_ms=50000)  # a runtime starts within
+    assert done.outcome.status == pb.STATUS_OK, done
     assert json.loads(body) is True
     assert done.init_duration_us > 0
     assert guest.invoke({})[0].init_duration_us == 0
