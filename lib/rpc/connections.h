@@ -6,8 +6,8 @@
  *
  * A connection is a stranger's until somebody who is known has called on it. Where there is no room
  * for a new one the oldest of the strangers gives way, of the same address if that has too many;
- * those of known callers never do. So strangers, who may come faster than any time limit ends
- * them, keep nobody out.
+ * those of known callers never do. So strangers who stay keep nobody out; only
+ * while they come faster than first calls are heard may others have to give way, too.
  *
  * Core accepts these connections itself, and its C interface lets nobody have a word in that. But
  * it does so by accept4(), which this room defines before the C library does: connections on a
