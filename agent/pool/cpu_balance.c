@@ -4,7 +4,7 @@
 /* So much more than its share, or the sum could never grow again when there is more to share. */
 static uint64_t with_headroom(uint64_t limit_us)
 {
-	limit_us += limit_us / 32;
+	limit_us += limit_us / 64;
 	return limit_us < CPU_LIMIT_MIN_US ? CPU_LIMIT_MIN_US : limit_us;
 }
 
@@ -57,22 +57,44 @@ static uint64_t kept_us(const struct cpu_claim *claim, uint64_t share_us)
 	return kept < share_us ? kept : share_us;
 }
 
+/* Of the step that ends now: what was used, and what nobody wanted. */
+static uint64_t part_of_all(const struct cpu_claim *claims, size_t count, uint64_t all_us,
+			    uint64_t idle_us)
+{
+	uint64_t had_us = idle_us;
+
+	for (size_t i = 0; i < count; i++)
+		had_us += claims[i].used_us;
+	return had_us < all_us ? had_us * CPU_WHOLE / all_us : CPU_WHOLE;
+}
+
+static void hold(struct cpu_balance *balance, uint64_t part)
+{
+	uint64_t off;
+
+	balance->lately = balance->steps > 0 ? (balance->lately * 3 + part) / 4 : part;
+	off = balance->lately > balance->held ? balance->lately - balance->held
+					      : balance->held - balance->lately;
+	if (balance->steps == 0 || off > balance->held / 32)
+		balance->held = balance->lately;
+}
+
 void cpu_balance_step(struct cpu_balance *balance, struct cpu_claim *claims, size_t count,
 		      uint64_t all_us, uint64_t idle_us)
 {
-	uint64_t capacity_us = idle_us, weights = 0, hungry_weights = 0, spare_us = 0;
+	uint64_t capacity_us, weights = 0, hungry_weights = 0, spare_us = 0;
 	bool probe;
 
-	if (!shall_limit(balance, claims, count, all_us, idle_us)) {
+	if (all_us == 0 || !shall_limit(balance, claims, count, all_us, idle_us)) {
 		release(balance, claims, count);
 		return;
 	}
 	balance->limiting = true;
 	probe = balance->steps % CPU_BALANCE_PROBES == 0;
-	for (size_t i = 0; i < count; i++) {
+	hold(balance, part_of_all(claims, count, all_us, idle_us));
+	capacity_us = all_us * balance->held / CPU_WHOLE;
+	for (size_t i = 0; i < count; i++)
 		weights += claims[i].weight;
-		capacity_us += claims[i].used_us;
-	}
 	for (size_t i = 0; i < count; i++) {
 		uint64_t share_us = capacity_us * claims[i].weight / weights;
 

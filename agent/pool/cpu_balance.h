@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #define CPU_NO_LIMIT       UINT64_MAX
+#define CPU_WHOLE          (1ULL << 20)
 #define CPU_LIMIT_MIN_US   1000
 #define CPU_BALANCE_PROBES 8 /* every so many steps all are held to their shares */
 #define CPU_BALANCE_CALM   4 /* steps in which no limit was reached, until there is none */
@@ -33,6 +34,10 @@ struct cpu_balance {
 	bool limiting;
 	unsigned steps; /* since it began to limit */
 	unsigned calm;
+	/* What microVMs could have of all CPUs, of CPU_WHOLE: lately, and what limits are parts of:
+	 * held as long as it is about right, for a kernel that is told the same limit anew gives it
+	 * anew. */
+	uint64_t lately, held;
 };
 
 /* `all_us`: what all CPUs have in one step, of which `idle_us` were left. */

@@ -35,11 +35,16 @@ static uint64_t read_used(const struct pool *pool, struct entry *entry)
 	uint64_t now_us = 0, used_us;
 
 	if (pool->driver->read_group_cpu(pool->host, entry->tenant, &now_us) < 0) {
-		part->known = false; /* its last VM has just gone */
+		part->known = false; /* its last VM has just gone, and its group with it */
+		part->thousandths = 0;
 		return 0;
 	}
-	/* A group that was made anew counts from 0. */
-	used_us = now_us >= part->used_us ? now_us - part->used_us : now_us;
+	/* A group that was made anew counts from 0, and has no limit. */
+	if (now_us < part->used_us) {
+		part->used_us = 0;
+		part->thousandths = 0;
+	}
+	used_us = now_us - part->used_us;
 	if (!part->known)
 		used_us = 0;
 	part->known = true;
@@ -47,20 +52,22 @@ static uint64_t read_used(const struct pool *pool, struct entry *entry)
 	return used_us;
 }
 
+/* Not told anew when it is the same, but for rounding: the kernel would give it anew. */
 static void set_limit(const struct pool *pool, struct entry *entry, uint64_t limit_us,
 		      int64_t step_us)
 {
-	bool limits = limit_us != CPU_NO_LIMIT;
-	uint64_t thousandths = limits ? limit_us * 1000 / (uint64_t)step_us : 0;
+	struct share_cpu_part *part = &entry->part;
+	uint64_t thousandths = 0;
 
-	if (!limits && !entry->part.limited)
+	if (limit_us != CPU_NO_LIMIT)
+		thousandths = limit_us * 1000 / (uint64_t)step_us + 1;
+	part->limit_us = limit_us;
+	if (thousandths == part->thousandths ||
+	    (thousandths > 0 && part->thousandths > 0 && thousandths + 1 >= part->thousandths &&
+	     thousandths <= part->thousandths + 1))
 		return;
-	/* Written each time: the group may have been made anew. */
-	if (limits && thousandths == 0)
-		thousandths = 1;
 	entry->result = pool->driver->limit_group_cpu(pool->host, entry->tenant, thousandths);
-	entry->part.limited = limits;
-	entry->part.limit_us = limit_us;
+	part->thousandths = entry->result < 0 ? 0 : thousandths;
 }
 
 static void work(struct job *job)
@@ -78,7 +85,7 @@ static void work(struct job *job)
 		const struct share_cpu_part *part = &step->entries[i].part;
 
 		step->claims[i].used_us = read_used(pool, &step->entries[i]);
-		step->claims[i].limit_us = part->limited ? part->limit_us : CPU_NO_LIMIT;
+		step->claims[i].limit_us = part->thousandths > 0 ? part->limit_us : CPU_NO_LIMIT;
 		step->claims[i].hungry = part->hungry;
 	}
 	cpu->known = true;
@@ -116,7 +123,7 @@ static bool is_wanted(const struct pool *pool)
 	if (pool->cpu.tenants >= 2)
 		return true;
 	for (const struct pool_tenant *tenant = pool->tenants; tenant; tenant = tenant->hh.next)
-		if (tenant->cpu.limited)
+		if (tenant->cpu.thousandths > 0)
 			return true;
 	return false;
 }
@@ -154,7 +161,8 @@ static void add_entries(struct step *step, bool running)
 	for (struct pool_tenant *tenant = step->pool->tenants; tenant; tenant = tenant->hh.next) {
 		struct entry *entry = &step->entries[step->count];
 
-		if ((tenant->cpu.running > 0) != running || (!running && !tenant->cpu.limited))
+		if ((tenant->cpu.running > 0) != running ||
+		    (!running && tenant->cpu.thousandths == 0))
 			continue;
 		*entry = (struct entry){ .part = tenant->cpu };
 		memcpy(entry->tenant, tenant->id, sizeof(entry->tenant));

@@ -32,8 +32,8 @@ struct share_cpu_part {
 	unsigned running; /* microVMs that start or serve */
 	bool known;       /* what follows */
 	uint64_t used_us;
-	bool limited;
-	uint64_t limit_us; /* of a step */
+	uint64_t thousandths; /* of one CPU, its limit as it was set; 0: none */
+	uint64_t limit_us;    /* the same, of a step; CPU_NO_LIMIT */
 	bool hungry;
 };
 

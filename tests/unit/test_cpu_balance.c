@@ -171,7 +171,7 @@ static void shares_grow_back_against_others(void **state _unused_)
 	host.outside_us = ALL_US / 4 * 3;
 	steps(&host, 4);
 	host.outside_us = 0;
-	steps(&host, 60);
+	steps(&host, 120);
 	steps(&host, 10);
 	assert_true(host.sum_us[0] + host.sum_us[1] >= 10ULL * ALL_US * 95 / 100);
 }
