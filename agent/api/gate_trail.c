@@ -7,12 +7,12 @@
 #include "agent/api/gate_internal.h"
 #include "agent/functions/destination.h"
 #include "mayfly/clock.h"
+#include "mayfly/hash.h"
 
 #define RESOURCE_BYTES  160
 #define MESSAGE_BYTES   320
 #define PRINCIPAL_BYTES (PRINCIPAL_NAME_BYTES + 48) /* with the rest of an ARN */
 #define SHARE_BYTES     (TENANT_ID_BYTES + 16)
-#define USEC_PER_MINUTE (60 * USEC_PER_SEC)
 
 /* Of what is noted alone. */
 static void find_resource(ProtobufCMessage *request, char out[RESOURCE_BYTES])
@@ -51,13 +51,10 @@ static void describe(const struct error *e, char out[MESSAGE_BYTES])
 			       e->field ? e->field : "the request");
 }
 
+/* With its NUL, which separates. */
 static uint64_t add_to_hash(uint64_t hash, const char *text)
 {
-	for (const char *c = text;; c++) {
-		hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211); /* FNV-1a */
-		if (!*c)
-			return hash;
-	}
+	return hash_fnv1a(hash, slice_new(text, strlen(text) + 1));
 }
 
 /* Of what a policy lets somebody do, the first time in a minute. Two that share a place are noted
@@ -65,7 +62,7 @@ static uint64_t add_to_hash(uint64_t hash, const char *text)
 static bool may_note_granted(struct gate *gate, const struct gate_call *known, const char *resource)
 {
 	int64_t minute = clock_monotonic_us() / USEC_PER_MINUTE;
-	uint64_t hash = UINT64_C(14695981039346656037);
+	uint64_t hash = HASH_FNV1A_INIT;
 	struct gate_granted *place;
 
 	hash = add_to_hash(hash, known->row->method);

@@ -10,8 +10,7 @@
 #include "mayfly/clock.h"
 #include "mayfly/log.h"
 
-#define USEC_PER_MINUTE (60 * USEC_PER_SEC)
-#define KEY_BYTES       256
+#define KEY_BYTES 256
 
 struct failed_caller {
 	char key[KEY_BYTES];        /* share and principal, a newline between */

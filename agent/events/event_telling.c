@@ -126,16 +126,6 @@ bool event_telling_expect(struct event_telling *telling)
 
 /* -- in the job -- */
 
-static struct slice append(uint8_t **at, const void *data, size_t len)
-{
-	struct slice copy = slice_new(*at, len);
-
-	if (len > 0)
-		memcpy(*at, data, len);
-	*at += len + 1; /* calloc() made the NUL */
-	return copy;
-}
-
 /* All that it carries, in memory of the op's own. */
 static int take_body(struct delivery *delivery, struct slice payload, const struct event_body *from)
 {
@@ -148,10 +138,10 @@ static int take_body(struct delivery *delivery, struct slice payload, const stru
 	if (!at)
 		return -ENOMEM;
 	delivery->op.memory = at;
-	body->payload = append(&at, payload.data, payload.len);
-	body->client_context = append(&at, context.data, context.len);
-	body->trace_id = (const char *)append(&at, from->trace_id, trace_len).data;
-	body->end_tenant = (const char *)append(&at, from->end_tenant, end_tenant_len).data;
+	body->payload = slice_place(&at, payload);
+	body->client_context = slice_place(&at, context);
+	body->trace_id = slice_place_string(&at, from->trace_id);
+	body->end_tenant = slice_place_string(&at, from->end_tenant);
 	return 0;
 }
 

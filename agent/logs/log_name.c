@@ -9,6 +9,7 @@
 
 #include "agent/logs/log_store.h"
 #include "mayfly/clock.h"
+#include "mayfly/hash.h"
 
 #define ENCODED_MAX 200 /* leaves room for a hash or a part number */
 
@@ -18,22 +19,14 @@ static bool is_plain(char c)
 	       c == '-' || c == '_' || c == '.';
 }
 
-static uint64_t name_hash(const char *name)
-{
-	uint64_t hash = 14695981039346656037ULL;
-
-	for (; *name; name++)
-		hash = (hash ^ (uint8_t)*name) * 1099511628211ULL;
-	return hash;
-}
-
 void log_name_encode(const char *name, char out[NAME_MAX + 1])
 {
 	size_t n = 0;
 
 	for (const char *c = name; *c; c++) {
 		if (n + 3 > ENCODED_MAX) {
-			(void)snprintf(out + n, NAME_MAX + 1 - n, "~%016" PRIx64, name_hash(name));
+			(void)snprintf(out + n, NAME_MAX + 1 - n, "~%016" PRIx64,
+				       hash_fnv1a(HASH_FNV1A_INIT, slice_from_string(name)));
 			return;
 		}
 		if (is_plain(*c) && !(*c == '.' && c == name))

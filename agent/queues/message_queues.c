@@ -143,16 +143,6 @@ void message_queues_list(struct message_queues *queues, const char *tenant,
 
 /* -- read -- */
 
-static struct slice append(uint8_t **at, const void *data, size_t len)
-{
-	struct slice copy = slice_new(*at, len);
-
-	if (len > 0)
-		memcpy(*at, data, len);
-	*at += len + 1; /* calloc() made the NUL */
-	return copy;
-}
-
 /* All that it refers to lies in one piece of memory, which begins with the error message. */
 static int copy_message(const struct queue_message *from, struct queue_message *to)
 {
@@ -164,11 +154,11 @@ static int copy_message(const struct queue_message *from, struct queue_message *
 	if (!at)
 		return -ENOMEM;
 	*to = *from;
-	to->error_message = (const char *)append(&at, from->error_message, error_len).data;
-	to->trace_id = (const char *)append(&at, from->trace_id, trace_len).data;
-	to->end_tenant = (const char *)append(&at, from->end_tenant, end_tenant_len).data;
-	to->client_context = append(&at, from->client_context.data, from->client_context.len);
-	to->body = append(&at, from->body.data, from->body.len);
+	to->error_message = slice_place_string(&at, from->error_message);
+	to->trace_id = slice_place_string(&at, from->trace_id);
+	to->end_tenant = slice_place_string(&at, from->end_tenant);
+	to->client_context = slice_place(&at, from->client_context);
+	to->body = slice_place(&at, from->body);
 	return 0;
 }
 

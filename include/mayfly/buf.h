@@ -29,6 +29,14 @@ static inline struct slice slice_from_string(const char *s)
 	return slice_new(s, s ? strlen(s) : 0);
 }
 
+/* Copies the bytes and a NUL to *at, which goes on behind them: for several in one piece of memory,
+ * which is the caller's and large enough. */
+struct slice slice_place(uint8_t **at, struct slice bytes);
+static inline const char *slice_place_string(uint8_t **at, const char *s)
+{
+	return (const char *)slice_place(at, slice_from_string(s)).data;
+}
+
 bool slice_equals_string(struct slice s, const char *string) _pure_;
 
 /* Owned. `data` always has a NUL behind `len` once anything was appended, so text may be read

@@ -4,9 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define USEC_PER_SEC  1000000LL
-#define USEC_PER_MSEC 1000LL
-#define MSEC_PER_SEC  1000LL
+#define USEC_PER_MINUTE (60 * USEC_PER_SEC)
+#define USEC_PER_SEC    1000000LL
+#define USEC_PER_MSEC   1000LL
+#define MSEC_PER_SEC    1000LL
 
 /* Microseconds of CLOCK_MONOTONIC and CLOCK_REALTIME. Any thread. */
 int64_t clock_monotonic_us(void);

@@ -5,6 +5,17 @@
 #include <errno.h>
 #include <stdarg.h>
 
+struct slice slice_place(uint8_t **at, struct slice bytes)
+{
+	struct slice copy = slice_new(*at, bytes.len);
+
+	if (bytes.len > 0)
+		memcpy(*at, bytes.data, bytes.len);
+	(*at)[bytes.len] = 0;
+	*at += bytes.len + 1;
+	return copy;
+}
+
 bool slice_equals_string(struct slice s, const char *string)
 {
 	return s.len == strlen(string) && memcmp(s.data, string, s.len) == 0;

@@ -2,6 +2,7 @@
 
 /* Who called, and what they may take before the owner has their request. */
 
+#include "mayfly/hash.h"
 #include "rpc/call.h"
 
 /* -- letting in -- */
@@ -34,23 +35,13 @@ void call_leave(struct rpc_call *call)
 		intake_leave(&call->server->intake, call->payer, !call->is_known);
 }
 
-/* FNV-1a. */
-static uint64_t number_of(struct slice who)
-{
-	uint64_t hash = 14695981039346656037ULL;
-
-	for (size_t i = 0; i < who.len; i++)
-		hash = (hash ^ who.data[i]) * 1099511628211ULL;
-	return hash;
-}
-
 void rpc_call_vouch(struct rpc_call *call, struct slice payer)
 {
 	if (call->side != RPC_NETWORK || call->is_known)
 		return;
 	connections_vouch(&call->server->connections, call->peer.address);
 	call->is_known = true;
-	call->place = number_of(payer);
+	call->place = hash_fnv1a(HASH_FNV1A_INIT, payer);
 }
 
 bool rpc_call_is_strangers(const struct rpc_call *call)

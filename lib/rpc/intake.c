@@ -113,38 +113,38 @@ void intake_leave(struct intake *intake, struct payer *payer, bool is_stranger)
 /* -- requests -- */
 
 /* Without memory for it the connection is not looked at; core's quota is there. */
-static struct lane *find_lane(struct intake *intake, const struct connection_ref *connection)
+static struct inlet *find_inlet(struct intake *intake, const struct connection_ref *connection)
 {
-	struct lane *lane;
+	struct inlet *inlet;
 
-	HASH_FIND(hh, intake->lanes, &connection->number, sizeof(connection->number), lane);
-	if (lane)
-		return lane;
-	lane = calloc(1, sizeof(*lane));
-	if (!lane)
+	HASH_FIND(hh, intake->inlets, &connection->number, sizeof(connection->number), inlet);
+	if (inlet)
+		return inlet;
+	inlet = calloc(1, sizeof(*inlet));
+	if (!inlet)
 		return NULL;
-	lane->connection = *connection;
-	lane->received_bytes = connection_received(connection);
-	TAILQ_INIT(&lane->receptions);
-	HASH_ADD(hh, intake->lanes, connection.number, sizeof(lane->connection.number), lane);
-	return lane;
+	inlet->connection = *connection;
+	inlet->received_bytes = connection_received(connection);
+	TAILQ_INIT(&inlet->receptions);
+	HASH_ADD(hh, intake->inlets, connection.number, sizeof(inlet->connection.number), inlet);
+	return inlet;
 }
 
 void intake_begin(struct intake *intake, struct reception *reception,
 		  const struct connection_ref *connection, uint32_t allowed_bytes, unsigned for_s)
 {
 	(void)pthread_mutex_lock(&intake->lock);
-	struct lane *lane = connection->number ? find_lane(intake, connection) : NULL;
+	struct inlet *inlet = connection->number ? find_inlet(intake, connection) : NULL;
 
-	reception->lane = lane;
+	reception->inlet = inlet;
 	reception->is_there = true;
 	reception->is_ending = false;
 	reception->allowed_bytes = allowed_bytes;
 	reception->until_us = for_s ? clock_monotonic_us() + for_s * USEC_PER_SEC : INT64_MAX;
-	if (lane) {
-		reception->base_bytes = lane->received_bytes - lane->owned_bytes;
-		lane->allowed_bytes += allowed_bytes;
-		TAILQ_INSERT_TAIL(&lane->receptions, reception, in_lane);
+	if (inlet) {
+		reception->base_bytes = inlet->received_bytes - inlet->owned_bytes;
+		inlet->allowed_bytes += allowed_bytes;
+		TAILQ_INSERT_TAIL(&inlet->receptions, reception, in_inlet);
 	}
 	TAILQ_INSERT_TAIL(&intake->receptions, reception, in_all);
 	if (intake->sleeps)
@@ -152,17 +152,17 @@ void intake_begin(struct intake *intake, struct reception *reception,
 	(void)pthread_mutex_unlock(&intake->lock);
 }
 
-static void leave_lane(struct intake *intake, struct reception *reception, uint64_t bytes)
+static void leave_inlet(struct intake *intake, struct reception *reception, uint64_t bytes)
 {
-	struct lane *lane = reception->lane;
+	struct inlet *inlet = reception->inlet;
 
-	TAILQ_REMOVE(&lane->receptions, reception, in_lane);
-	lane->allowed_bytes -= reception->allowed_bytes;
-	lane->owned_bytes += bytes + MESSAGE_BYTES;
-	if (!TAILQ_EMPTY(&lane->receptions))
+	TAILQ_REMOVE(&inlet->receptions, reception, in_inlet);
+	inlet->allowed_bytes -= reception->allowed_bytes;
+	inlet->owned_bytes += bytes + MESSAGE_BYTES;
+	if (!TAILQ_EMPTY(&inlet->receptions))
 		return;
-	HASH_DEL(intake->lanes, lane);
-	free(lane);
+	HASH_DEL(intake->inlets, inlet);
+	free(inlet);
 }
 
 void intake_finish(struct intake *intake, struct reception *reception, uint64_t bytes)
@@ -170,8 +170,8 @@ void intake_finish(struct intake *intake, struct reception *reception, uint64_t 
 	(void)pthread_mutex_lock(&intake->lock);
 	if (reception->is_there) {
 		TAILQ_REMOVE(&intake->receptions, reception, in_all);
-		if (reception->lane)
-			leave_lane(intake, reception, bytes);
+		if (reception->inlet)
+			leave_inlet(intake, reception, bytes);
 		reception->is_there = false;
 	}
 	(void)pthread_mutex_unlock(&intake->lock);
@@ -187,63 +187,63 @@ static void end(const struct intake *intake, struct reception *reception, enum i
 	intake->end(reception->call, why);
 }
 
-static void end_lane(const struct intake *intake, struct lane *lane, enum intake_end why)
+static void end_inlet(const struct intake *intake, struct inlet *inlet, enum intake_end why)
 {
 	struct reception *reception;
 
-	TAILQ_FOREACH (reception, &lane->receptions, in_lane)
+	TAILQ_FOREACH (reception, &inlet->receptions, in_inlet)
 		end(intake, reception, why);
-	lane->held_bytes = 0; /* it will be soon */
+	inlet->held_bytes = 0; /* it will be soon */
 }
 
 /* Both counters wrap around together. */
-static void measure(struct lane *lane)
+static void measure(struct inlet *inlet)
 {
-	const struct reception *oldest = TAILQ_FIRST(&lane->receptions);
+	const struct reception *oldest = TAILQ_FIRST(&inlet->receptions);
 
-	lane->received_bytes = connection_received(&lane->connection);
-	int64_t held = (int64_t)(lane->received_bytes - lane->owned_bytes - oldest->base_bytes);
-	lane->held_bytes = held > 0 ? (uint64_t)held : 0;
+	inlet->received_bytes = connection_received(&inlet->connection);
+	int64_t held = (int64_t)(inlet->received_bytes - inlet->owned_bytes - oldest->base_bytes);
+	inlet->held_bytes = held > 0 ? (uint64_t)held : 0;
 }
 
-static struct payer *payer_of(const struct lane *lane)
+static struct payer *payer_of(const struct inlet *inlet)
 {
-	return rpc_call_payer(TAILQ_FIRST(&lane->receptions)->call);
+	return rpc_call_payer(TAILQ_FIRST(&inlet->receptions)->call);
 }
 
 static uint64_t count(struct intake *intake)
 {
-	struct lane *lane, *next_lane;
+	struct inlet *inlet, *next_inlet;
 	struct payer *payer, *next_payer;
 	uint64_t all = 0;
 
 	HASH_ITER (hh, intake->payers, payer, next_payer)
 		payer->held_bytes = 0;
-	HASH_ITER (hh, intake->lanes, lane, next_lane) {
-		measure(lane);
-		if (lane->held_bytes > lane->allowed_bytes + SLACK_BYTES)
-			end_lane(intake, lane, INTAKE_TOO_LARGE);
-		payer = payer_of(lane);
+	HASH_ITER (hh, intake->inlets, inlet, next_inlet) {
+		measure(inlet);
+		if (inlet->held_bytes > inlet->allowed_bytes + SLACK_BYTES)
+			end_inlet(intake, inlet, INTAKE_TOO_LARGE);
+		payer = payer_of(inlet);
 		if (payer)
-			payer->held_bytes += lane->held_bytes;
-		all += lane->held_bytes;
+			payer->held_bytes += inlet->held_bytes;
+		all += inlet->held_bytes;
 	}
 	return all;
 }
 
 /* Of the caller with most the connection with most. NULL: nobody has anything. */
-static struct lane *find_largest(const struct intake *intake)
+static struct inlet *find_largest(const struct intake *intake)
 {
-	struct lane *lane, *next_lane, *largest = NULL;
+	struct inlet *inlet, *next_inlet, *largest = NULL;
 	struct payer *payer, *next_payer, *most = NULL;
 
 	HASH_ITER (hh, intake->payers, payer, next_payer)
 		if (payer->held_bytes > 0 && (!most || payer->held_bytes > most->held_bytes))
 			most = payer;
-	HASH_ITER (hh, intake->lanes, lane, next_lane)
-		if (most && payer_of(lane) == most &&
-		    (!largest || lane->held_bytes > largest->held_bytes))
-			largest = lane;
+	HASH_ITER (hh, intake->inlets, inlet, next_inlet)
+		if (most && payer_of(inlet) == most &&
+		    (!largest || inlet->held_bytes > largest->held_bytes))
+			largest = inlet;
 	return largest;
 }
 
@@ -251,7 +251,7 @@ void intake_look(struct intake *intake)
 {
 	const int64_t now_us = clock_monotonic_us();
 	struct reception *reception;
-	struct lane *largest;
+	struct inlet *largest;
 	uint64_t all;
 
 	TAILQ_FOREACH (reception, &intake->receptions, in_all)
@@ -264,7 +264,7 @@ void intake_look(struct intake *intake)
 			return;
 		all -= largest->held_bytes;
 		payer->held_bytes -= largest->held_bytes;
-		end_lane(intake, largest, INTAKE_TOO_MUCH);
+		end_inlet(intake, largest, INTAKE_TOO_MUCH);
 	}
 }
 

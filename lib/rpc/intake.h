@@ -43,11 +43,11 @@ struct payer {
 };
 
 /* A connection with requests under way. */
-struct lane {
+struct inlet {
 	struct connection_ref connection;
 	TAILQ_HEAD(, reception) receptions; /* the oldest first */
 	uint64_t received_bytes;            /* when last looked at */
-	uint64_t owned_bytes;   /* of messages that were whole since the lane is there */
+	uint64_t owned_bytes;   /* of messages that were whole since the inlet is there */
 	uint64_t held_bytes;    /* when last looked at */
 	uint64_t allowed_bytes; /* of all receptions together */
 	UT_hash_handle hh;      /* by the connection's number */
@@ -58,12 +58,12 @@ enum intake_end { INTAKE_LATE, INTAKE_TOO_LARGE, INTAKE_TOO_MUCH };
 /* A request under way; part of its call. */
 struct reception {
 	struct rpc_call *call; /* weak, outlives this */
-	struct lane *lane;     /* NULL: of the unix socket */
+	struct inlet *inlet;   /* NULL: of the unix socket */
 	bool is_there, is_ending;
 	uint64_t base_bytes; /* what its connection had received, and we not yet owned */
 	uint32_t allowed_bytes;
 	int64_t until_us;
-	TAILQ_ENTRY(reception) in_lane, in_all;
+	TAILQ_ENTRY(reception) in_inlet, in_all;
 };
 
 struct intake {
@@ -72,7 +72,7 @@ struct intake {
 	pthread_t watch;
 	bool runs, sleeps, stops;
 	struct payer *payers; /* owned */
-	struct lane *lanes;   /* owned */
+	struct inlet *inlets; /* owned */
 	TAILQ_HEAD(, reception) receptions;
 	unsigned calls, strangers; /* of the network */
 	unsigned max_calls;        /* constant, as what follows */

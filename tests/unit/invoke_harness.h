@@ -14,6 +14,7 @@
 #include "agent/account/budget.h"
 #include "agent/invoke/invocation_internal.h"
 #include "mayfly/clock.h"
+#include "tests/unit/run_until.h"
 
 #define LIMIT_US    (10 * USEC_PER_SEC)
 #define MIB         (1ULL << 20)
@@ -317,14 +318,6 @@ static uint64_t waiting_bytes(const struct fixture *f)
 	invoker_gauges(f->invoker, &gauges);
 	return gauges.waiting_bytes;
 }
-
-#define RUN_UNTIL(f, condition)                                                                    \
-	do {                                                                                       \
-		int64_t limit_us = clock_monotonic_us() + LIMIT_US;                                \
-		while (!(condition) && clock_monotonic_us() < limit_us)                            \
-			assert_true(sd_event_run(loop_event((f)->loop), 10000) >= 0);              \
-		assert_true(condition);                                                            \
-	} while (0)
 
 static bool _unused_ is_waiting(const struct asker *asker)
 {

@@ -9,6 +9,7 @@
 #include "agent/pool/pool_internal.h"
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
+#include "tests/unit/run_until.h"
 
 #define LIMIT_US (20 * USEC_PER_SEC)
 
@@ -607,18 +608,10 @@ static void make_pool(struct fixture *f)
 			 0);
 }
 
-static void turn(struct fixture *f)
+static void _unused_ turn(struct fixture *f)
 {
 	assert_true(sd_event_run(loop_event(f->loop), 10000) >= 0);
 }
-
-#define RUN_UNTIL(f, condition)                                                                    \
-	do {                                                                                       \
-		int64_t limit_us = clock_monotonic_us() + LIMIT_US;                                \
-		while (!(condition) && clock_monotonic_us() < limit_us)                            \
-			turn(f);                                                                   \
-		assert_true(condition);                                                            \
-	} while (0)
 
 /* Until the loop has nothing more to do at once. */
 static void _unused_ settle(struct fixture *f)

@@ -14,6 +14,7 @@
 #include "agent/account/account_internal.h"
 #include "mayfly/clock.h"
 #include "tests/unit/ledger_harness.h"
+#include "tests/unit/run_until.h"
 
 #define LIMIT_US     (20 * USEC_PER_SEC)
 #define LONG_WAIT_US (3600 * USEC_PER_SEC)
@@ -24,14 +25,6 @@ struct fixture {
 	struct loop *loop;
 	struct account *account;
 };
-
-#define RUN_UNTIL(f, condition)                                                                    \
-	do {                                                                                       \
-		int64_t limit_us = clock_monotonic_us() + LIMIT_US;                                \
-		while (!(condition) && clock_monotonic_us() < limit_us)                            \
-			assert_true(sd_event_run(loop_event((f)->loop), 10000) >= 0);              \
-		assert_true(condition);                                                            \
-	} while (0)
 
 static void open_account(struct fixture *f, int64_t answer_wait_us)
 {

@@ -17,6 +17,7 @@
 #include "mayfly/clock.h"
 #include "mayfly/fs.h"
 #include "mayfly/log.h"
+#include "tests/unit/run_until.h"
 
 #define LIMIT_US  (30 * USEC_PER_SEC)
 #define RAM_BYTES (1U << 20)
@@ -226,19 +227,6 @@ static int tear_down(void **state)
 	free(f);
 	return 0;
 }
-
-static void turn(struct fixture *f)
-{
-	assert_true(sd_event_run(loop_event(f->loop), LIMIT_US) >= 0);
-}
-
-#define RUN_UNTIL(f, condition)                                                                    \
-	do {                                                                                       \
-		int64_t limit_us = clock_monotonic_us() + LIMIT_US;                                \
-		while (!(condition) && clock_monotonic_us() < limit_us)                            \
-			turn(f);                                                                   \
-		assert_true(condition);                                                            \
-	} while (0)
 
 static void on_ready(struct template *template, const struct error *error, void *arg)
 {
